@@ -1,0 +1,60 @@
+//! A live table's shape, as `system_schema` tells it.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::cql_type::CqlType;
+
+/// A column by its exact (case-sensitive, unquoted) name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Exact name, without quotes.
+    pub name: String,
+    /// Its type.
+    pub cql_type: CqlType,
+}
+
+/// Direction of a clustering column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Ascending.
+    Asc,
+    /// Descending.
+    Desc,
+}
+
+/// A table of a user: source, labels or predictions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableSchema {
+    /// Exact keyspace name.
+    pub keyspace: String,
+    /// Exact table name.
+    pub table: String,
+    /// `system_schema.tables.id`: differs once a table was dropped and made anew.
+    pub id: Uuid,
+    /// In key order; at least one.
+    pub partition_key: Vec<Column>,
+    /// In key order.
+    pub clustering: Vec<(Column, Order)>,
+    /// Static columns.
+    pub statics: Vec<Column>,
+    /// All others.
+    pub regulars: Vec<Column>,
+}
+
+impl TableSchema {
+    /// All primary key columns in key order, partition key first.
+    pub fn key(&self) -> impl Iterator<Item = &Column> {
+        self.partition_key
+            .iter()
+            .chain(self.clustering.iter().map(|(column, _)| column))
+    }
+
+    /// A column of any kind by its exact name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.key()
+            .chain(&self.statics)
+            .chain(&self.regulars)
+            .find(|column| column.name == name)
+    }
+}

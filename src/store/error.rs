@@ -1,0 +1,115 @@
+//! What a failed statement means for its caller.
+
+use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError};
+
+/// A statement that failed, with the CQL it failed on.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}: {detail} [{cql}]")]
+pub struct StoreError {
+    /// What the caller may conclude.
+    pub kind: StoreErrorKind,
+    /// The driver's or the server's words.
+    pub detail: String,
+    /// The statement, or what was attempted.
+    pub cql: String,
+}
+
+/// What may be concluded from a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// Certainly not applied; trying again later may work (unavailable, no connection).
+    Unavailable,
+    /// May have been applied: time-out, broken connection, overload.
+    Unknown,
+    /// The server will never take it: syntax, types, too large a batch.
+    Invalid,
+    /// Table, keyspace or column is missing.
+    Missing,
+    /// Credentials or GRANTs.
+    Denied,
+    /// A read found more tombstones than Cassandra allows.
+    Tombstones,
+    /// What was read is not what helenus wrote.
+    Corrupt,
+}
+
+impl std::fmt::Display for StoreErrorKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unavailable => "Cassandra is unavailable",
+            Self::Unknown => "Cassandra did not answer",
+            Self::Invalid => "Cassandra refused the statement",
+            Self::Missing => "not in the schema",
+            Self::Denied => "permission denied",
+            Self::Tombstones => "too many tombstones",
+            Self::Corrupt => "unexpected content",
+        })
+    }
+}
+
+impl StoreErrorKind {
+    fn of_attempt(error: &RequestAttemptError) -> Self {
+        match error {
+            RequestAttemptError::DbError(error, message) => match error {
+                DbError::Unavailable { .. } | DbError::IsBootstrapping => Self::Unavailable,
+                DbError::Unauthorized | DbError::AuthenticationError => Self::Denied,
+                DbError::ReadFailure { .. }
+                    if message.to_ascii_lowercase().contains("tombstone") =>
+                {
+                    Self::Tombstones
+                }
+                DbError::Invalid | DbError::ConfigError
+                    if message.contains("unconfigured table")
+                        || message.contains("does not exist")
+                        || message.contains("Undefined column")
+                        || message.contains("Unknown identifier") =>
+                {
+                    Self::Missing
+                }
+                DbError::SyntaxError
+                | DbError::Invalid
+                | DbError::ConfigError
+                | DbError::AlreadyExists { .. }
+                | DbError::FunctionFailure { .. } => Self::Invalid,
+                _ => Self::Unknown,
+            },
+            RequestAttemptError::SerializationError(_)
+            | RequestAttemptError::CqlRequestSerialization(_) => Self::Invalid,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn of_execution(error: &ExecutionError) -> Self {
+        match error {
+            ExecutionError::LastAttemptError(error) => Self::of_attempt(error),
+            ExecutionError::PrepareError(PrepareError::AllAttemptsFailed { first_attempt }) => {
+                Self::of_attempt(first_attempt)
+            }
+            ExecutionError::BadQuery(_) => Self::Invalid,
+            ExecutionError::EmptyPlan
+            | ExecutionError::ConnectionPoolError(_)
+            | ExecutionError::PrepareError(_) => Self::Unavailable,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl StoreError {
+    /// From the driver's error and the statement it failed on.
+    pub fn execution(error: &ExecutionError, cql: &str) -> Self {
+        Self {
+            kind: StoreErrorKind::of_execution(error),
+            detail: error.to_string(),
+            cql: cql.to_owned(),
+        }
+    }
+
+    /// Rows that do not decode as the schema says.
+    pub fn corrupt(detail: impl Into<String>, cql: &str) -> Self {
+        Self {
+            kind: StoreErrorKind::Corrupt,
+            detail: detail.into(),
+            cql: cql.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Services of the worker; each has a `run_once`.

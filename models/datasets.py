@@ -1,0 +1,35 @@
+"""scikit-learn's bundled data, as the source tables of several models."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.datasets import load_breast_cancer
+
+from common import Table, float32
+
+
+def column_of(name: str) -> str:
+    """A feature's name as a column: what the manifest matches when `[features]` is left out."""
+    return "".join(c if c.isalnum() else "_" for c in name.lower())
+
+
+def biopsies():
+    """Breast cancer Wisconsin: the names of 30 features, their values as float32, and the diagnosis in words."""
+    data = load_breast_cancer()
+    diagnosis = np.array([str(data.target_names[t]) for t in data.target])
+    return [str(n) for n in data.feature_names], float32(data.data), diagnosis
+
+
+def biopsies_table(name: str = "biopsies", cql: str = "float", extra: dict[str, str] | None = None) -> Table:
+    names, _, _ = biopsies()
+    return Table(name, {"id": "int", **{column_of(n): cql for n in names}, **(extra or {})})
+
+
+def biopsies_rows(matrix, **extra) -> list[dict]:
+    """One dict a row; NaN in `matrix` becomes null, as `extra` columns are added by name."""
+    names, _, _ = biopsies()
+    rows = []
+    for i, values in enumerate(matrix):
+        row = {"id": i + 1} | {column_of(n): None if np.isnan(v) else float(v) for n, v in zip(names, values)}
+        rows.append(row | {k: v[i] for k, v in extra.items()})
+    return rows

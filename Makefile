@@ -1,0 +1,34 @@
+# helenus: `make help` lists what there is.
+.DEFAULT_GOAL := help
+.PHONY: help build test demo cassandra cassandra-down lint doc clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the helenus binary, optimised: target/release/helenus
+	cargo build --locked --release
+
+test: ## the whole suite against a real Cassandra that it starts and wipes (ARGS='name -- --nocapture')
+	@scripts/test $(ARGS)
+
+demo: ## a real Cassandra, real models, real rows: the story told through cqlsh
+	@scripts/demo
+
+cassandra: ## a Cassandra for development on 127.0.0.1:9042 (scripts/cassandra --help for more)
+	@scripts/cassandra up
+
+cassandra-down: ## stop it; its data stay (scripts/cassandra wipe deletes them)
+	@scripts/cassandra down
+
+lint: ## formatting, clippy and the layering of src/
+	cargo fmt --check
+	cargo clippy --locked --all-targets --all-features -- -D warnings
+	scripts/check-layering
+
+doc: ## the crate's documentation, warnings denied
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+clean: ## stop and delete the development Cassandra, the fetched tools and the build
+	@scripts/cassandra wipe
+	rm -rf .dev
+	cargo clean

@@ -145,7 +145,7 @@ def settle(model: onnx.ModelProto, metadata: dict[str, str] | None = None) -> on
     """Drops what differs from one export to the next (random graph names, dates) and pins the IR version."""
     model.graph.name = "model"
     model.graph.doc_string = model.doc_string = ""
-    model.ir_version = IR_VERSION
+    model.ir_version = min(model.ir_version, IR_VERSION)
     opsets = sorted(model.opset_import, key=lambda entry: entry.domain)
     del model.opset_import[:]
     model.opset_import.extend(opsets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 
 from common import Table, float32
 
@@ -33,3 +33,33 @@ def biopsies_rows(matrix, **extra) -> list[dict]:
         row = {"id": i + 1} | {column_of(n): None if np.isnan(v) else float(v) for n, v in zip(names, values)}
         rows.append(row | {k: v[i] for k, v in extra.items()})
     return rows
+
+
+def wine():
+    """Wine: 13 names, values, and the cultivar by the names the data's own description gives (class 0, 1, 2)."""
+    data = load_wine()
+    return [str(n) for n in data.feature_names], data.data, np.array(["Barolo", "Grignolino", "Barbera"])[data.target]
+
+
+def iris():
+    """Iris: 4 names without units, values, and the species."""
+    data = load_iris()
+    names = [str(n).removesuffix(" (cm)") for n in data.feature_names]
+    return names, data.data, np.array([str(data.target_names[t]) for t in data.target])
+
+
+def diabetes():
+    """Diabetes, unscaled: 10 names, values, and the progression after a year."""
+    data = load_diabetes(scaled=False)
+    return [str(n) for n in data.feature_names], data.data, data.target
+
+
+def visits_key(count: int) -> list[dict]:
+    """Keys of the diabetes tables, ((clinic, patient), visit): several visits a patient, clinics with spaces in the name."""
+    clinics = ["Basel", "Genève", "St. Gallen"]
+    return [{"clinic": clinics[i % 3], "patient": 1000 + i // 2 % 97, "visit": 1 + i // 194} for i in range(count)]
+
+
+def holes(shape, share: float, seed: int) -> np.ndarray:
+    """Where values are missing: True with that probability."""
+    return np.random.default_rng(seed).random(shape) < share

@@ -99,6 +99,11 @@ class Scorer:
         return [{o: f[i] for o, f in zip(self.outputs, found)} for i in range(len(rows))]
 
 
+def probabilities(values: np.ndarray) -> bool:
+    """Rows in [0, 1] that sum to 1, within 1e-3: a forest's sums of float32 leave [0, 1] by 4e-7 on one thread."""
+    return bool(np.all((values >= -1e-3) & (values <= 1 + 1e-3)) and np.all(abs(values.sum(1) - 1) < 1e-3))
+
+
 def prediction_columns(scorer: Scorer, job: dict, sample: list[dict]) -> dict[str, tuple[str, int | None]]:
     """Prediction column -> (output, place in it or None for all of it), by the contract's naming rules."""
     classes = classes_of(scorer.model, job)
@@ -111,12 +116,11 @@ def prediction_columns(scorer: Scorer, job: dict, sample: list[dict]) -> dict[st
         if output in label and (classes or len(scorer.outputs) > 1) and len(label) == 1:
             names["label"] = (output, None)
         elif width > 1 and (classes or label) and width <= 32:
-            prefix = "p_" if np.all((values >= 0) & (values <= 1) & (abs(values.sum(1, keepdims=True) - 1) < 1e-3)) else "score_"
+            prefix = "p_" if probabilities(values.reshape(len(values), -1)) else "score_"
             for i, c in enumerate(classes or range(width)):
                 names[prefix + re.sub("[^a-z0-9]", "_", str(c).lower())] = (output, i)
         elif width == 1 and classes and "positive" in wanted:
-            probable = np.all((values >= 0) & (values <= 1))
-            names[("p_" if probable else "score_") + wanted["positive"]] = (output, 0)
+            names["score_" + wanted["positive"]] = (output, 0)
         else:
             names[output.lower()] = (output, None)
     explicit = {}
@@ -153,7 +157,7 @@ def verify(name: str) -> Verdict:
         except Rejected:
             continue
     got = dict(zip(places, scorer.run(fed)))
-    columns = prediction_columns(scorer, folder.job, [g for g in got.values() if g][:64])
+    columns = prediction_columns(scorer, folder.job, [g for g in got.values() if g and not has_nan(g)][:64])
     verdict = Verdict(name, (folder.path / "model.onnx").stat().st_size, len(folder.rows), 0, 0.0, 0.0, 0, [])
     extra = ["rejected"] if "rejected" in folder.expected_header else []
     if folder.expected_header != folder.key + list(columns) + extra:
@@ -162,7 +166,7 @@ def verify(name: str) -> Verdict:
     allow = folder.job.get("outputs", {}).get("nan") == "allow"
     for at, (row, want) in enumerate(zip(folder.rows, folder.expected)):
         result = got.get(at)
-        if result and not allow and any(np.asarray(v).dtype.kind == "f" and np.isnan(v).any() for v in result.values()):
+        if result and not allow and has_nan(result):
             result = None
         assert all(common.literal(row[k], folder.columns[k]) == want[k] for k in folder.key), (name, at)
         verdict.rejected += result is None
@@ -172,6 +176,10 @@ def verify(name: str) -> Verdict:
             compare(verdict, folder, columns, result, want, at)
     check_golden(verdict, folder, scorer, layout)
     return verdict
+
+
+def has_nan(result: dict) -> bool:
+    return any(np.asarray(v).dtype.kind == "f" and np.isnan(v).any() for v in result.values())
 
 
 def compare(verdict, folder, columns, result, want, at) -> None:

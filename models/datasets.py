@@ -55,9 +55,9 @@ def diabetes():
 
 
 def visits_key(count: int) -> list[dict]:
-    """Keys of the diabetes tables, ((clinic, patient), visit): several visits a patient, clinics with spaces in the name."""
+    """Keys of the diabetes tables, ((clinic, patient), visit): four visits a patient, clinics with blanks in the name."""
     clinics = ["Basel", "Genève", "St. Gallen"]
-    return [{"clinic": clinics[i % 3], "patient": 1000 + i // 2 % 97, "visit": 1 + i // 194} for i in range(count)]
+    return [{"clinic": clinics[i // 4 % 3], "patient": 1000 + i // 4, "visit": 1 + i % 4} for i in range(count)]
 
 
 def holes(shape, share: float, seed: int) -> np.ndarray:

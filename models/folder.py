@@ -106,5 +106,5 @@ def parse(text: str, cql: str):
         return date.fromisoformat(text)
     if cql == "timestamp":
         return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
-    assert cql in ("text", "uuid", "blob"), f"no reader for {cql}"
+    assert cql in ("text", "ascii", "uuid"), f"no reader for {cql}"
     return text

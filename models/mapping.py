@@ -49,8 +49,10 @@ def plan(folder: Folder, model: onnx.ModelProto) -> dict[str, list[tuple[str, di
         width = math.prod(shape)
         if "wide" in folder.job and name in folder.job["wide"]:
             layout[name] = folder.job["wide"][name]["order"]
-        else:
-            layout[name] = [name] if width == 1 else stored
+        elif width == 1:
+            layout[name] = [name]
+        else:  # one list for all wide inputs, in the file's order
+            layout[name], stored = stored[:width], stored[width:]
     result = {}
     for tensor, names in layout.items():
         result[tensor] = []
@@ -118,14 +120,17 @@ def to_float(feature: str, value, kind: type, rule: dict):
     if isinstance(value, Decimal):
         assert "cast" in rule, f"{feature}: decimal without cast"
     elif isinstance(value, int):
-        if abs(value) > EXACT[kind] and rule.get("cast") != "lossy":
+        if abs(value) > EXACT[kind] and "cast" not in rule:
             raise Rejected(f"{feature}: {value} is not exact in {kind.__name__}")
     if isinstance(value, (float, np.floating)) and not math.isfinite(value):
         if rule.get("nonfinite") == "reject":
             raise Rejected(f"{feature}: not finite")
         return kind(value)
     with np.errstate(over="ignore"):
-        result = kind(float(value))
+        try:  # from 64 bits in one rounding: by way of a double there would be two
+            result = np.int64(value).astype(kind) if isinstance(value, int) and abs(value) < 2**63 else kind(float(value))
+        except OverflowError:
+            result = kind("inf")
     if math.isinf(result):
         raise Rejected(f"{feature}: {value} overflows {kind.__name__}")
     return result

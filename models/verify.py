@@ -70,10 +70,11 @@ class Scorer:
         self.model = onnx.load_from_string(stored)
         merged, self.instead = without_zipmap(self.model, stored)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = 1, 3
+        options.intra_op_num_threads, options.log_severity_level = 1, 4
         self.session = onnxruntime.InferenceSession(merged, options, providers=["CPUExecutionProvider"])
         self.outputs = [value.name for value in self.model.graph.output]
         first = next(iter(self.session.get_inputs())).shape[0]
+        self.refusals: list[str] = []
         self.fixed = first if isinstance(first, int) and first > 0 else None
 
     def run(self, rows: list[dict[str, np.ndarray]]) -> list[dict | None]:
@@ -91,7 +92,7 @@ class Scorer:
             found = self.session.run([self.instead.get(o, o) for o in self.outputs], feed)
         except Exception as error:
             if len(rows) == 1:
-                print(f"    refused: {str(error).splitlines()[0][:150]}")
+                self.refusals.append(str(error).split("Status Message: ")[-1].strip())
                 return [None]
             half = len(rows) // 2
             return self.bisect(rows[:half]) + self.bisect(rows[half:])
@@ -135,13 +136,14 @@ def same(ours, text: str, rtol: float, atol: float) -> tuple[bool, float, float]
     ours = np.asarray(ours)
     if ours.dtype.kind in "UO":
         return str(ours.reshape(-1)[0]) == text, 0.0, 0.0
-    theirs = np.array([{"true": 1.0, "false": 0.0}.get(t.strip(), t.strip()) for t in text.strip("[]").split(",")], float)
     if ours.dtype.kind in "iu":
-        return bool(np.all(ours.reshape(-1) == theirs.astype(np.int64))), 0.0, 0.0
+        return bool(np.all(ours.reshape(-1) == int(text))), 0.0, 0.0
+    theirs = np.array([{"true": 1.0, "false": 0.0}.get(t.strip(), t.strip()) for t in text.strip("[]").split(",")], float)
     ours = ours.reshape(-1).astype(float)
     agree = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
-    off = np.where(agree, 0.0, np.abs(ours - theirs))
-    share = np.max(np.where(agree, 0.0, off / (atol + rtol * np.abs(theirs))))
+    with np.errstate(invalid="ignore"):
+        off = np.where(agree, 0.0, np.abs(ours - theirs))
+        share = np.max(np.where(agree, 0.0, off / (atol + rtol * np.abs(theirs))))
     return bool(len(ours) == len(theirs) and share <= 1), float(np.max(off)), float(share)
 
 
@@ -175,6 +177,8 @@ def verify(name: str) -> Verdict:
         elif result:
             compare(verdict, folder, columns, result, want, at)
     check_golden(verdict, folder, scorer, layout)
+    for reason in sorted(set(scorer.refusals)):
+        print(f"     refused by ONNX Runtime: {scorer.refusals.count(reason)} x {reason}")
     return verdict
 
 

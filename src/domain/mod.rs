@@ -2,6 +2,7 @@
 
 pub mod cells;
 pub mod cql_type;
+pub mod csv;
 pub mod job;
 pub mod lease;
 pub mod model;

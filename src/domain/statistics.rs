@@ -135,10 +135,10 @@ impl OutputStatistics {
                 if let Some(numbers) = self.numbers(&column.name) {
                     numbers.add(value);
                 }
-            } else if let Some(label) = label(&column.cql_type, cell) {
-                if let Some(labels) = self.labels(&column.name) {
-                    labels.add(&label, 1);
-                }
+            } else if let Some(label) = label(&column.cql_type, cell)
+                && let Some(labels) = self.labels(&column.name)
+            {
+                labels.add(&label, 1);
             }
         }
     }

@@ -31,6 +31,16 @@ impl CellBuffer {
         self.ends.len().checked_div(self.width).unwrap_or(0)
     }
 
+    /// Cells held, those of a half-written row included.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// No cells.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
     /// Bytes held by all cells.
     pub fn byte_len(&self) -> usize {
         self.bytes.len()
@@ -54,16 +64,16 @@ impl CellBuffer {
         self.ends.push(self.bytes.len() as u32);
     }
 
-    /// Drops the cells behind the first `rows` rows (a row that was rejected half-way).
-    pub fn truncate_rows(&mut self, rows: usize) {
-        self.ends.truncate(rows * self.width);
+    /// Keeps the first `cells` cells (a row that was rejected half-way is taken back).
+    pub fn truncate(&mut self, cells: usize) {
+        self.ends.truncate(cells);
         let end = self.ends.last().map_or(0, |end| end & !NULL);
         self.bytes.truncate(end as usize);
     }
 
     /// Drops all rows, keeps the memory.
     pub fn clear(&mut self) {
-        self.truncate_rows(0);
+        self.truncate(0);
     }
 
     /// One cell.
@@ -93,7 +103,7 @@ mod tests {
             cells.push(cell);
         }
         assert_eq!(cells.rows(), 2);
-        cells.truncate_rows(2);
+        cells.truncate(4);
         cells.push(None);
         cells.push(Some(b"d"));
         assert_eq!(cells.row(0).collect::<Vec<_>>(), [Some(&b"ab"[..]), None]);

@@ -35,7 +35,10 @@ pub enum CqlType {
     /// `vector<T, n>`.
     Vector(Box<CqlType>, u16),
     Frozen(Box<CqlType>),
-    /// A user type by name (of the table's keyspace), or a custom class: opaque here.
+    /// A user type of the table's keyspace, by name as the schema spells it (quotes included), with
+    /// its fields.
+    Udt(String, Vec<(String, CqlType)>),
+    /// A user type whose fields are not known (yet), or a custom class: opaque here.
     Named(String),
 }
 
@@ -108,6 +111,32 @@ impl CqlType {
         }
     }
 
+    /// The same type with every name that `fields` knows replaced by the user type.
+    pub fn resolve(&self, fields: &dyn Fn(&str) -> Option<Vec<(String, Self)>>) -> Self {
+        let inner = |inner: &Self| Box::new(inner.resolve(fields));
+        match self {
+            Self::List(element) => Self::List(inner(element)),
+            Self::Set(element) => Self::Set(inner(element)),
+            Self::Map(key, value) => Self::Map(inner(key), inner(value)),
+            Self::Tuple(parts) => {
+                Self::Tuple(parts.iter().map(|part| part.resolve(fields)).collect())
+            }
+            Self::Vector(element, width) => Self::Vector(inner(element), *width),
+            Self::Frozen(frozen) => Self::Frozen(inner(frozen)),
+            Self::Named(name) => match fields(name) {
+                Some(known) => Self::Udt(
+                    name.clone(),
+                    known
+                        .iter()
+                        .map(|(field, cql_type)| (field.clone(), cql_type.resolve(fields)))
+                        .collect(),
+                ),
+                None => self.clone(),
+            },
+            other => other.clone(),
+        }
+    }
+
     /// The type without a `frozen<>` around it.
     pub fn thawed(&self) -> &Self {
         match self {
@@ -173,7 +202,7 @@ impl fmt::Display for CqlType {
             }
             Self::Vector(element, width) => write!(f, "vector<{element}, {width}>"),
             Self::Frozen(inner) => write!(f, "frozen<{inner}>"),
-            Self::Named(name) => f.write_str(name),
+            Self::Udt(name, _) | Self::Named(name) => f.write_str(name),
         }
     }
 }

@@ -1,15 +1,25 @@
 //! What helenus is about, free of I/O: models, jobs, mappings, hashes, runs, splits, leases.
 
+pub mod canonical;
+pub mod cast;
 pub mod cells;
 pub mod cql_type;
 pub mod csv;
+#[cfg(test)]
+pub mod fixture;
+pub mod hash;
 pub mod job;
+pub mod key;
 pub mod lease;
 pub mod model;
+pub mod number;
+pub mod outputs;
 pub mod problem;
+pub mod rejection;
 pub mod ring;
 pub mod run;
 pub mod run_id;
 pub mod schema;
 pub mod statistics;
 pub mod tensor;
+pub mod wire;

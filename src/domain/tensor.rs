@@ -124,3 +124,31 @@ pub struct OutputBatch {
     /// One buffer an output, in signature order.
     pub outputs: Vec<TensorData>,
 }
+
+impl InputBatch {
+    /// No rows; one buffer an input.
+    pub fn new(inputs: &[super::model::Input]) -> Self {
+        Self {
+            rows: 0,
+            inputs: inputs
+                .iter()
+                .map(|input| TensorData::new(input.element))
+                .collect(),
+        }
+    }
+
+    /// Keeps the first `rows` rows.
+    pub fn truncate(&mut self, rows: usize) {
+        if rows < self.rows {
+            for input in &mut self.inputs {
+                input.truncate(input.len() / self.rows * rows);
+            }
+            self.rows = rows;
+        }
+    }
+
+    /// Drops all rows, keeps the memory.
+    pub fn clear(&mut self) {
+        self.truncate(0);
+    }
+}

@@ -1,0 +1,465 @@
+//! From a CQL cell to tensor values: the rules of the manifest's `[features]`.
+//!
+//! Zeros lose their sign and every NaN becomes one NaN on the way, so that what a model is fed,
+//! and with it a prediction, is a function of the row's hash.
+
+use half::f16;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+
+use super::{
+    canonical::{canonical_f32, canonical_f64, integer},
+    cql_type::CqlType,
+    job::{Cast, Epoch, NullRule, Place, Rule, TextRule},
+    number::{EXACT_F16, EXACT_F32, EXACT_F64, decimal_as, f16_from_f64, varint_as},
+    rejection::Rejection,
+    tensor::{Element, TensorData},
+    wire::Parts,
+};
+
+/// Why a cell cannot become tensor values.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fault {
+    /// The cell is null and the rule rejects that.
+    Null,
+    /// Zero bytes where the type has some: neither null nor a value.
+    Empty,
+    /// A null inside a list.
+    NullElement,
+    /// Bytes that are no value of the column's type.
+    Malformed,
+    /// An integer that the floating element cannot hold exactly.
+    Inexact(i128),
+    /// A number beyond the element's range.
+    Overflow(String),
+    /// A stored NaN or infinity under `nonfinite = "reject"`.
+    NonFinite,
+    /// A list of another length than the place.
+    Width {
+        /// Elements found.
+        got: usize,
+        /// Values wanted.
+        want: usize,
+    },
+    /// A decimal of thousands of digits.
+    TooManyDigits,
+    /// The pair of column type and element has no conversion (compile refuses it).
+    Unsupported,
+}
+
+impl Fault {
+    /// The row's rejection, naming the feature.
+    pub fn reject(&self, place: &Place) -> Rejection {
+        let feature = &place.feature;
+        let element = place.rule.element;
+        match self {
+            Self::Null => Rejection::new("null", format!("feature `{feature}` is null")),
+            Self::Empty => Rejection::new(
+                "empty",
+                format!("feature `{feature}` is an empty value, not a number and not null"),
+            ),
+            Self::NullElement => Rejection::new(
+                "null",
+                format!("feature `{feature}` holds a null among its elements"),
+            ),
+            Self::Malformed => Rejection::new(
+                "malformed",
+                format!(
+                    "feature `{feature}` holds bytes that are no {}",
+                    place.rule.cql_type
+                ),
+            ),
+            Self::Inexact(number) => Rejection::new(
+                "inexact",
+                format!(
+                    "feature `{feature}`: {number} cannot be held exactly by {} \
+                     (`cast = \"lossy\"` would round it)",
+                    element.name()
+                ),
+            ),
+            Self::Overflow(number) => Rejection::new(
+                "overflow",
+                format!(
+                    "feature `{feature}`: {number} is beyond the range of {}",
+                    element.name()
+                ),
+            ),
+            Self::NonFinite => Rejection::new(
+                "nonfinite",
+                format!("feature `{feature}` is NaN or infinite"),
+            ),
+            Self::Width { got, want } => Rejection::new(
+                "width",
+                format!("feature `{feature}` has {got} elements, the model takes {want}"),
+            ),
+            Self::TooManyDigits => Rejection::new(
+                "overflow",
+                format!("feature `{feature}` has too many digits"),
+            ),
+            Self::Unsupported => Rejection::new(
+                "unsupported",
+                format!(
+                    "feature `{feature}`: {} cannot become {}",
+                    place.rule.cql_type,
+                    element.name()
+                ),
+            ),
+        }
+    }
+}
+
+impl Place {
+    /// Appends this place's `width` values to `data`, the buffer of its input. On a fault `data`
+    /// may hold some of them: the caller takes the row back.
+    pub fn append(&self, cell: Option<&[u8]>, data: &mut TensorData) -> Result<(), Fault> {
+        let rule = &self.rule;
+        let Some(bytes) = cell else {
+            return rule.append_null(self.width, data);
+        };
+        match rule.cql_type.thawed() {
+            CqlType::Vector(element, width) => {
+                if usize::from(*width) != self.width {
+                    return Err(Fault::Width {
+                        got: usize::from(*width),
+                        want: self.width,
+                    });
+                }
+                rule.append_elements(element, bytes, self.width, data)
+            }
+            CqlType::List(element) => rule.append_elements(element, bytes, self.width, data),
+            scalar => rule.append_scalar(scalar, bytes, data),
+        }
+    }
+}
+
+impl Rule {
+    fn append_null(&self, width: usize, data: &mut TensorData) -> Result<(), Fault> {
+        for _ in 0..width {
+            match (&self.null, &mut *data) {
+                (NullRule::Reject, _) => return Err(Fault::Null),
+                (NullRule::Nan, _) => push_f64(f64::NAN, data)?,
+                (NullRule::Number(number), _) => push_f64(*number, data)?,
+                (NullRule::Integer(number), _) => self.push_integer(i128::from(*number), data)?,
+                (NullRule::Bool(truth), _) => push_bool(*truth, data)?,
+                (NullRule::Text(text), TensorData::String(values)) => values.push(text.clone()),
+                (NullRule::Text(_), _) => return Err(Fault::Unsupported),
+            }
+        }
+        Ok(())
+    }
+
+    fn append_elements(
+        &self,
+        element: &CqlType,
+        bytes: &[u8],
+        width: usize,
+        data: &mut TensorData,
+    ) -> Result<(), Fault> {
+        if bytes.is_empty() {
+            return Err(Fault::Empty);
+        }
+        let is_vector = matches!(self.cql_type.thawed(), CqlType::Vector(..));
+        if let (true, CqlType::Float, TensorData::Float(values)) = (is_vector, element, &mut *data)
+        {
+            return append_floats(bytes, width, self.reject_nonfinite, values);
+        }
+        let parts = match Parts::open(&self.cql_type, bytes) {
+            Some(Ok(parts)) => parts,
+            Some(Err(_)) => return Err(Fault::Malformed),
+            None => return Err(Fault::Unsupported),
+        };
+        if parts.remaining() != width {
+            return Err(Fault::Width {
+                got: parts.remaining(),
+                want: width,
+            });
+        }
+        let mut parts = parts;
+        for part in parts.by_ref() {
+            match part {
+                Ok(Some(part)) => self.append_scalar(element, part, data)?,
+                Ok(None) => return Err(Fault::NullElement),
+                Err(_) => return Err(Fault::Malformed),
+            }
+        }
+        match parts.is_exhausted() {
+            true => Ok(()),
+            false => Err(Fault::Malformed),
+        }
+    }
+
+    fn append_scalar(
+        &self,
+        cql_type: &CqlType,
+        bytes: &[u8],
+        data: &mut TensorData,
+    ) -> Result<(), Fault> {
+        if let CqlType::Text | CqlType::Ascii = cql_type {
+            return self.append_text(bytes, data);
+        }
+        if bytes.is_empty() {
+            return Err(Fault::Empty);
+        }
+        match cql_type {
+            CqlType::Float => self.push_float(f32::from_be_bytes(fixed(bytes)?), data),
+            CqlType::Double => self.push_double(f64::from_be_bytes(fixed(bytes)?), data),
+            CqlType::Int => self.push_integer(i32::from_be_bytes(fixed(bytes)?).into(), data),
+            CqlType::Bigint => self.push_integer(i64::from_be_bytes(fixed(bytes)?).into(), data),
+            CqlType::Smallint => self.push_integer(i16::from_be_bytes(fixed(bytes)?).into(), data),
+            CqlType::Tinyint => self.push_integer(i8::from_be_bytes(fixed(bytes)?).into(), data),
+            CqlType::Boolean => push_bool(fixed::<1>(bytes)?[0] != 0, data),
+            CqlType::Varint => self.push_varint(bytes, data),
+            CqlType::Decimal => push_decimal(bytes, data),
+            CqlType::Timestamp | CqlType::Date | CqlType::Time => {
+                self.push_integer(self.since_epoch(cql_type, bytes)?, data)
+            }
+            _ => Err(Fault::Unsupported),
+        }
+    }
+
+    /// Whole units since 1970-01-01 UTC (since midnight for a time), rounded down.
+    fn since_epoch(&self, cql_type: &CqlType, bytes: &[u8]) -> Result<i128, Fault> {
+        const DAY_MS: i128 = 86_400_000;
+        let milliseconds = match cql_type {
+            CqlType::Timestamp => i128::from(i64::from_be_bytes(fixed(bytes)?)),
+            // Stored with day 0 in the middle of the unsigned range.
+            CqlType::Date => {
+                (i128::from(u32::from_be_bytes(fixed(bytes)?)) - (1_i128 << 31)) * DAY_MS
+            }
+            CqlType::Time => i128::from(i64::from_be_bytes(fixed(bytes)?)).div_euclid(1_000_000),
+            _ => return Err(Fault::Unsupported),
+        };
+        match self.epoch {
+            Some(Epoch::Milliseconds) => Ok(milliseconds),
+            Some(Epoch::Seconds) => Ok(milliseconds.div_euclid(1_000)),
+            Some(Epoch::Days) => Ok(milliseconds.div_euclid(DAY_MS)),
+            None => Err(Fault::Unsupported),
+        }
+    }
+
+    fn append_text(&self, bytes: &[u8], data: &mut TensorData) -> Result<(), Fault> {
+        let TensorData::String(values) = data else {
+            return Err(Fault::Unsupported);
+        };
+        let text = std::str::from_utf8(bytes).map_err(|_| Fault::Malformed)?;
+        let text = match self.text {
+            TextRule::TrimNfc => text.trim(),
+            TextRule::Raw | TextRule::Nfc => text,
+        };
+        values.push(match self.text {
+            TextRule::Raw => text.to_owned(),
+            TextRule::Nfc | TextRule::TrimNfc => match is_nfc_quick(text.chars()) {
+                IsNormalized::Yes => text.to_owned(),
+                _ => text.nfc().collect(),
+            },
+        });
+        Ok(())
+    }
+
+    fn push_integer(&self, number: i128, data: &mut TensorData) -> Result<(), Fault> {
+        let exact_to = |limit: i64| match self.cast {
+            Cast::Exact if number.unsigned_abs() > limit.unsigned_abs().into() => {
+                Err(Fault::Inexact(number))
+            }
+            _ => Ok(()),
+        };
+        match data {
+            TensorData::Float(values) => {
+                exact_to(EXACT_F32)?;
+                values.push(number as f32);
+            }
+            TensorData::Double(values) => {
+                exact_to(EXACT_F64)?;
+                values.push(number as f64);
+            }
+            TensorData::Float16(values) => {
+                exact_to(EXACT_F16)?;
+                values.push(finite16(f16_from_f64(number as f64), &number)?);
+            }
+            TensorData::Int64(values) => {
+                values.push(i64::try_from(number).map_err(|_| overflow(&number))?);
+            }
+            TensorData::Int32(values) => {
+                values.push(i32::try_from(number).map_err(|_| overflow(&number))?);
+            }
+            TensorData::Bool(_) | TensorData::String(_) => return Err(Fault::Unsupported),
+        }
+        Ok(())
+    }
+
+    fn push_float(&self, number: f32, data: &mut TensorData) -> Result<(), Fault> {
+        if self.reject_nonfinite && !number.is_finite() {
+            return Err(Fault::NonFinite);
+        }
+        let number = canonical_f32(number);
+        match data {
+            TensorData::Float(values) => values.push(number),
+            TensorData::Double(values) => values.push(canonical_f64(number.into())),
+            TensorData::Float16(values) => {
+                let half = f16::from_f32(number);
+                values.push(match number.is_finite() {
+                    true => finite16(half, &number)?,
+                    false => canonical_f16(half),
+                });
+            }
+            _ => return Err(Fault::Unsupported),
+        }
+        Ok(())
+    }
+
+    fn push_double(&self, number: f64, data: &mut TensorData) -> Result<(), Fault> {
+        if self.reject_nonfinite && !number.is_finite() {
+            return Err(Fault::NonFinite);
+        }
+        push_f64(number, data)
+    }
+
+    fn push_varint(&self, bytes: &[u8], data: &mut TensorData) -> Result<(), Fault> {
+        if let Some(number) = integer(bytes) {
+            return self.push_integer(number, data);
+        }
+        // Beyond 2^127, where no integer tensor reaches.
+        let beyond = || overflow(&"a number beyond 2^127");
+        match data {
+            TensorData::Double(values) => {
+                let number = varint_as::<f64>(bytes).ok_or(Fault::TooManyDigits)?;
+                values.push(finite(number).ok_or_else(beyond)?);
+            }
+            TensorData::Float(values) => {
+                let number = varint_as::<f32>(bytes).ok_or(Fault::TooManyDigits)?;
+                values.push(Some(number).filter(|n| n.is_finite()).ok_or_else(beyond)?);
+            }
+            TensorData::Bool(_) | TensorData::String(_) => return Err(Fault::Unsupported),
+            _ => return Err(beyond()),
+        }
+        Ok(())
+    }
+}
+
+fn push_f64(number: f64, data: &mut TensorData) -> Result<(), Fault> {
+    match data {
+        TensorData::Double(values) => values.push(canonical_f64(number)),
+        TensorData::Float(values) => {
+            let near = number as f32;
+            if near.is_infinite() && number.is_finite() {
+                return Err(overflow(&number));
+            }
+            values.push(canonical_f32(near));
+        }
+        TensorData::Float16(values) => {
+            let half = f16_from_f64(number);
+            values.push(match number.is_finite() {
+                true => finite16(half, &number)?,
+                false => canonical_f16(half),
+            });
+        }
+        _ => return Err(Fault::Unsupported),
+    }
+    Ok(())
+}
+
+fn push_bool(truth: bool, data: &mut TensorData) -> Result<(), Fault> {
+    match data {
+        TensorData::Bool(values) => values.push(truth),
+        TensorData::Int32(values) => values.push(truth.into()),
+        TensorData::Int64(values) => values.push(truth.into()),
+        TensorData::Float(values) => values.push(truth.into()),
+        TensorData::Double(values) => values.push(truth.into()),
+        TensorData::Float16(values) => values.push(if truth { f16::ONE } else { f16::ZERO }),
+        TensorData::String(_) => return Err(Fault::Unsupported),
+    }
+    Ok(())
+}
+
+fn push_decimal(bytes: &[u8], data: &mut TensorData) -> Result<(), Fault> {
+    let (scale, unscaled) = bytes.split_first_chunk().ok_or(Fault::Malformed)?;
+    let scale = i32::from_be_bytes(*scale);
+    if unscaled.is_empty() {
+        return Err(Fault::Malformed);
+    }
+    let beyond = || overflow(&"the number");
+    match data {
+        TensorData::Float(values) => {
+            let number = decimal_as::<f32>(scale, unscaled).ok_or(Fault::TooManyDigits)?;
+            values.push(canonical_f32(
+                Some(number).filter(|n| n.is_finite()).ok_or_else(beyond)?,
+            ));
+        }
+        TensorData::Double(_) | TensorData::Float16(_) => {
+            let number = decimal_as::<f64>(scale, unscaled).ok_or(Fault::TooManyDigits)?;
+            push_f64(finite(number).ok_or_else(beyond)?, data)?;
+        }
+        _ => return Err(Fault::Unsupported),
+    }
+    Ok(())
+}
+
+/// The fast path: big-endian floats without any framing.
+fn append_floats(
+    bytes: &[u8],
+    width: usize,
+    reject_nonfinite: bool,
+    values: &mut Vec<f32>,
+) -> Result<(), Fault> {
+    let (elements, rest) = bytes.as_chunks::<4>();
+    if elements.len() != width || !rest.is_empty() {
+        return Err(Fault::Malformed);
+    }
+    let start = values.len();
+    values.extend(
+        elements
+            .iter()
+            .map(|element| canonical_f32(f32::from_be_bytes(*element))),
+    );
+    if reject_nonfinite && !values[start..].iter().all(|value| value.is_finite()) {
+        return Err(Fault::NonFinite);
+    }
+    Ok(())
+}
+
+fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Fault> {
+    bytes.try_into().map_err(|_| Fault::Malformed)
+}
+
+fn overflow(number: &dyn std::fmt::Display) -> Fault {
+    Fault::Overflow(number.to_string())
+}
+
+fn finite(number: f64) -> Option<f64> {
+    number.is_finite().then_some(number)
+}
+
+fn finite16(half: f16, number: &dyn std::fmt::Display) -> Result<f16, Fault> {
+    match half.is_finite() {
+        true => Ok(canonical_f16(half)),
+        false => Err(overflow(number)),
+    }
+}
+
+/// One NaN, one zero.
+fn canonical_f16(half: f16) -> f16 {
+    if half.is_nan() {
+        f16::NAN
+    } else if half == f16::ZERO {
+        f16::ZERO
+    } else {
+        half
+    }
+}
+
+impl Element {
+    /// As in ONNX: `float`, `int64`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float16 => "float16",
+            Self::Float => "float",
+            Self::Double => "double",
+            Self::Int32 => "int32",
+            Self::Int64 => "int64",
+            Self::Bool => "bool",
+            Self::String => "string",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! Small signatures and versions for the domain's own tests.
+
+use super::{
+    cql_type::CqlType,
+    job::{Cast, CompiledVersion, InputMapping, NanOutput, NullRule, Place, Rule, TextRule},
+    model::{Admitted, Input, Output, ReadyVersion, Signature},
+    tensor::Element,
+};
+
+pub fn input(name: &str, element: Element, dims: &[usize]) -> Input {
+    Input {
+        name: name.into(),
+        element,
+        dims: dims.to_vec(),
+    }
+}
+
+pub fn output(name: &str, element: Element, dims: &[usize]) -> Output {
+    Output {
+        name: name.into(),
+        public_name: name.into(),
+        element,
+        dims: dims.to_vec(),
+        simplex: false,
+        classes: None,
+    }
+}
+
+pub fn ready(version: i32, inputs: Vec<Input>, outputs: Vec<Output>) -> ReadyVersion {
+    ReadyVersion {
+        model: "m".into(),
+        version,
+        admitted: Admitted {
+            sha256: [version as u8; 32],
+            size: 1,
+            signature: Signature {
+                inputs,
+                outputs,
+                fixed_batch: None,
+            },
+            merge: Vec::new(),
+            feature_names: Vec::new(),
+            opsets: Default::default(),
+            ir_version: 10,
+            warnings: Vec::new(),
+            runtime_version: "1.31.1".into(),
+        },
+    }
+}
+
+pub fn place(feature: &str, column: usize, cql_type: &str, element: Element) -> Place {
+    Place {
+        feature: feature.into(),
+        column,
+        width: 1,
+        rule: Rule {
+            element,
+            cql_type: CqlType::parse(cql_type).unwrap(),
+            cast: Cast::Exact,
+            epoch: None,
+            null: NullRule::Reject,
+            text: TextRule::Raw,
+            reject_nonfinite: false,
+        },
+    }
+}
+
+/// A version of a wide float input of two places and a string input.
+pub fn version() -> CompiledVersion {
+    CompiledVersion {
+        ready: ready(
+            1,
+            vec![
+                input("X", Element::Float, &[2]),
+                input("city", Element::String, &[]),
+            ],
+            vec![],
+        ),
+        inputs: vec![
+            InputMapping {
+                places: vec![
+                    place("a", 0, "float", Element::Float),
+                    place("b", 1, "int", Element::Float),
+                ],
+            },
+            InputMapping {
+                places: vec![place("city", 2, "text", Element::String)],
+            },
+        ],
+        outputs: vec![],
+        nan_output: NanOutput::Reject,
+        hash_prefix: [7; 16],
+    }
+}

@@ -1,0 +1,114 @@
+//! From a model's output tensors to the cells of the prediction table's output columns.
+
+use super::{
+    cells::CellBuffer,
+    job::{CompiledVersion, NanOutput, OutputCell},
+    rejection::Rejection,
+    tensor::{OutputBatch, TensorData},
+};
+
+/// Appends the output cells of one row to `cells`, in the target's column order. A rejected row
+/// leaves `cells` as it was.
+pub fn encode(
+    version: &CompiledVersion,
+    outputs: &OutputBatch,
+    row: usize,
+    cells: &mut CellBuffer,
+) -> Result<(), Rejection> {
+    let before = cells.len();
+    let encoded = version
+        .outputs
+        .iter()
+        .try_for_each(|cell| encode_cell(version, cell, outputs, row, cells));
+    if encoded.is_err() {
+        cells.truncate(before);
+    }
+    encoded
+}
+
+fn encode_cell(
+    version: &CompiledVersion,
+    cell: &OutputCell,
+    outputs: &OutputBatch,
+    row: usize,
+    cells: &mut CellBuffer,
+) -> Result<(), Rejection> {
+    let named = || {
+        let outputs = &version.ready.admitted.signature.outputs;
+        outputs
+            .get(cell.output)
+            .map_or("?", |output| output.public_name.as_str())
+    };
+    let misshapen = || {
+        Rejection::new(
+            "output_shape",
+            format!("output `{}` gave fewer values than rows", named()),
+        )
+    };
+    let data = outputs.outputs.get(cell.output).ok_or_else(misshapen)?;
+    let width = data.len().checked_div(outputs.rows).unwrap_or(0);
+    let start = row * width + cell.offset;
+    let range = start..start + cell.width;
+    if cell.offset + cell.width > width || row >= outputs.rows {
+        return Err(misshapen());
+    }
+    let check = |is_nan: bool| match (is_nan, version.nan_output) {
+        (true, NanOutput::Reject) => Err(Rejection::new(
+            "nan_output",
+            format!("output `{}` is NaN", named()),
+        )),
+        _ => Ok(()),
+    };
+    if let Some(names) = &cell.rename {
+        let label = match data {
+            TensorData::Int64(values) => values[start],
+            TensorData::Int32(values) => values[start].into(),
+            TensorData::Bool(values) => values[start].into(),
+            _ => return Err(misshapen()),
+        };
+        let name = names.iter().find(|(known, _)| *known == label);
+        let (_, name) = name.ok_or_else(|| {
+            Rejection::new(
+                "unknown_label",
+                format!("output `{}` gave {label}, which has no name", named()),
+            )
+        })?;
+        cells.push(Some(name.as_bytes()));
+        return Ok(());
+    }
+    match data {
+        TensorData::Float(values) => {
+            check(values[range.clone()].iter().any(|value| value.is_nan()))?;
+            push_fixed(&values[range], cells, f32::to_be_bytes);
+        }
+        TensorData::Double(values) => {
+            check(values[range.clone()].iter().any(|value| value.is_nan()))?;
+            push_fixed(&values[range], cells, f64::to_be_bytes);
+        }
+        TensorData::Float16(values) => {
+            check(values[range.clone()].iter().any(|value| value.is_nan()))?;
+            push_fixed(&values[range], cells, |value| value.to_f32().to_be_bytes());
+        }
+        TensorData::Int64(values) => push_fixed(&values[range], cells, i64::to_be_bytes),
+        TensorData::Int32(values) => push_fixed(&values[range], cells, i32::to_be_bytes),
+        TensorData::Bool(values) => push_fixed(&values[range], cells, |value| [u8::from(value)]),
+        TensorData::String(values) => cells.push(Some(values[start].as_bytes())),
+    }
+    Ok(())
+}
+
+/// A scalar and a vector column are the same bytes: big-endian elements without framing.
+fn push_fixed<T: Copy, const N: usize>(
+    values: &[T],
+    cells: &mut CellBuffer,
+    bytes: impl Fn(T) -> [u8; N],
+) {
+    cells.push_with(|arena| {
+        for value in values {
+            arena.extend_from_slice(&bytes(*value));
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests;

@@ -106,8 +106,7 @@ fn append_parts(cql_type: &CqlType, bytes: &[u8], zeros: Zeros, out: &mut Vec<u8
     // A tuple written before a field was added is equal to one with a null there.
     let mut end = out.len();
     let nulls_end_it = matches!(cql_type, CqlType::Tuple(_) | CqlType::Udt(..));
-    let mut index = 0;
-    while let Some(part) = parts.next() {
+    for (index, part) in parts.by_ref().enumerate() {
         let (Ok(part), Some(inner)) = (part, part_type(cql_type, index)) else {
             return false;
         };
@@ -115,7 +114,6 @@ fn append_parts(cql_type: &CqlType, bytes: &[u8], zeros: Zeros, out: &mut Vec<u8
         if part.is_some() || !nulls_end_it {
             end = out.len();
         }
-        index += 1;
     }
     out.truncate(end);
     parts.is_exhausted()

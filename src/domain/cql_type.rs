@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// A user type's fields in order, by exact name.
+pub type Fields = Vec<(String, CqlType)>;
+
 /// A CQL type. Native names as in `system_schema.columns.type`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -37,7 +40,7 @@ pub enum CqlType {
     Frozen(Box<CqlType>),
     /// A user type of the table's keyspace, by name as the schema spells it (quotes included), with
     /// its fields.
-    Udt(String, Vec<(String, CqlType)>),
+    Udt(String, Fields),
     /// A user type whose fields are not known (yet), or a custom class: opaque here.
     Named(String),
 }
@@ -112,7 +115,7 @@ impl CqlType {
     }
 
     /// The same type with every name that `fields` knows replaced by the user type.
-    pub fn resolve(&self, fields: &dyn Fn(&str) -> Option<Vec<(String, Self)>>) -> Self {
+    pub fn resolve(&self, fields: &dyn Fn(&str) -> Option<Fields>) -> Self {
         let inner = |inner: &Self| Box::new(inner.resolve(fields));
         match self {
             Self::List(element) => Self::List(inner(element)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import common  # first: sets the thread counts
 
-import numpy as np
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.cluster import KMeans

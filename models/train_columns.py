@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from common import OPSET, SEED, Feature, Table, float32, pick, publish
+from common import OPSET, Feature, Table, float32, pick, publish
 from datasets import diabetes, holes, visits_key
 
 CITIES = ["Genève", "Köln", "São Paulo", "Zürich"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import common  # first: sets the thread counts
 
-import numpy as np
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.pipeline import make_pipeline

@@ -7,7 +7,6 @@ import common  # first: sets the thread counts
 import re
 from importlib import resources
 
-import numpy as np
 from onnx import helper
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import StringTensorType

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{command, config, output::Format};
+use crate::{command, config, domain::problem::Problem, failure::Failure, output, output::Format};
 
 /// Trained models in Apache Cassandra score the rows that live there.
 ///
@@ -11,10 +11,9 @@ use crate::{command, config, output::Format};
 #[derive(Debug, Parser)]
 #[command(name = "helenus", version, propagate_version = true)]
 pub struct Cli {
-    /// How to reach Cassandra and ONNX Runtime.
     #[command(flatten)]
     pub connection: config::Flags,
-    /// `json` prints exactly one object on stdout.
+    /// `json` prints exactly one object on stdout
     #[arg(long, global = true, value_enum, default_value = "text")]
     pub output: Format,
     #[command(subcommand)]
@@ -25,6 +24,38 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)]
 pub enum Command {
-    /// Make or upgrade the schema in helenus's keyspace.
+    /// Make or upgrade the schema in helenus's keyspace
     Migrate(command::migrate::Args),
+    /// Print each setting and where it comes from
+    Config(command::config::Args),
+}
+
+impl Cli {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// The exit code, when everything is said already: help, version, or a mistake (in JSON, if
+    /// that was asked for).
+    pub fn read() -> Result<Self, u8> {
+        Self::try_parse().map_err(|error| {
+            let mut words = std::env::args();
+            let json = words.any(|word| word == "--output=json")
+                || std::env::args()
+                    .zip(std::env::args().skip(1))
+                    .any(|(flag, value)| flag == "--output" && value == "json");
+            if !error.use_stderr() || !json {
+                // A closed pipe is the reader's wish.
+                let _ = error.print();
+                return u8::try_from(error.exit_code()).unwrap_or(2);
+            }
+            let said = error.render().to_string();
+            let (message, help) = said.split_once('\n').unwrap_or((&said, ""));
+            let problem = Problem::new("usage", message.trim_start_matches("error: "));
+            let problem = match help.trim() {
+                "" => problem,
+                help => problem.help(help),
+            };
+            output::print(Format::Json, "", Err(Failure::input(problem)))
+        })
+    }
 }

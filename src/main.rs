@@ -1,8 +1,10 @@
 use std::process::ExitCode;
 
-use clap::Parser;
 use helenus::{cli::Cli, command};
 
 fn main() -> ExitCode {
-    ExitCode::from(command::run(Cli::parse()))
+    ExitCode::from(match Cli::read() {
+        Ok(cli) => command::run(cli),
+        Err(code) => code,
+    })
 }

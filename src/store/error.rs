@@ -1,5 +1,6 @@
 //! What a failed statement means for its caller.
 
+use crate::{domain::problem::Problem, failure::Failure};
 use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError};
 
 /// A statement that failed, with the CQL it failed on.
@@ -29,6 +30,8 @@ pub enum StoreErrorKind {
     Denied,
     /// A read found more tombstones than Cassandra allows.
     Tombstones,
+    /// Somebody else holds the lease.
+    Held,
     /// What was read is not what helenus wrote.
     Corrupt,
 }
@@ -42,6 +45,7 @@ impl std::fmt::Display for StoreErrorKind {
             Self::Missing => "not in the schema",
             Self::Denied => "permission denied",
             Self::Tombstones => "too many tombstones",
+            Self::Held => "held by somebody else",
             Self::Corrupt => "unexpected content",
         })
     }
@@ -83,7 +87,11 @@ impl StoreErrorKind {
         match error {
             ExecutionError::LastAttemptError(error) => Self::of_attempt(error),
             ExecutionError::PrepareError(PrepareError::AllAttemptsFailed { first_attempt }) => {
-                Self::of_attempt(first_attempt)
+                // What was not prepared was not applied.
+                match Self::of_attempt(first_attempt) {
+                    Self::Unknown => Self::Unavailable,
+                    kind => kind,
+                }
             }
             ExecutionError::BadQuery(_) => Self::Invalid,
             ExecutionError::EmptyPlan
@@ -110,6 +118,46 @@ impl StoreError {
             kind: StoreErrorKind::Corrupt,
             detail: detail.into(),
             cql: cql.to_owned(),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let (code, help) = match error.kind {
+            StoreErrorKind::Unavailable => (
+                "cassandra.unavailable",
+                "are enough nodes up? `helenus doctor` looks",
+            ),
+            StoreErrorKind::Unknown => (
+                "cassandra.no_answer",
+                "the outcome is not known; the same command may be run again",
+            ),
+            StoreErrorKind::Invalid => (
+                "cassandra.refused",
+                "this is a mistake of helenus if you did not write that statement",
+            ),
+            StoreErrorKind::Missing => ("schema.missing", "run `helenus migrate`"),
+            StoreErrorKind::Denied => (
+                "cassandra.denied",
+                "GRANT the login what it needs, or use another; `helenus doctor` lists it",
+            ),
+            StoreErrorKind::Tombstones => (
+                "cassandra.tombstones",
+                "compaction after gc_grace removes them",
+            ),
+            StoreErrorKind::Held => (
+                "lease.held",
+                "wait for it, or see what that process is doing",
+            ),
+            StoreErrorKind::Corrupt => {
+                ("store.corrupt", "was the table altered or written by hand?")
+            }
+        };
+        let problem = Problem::new(code, error.to_string()).help(help);
+        match error.kind {
+            StoreErrorKind::Held => Failure::conflict(problem),
+            _ => Failure::system(problem),
         }
     }
 }

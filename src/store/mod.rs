@@ -1,3 +1,58 @@
 //! CQL and the driver: the only place that knows them. One file a table family.
 
+pub mod connect;
+pub mod ddl;
 pub mod error;
+pub mod leases;
+pub mod migrate;
+pub mod script;
+pub mod settings;
+pub mod statement;
+
+use std::sync::Arc;
+
+use scylla::client::session::Session;
+
+use crate::config::Config;
+use settings::Settings;
+
+/// A session with helenus's keyspace in use. Cheap to clone.
+///
+/// Statements name helenus's own tables without their keyspace, and everybody else's with it.
+#[derive(Clone)]
+pub struct Store {
+    session: Arc<Session>,
+    config: Arc<Config>,
+    settings: Settings,
+    statements: Arc<statement::Cache>,
+}
+
+impl Store {
+    /// The driver's session, for what the helpers of [`statement`] do not cover.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// What the command was configured with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What all processes of this keyspace agreed on.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The keyspace of helenus's own tables.
+    pub fn keyspace(&self) -> &str {
+        &self.config.keyspace
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("keyspace", &self.keyspace())
+            .finish_non_exhaustive()
+    }
+}

@@ -4,6 +4,7 @@ use super::{
     cql_type::CqlType,
     job::{Cast, CompiledVersion, InputMapping, NanOutput, NullRule, Place, Rule, TextRule},
     model::{Admitted, Input, Output, ReadyVersion, Signature},
+    schema::{Column, TableSchema},
     tensor::Element,
 };
 
@@ -90,5 +91,25 @@ pub fn version() -> CompiledVersion {
         outputs: vec![],
         nan_output: NanOutput::Reject,
         hash_prefix: [7; 16],
+    }
+}
+
+/// `k.t (id int PRIMARY KEY, …)` with these columns as `name type`.
+pub fn table(name: &str, columns: &[&str]) -> TableSchema {
+    let column = |text: &&str| {
+        let (name, cql_type) = text.rsplit_once(": ").unwrap();
+        Column {
+            name: name.into(),
+            cql_type: CqlType::parse(cql_type).unwrap(),
+        }
+    };
+    TableSchema {
+        keyspace: "k".into(),
+        table: name.into(),
+        id: uuid::Uuid::nil(),
+        partition_key: vec![column(&"id: int")],
+        clustering: vec![],
+        statics: vec![],
+        regulars: columns.iter().map(column).collect(),
     }
 }

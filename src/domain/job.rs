@@ -27,8 +27,13 @@ pub struct CompiledJob {
     pub target: PredictionTable,
     /// The manifest's `[rules]`.
     pub rules: Rules,
+    /// The manifest's `outputs.positive`: a class, where there are classes.
+    pub positive: Option<String>,
     /// Lasting warnings of this compilation.
     pub warnings: Vec<String>,
+    /// xxh3-128 over all versions' mapping and output fingerprints: changes when the manifest or
+    /// the tables change what would be written.
+    pub fingerprint: [u8; 16],
 }
 
 /// One version's way from cells to tensors and from tensors to cells.
@@ -38,8 +43,9 @@ pub struct CompiledVersion {
     pub ready: ReadyVersion,
     /// One entry an input, in signature order.
     pub inputs: Vec<InputMapping>,
-    /// One entry an output column of the target, in the target's order.
-    pub outputs: Vec<OutputCell>,
+    /// One entry an output column of the target, in the target's order. `None` is written as null:
+    /// an earlier revision filled that column, and its value must not stand beside a newer lineage.
+    pub outputs: Vec<Option<OutputCell>>,
     /// What a NaN in an output does.
     pub nan_output: NanOutput,
     /// xxh3-128 over model sha256, mapping fingerprint and output fingerprint: the prefix of every
@@ -163,6 +169,8 @@ pub struct OutputColumn {
     pub cql_type: super::cql_type::CqlType,
     /// Whether an SAI index is wanted.
     pub index: bool,
+    /// The class of its value, or of each of a vector's values; empty where there are none.
+    pub classes: Vec<String>,
 }
 
 /// Where one output column's value stands in the model's outputs.

@@ -3,6 +3,8 @@
 pub mod canonical;
 pub mod cast;
 pub mod cells;
+pub mod classes;
+pub mod compile;
 pub mod cql_type;
 pub mod csv;
 #[cfg(test)]
@@ -11,6 +13,8 @@ pub mod hash;
 pub mod job;
 pub mod key;
 pub mod lease;
+pub mod manifest;
+pub mod mapping;
 pub mod model;
 pub mod number;
 pub mod outputs;
@@ -23,3 +27,4 @@ pub mod schema;
 pub mod statistics;
 pub mod tensor;
 pub mod wire;
+pub mod words;

@@ -5,6 +5,7 @@ use super::{
     job::{CompiledVersion, NanOutput, OutputCell},
     rejection::Rejection,
     tensor::{OutputBatch, TensorData},
+    wire::write_unsigned_vint,
 };
 
 /// Appends the output cells of one row to `cells`, in the target's column order. A rejected row
@@ -16,10 +17,13 @@ pub fn encode(
     cells: &mut CellBuffer,
 ) -> Result<(), Rejection> {
     let before = cells.len();
-    let encoded = version
-        .outputs
-        .iter()
-        .try_for_each(|cell| encode_cell(version, cell, outputs, row, cells));
+    let encoded = version.outputs.iter().try_for_each(|cell| match cell {
+        Some(cell) => encode_cell(version, cell, outputs, row, cells),
+        None => {
+            cells.push(None);
+            Ok(())
+        }
+    });
     if encoded.is_err() {
         cells.truncate(before);
     }
@@ -92,7 +96,16 @@ fn encode_cell(
         TensorData::Int64(values) => push_fixed(&values[range], cells, i64::to_be_bytes),
         TensorData::Int32(values) => push_fixed(&values[range], cells, i32::to_be_bytes),
         TensorData::Bool(values) => push_fixed(&values[range], cells, |value| [u8::from(value)]),
-        TensorData::String(values) => cells.push(Some(values[start].as_bytes())),
+        TensorData::String(values) if cell.width == 1 => {
+            cells.push(Some(values[start].as_bytes()));
+        }
+        // Texts have no fixed size, so a vector of them has a length before each.
+        TensorData::String(values) => cells.push_with(|arena| {
+            for value in &values[range] {
+                write_unsigned_vint(value.len() as u64, arena);
+                arena.extend_from_slice(value.as_bytes());
+            }
+        }),
     }
     Ok(())
 }

@@ -14,6 +14,16 @@ pub struct Column {
     pub cql_type: CqlType,
 }
 
+impl Column {
+    /// Values that a cell holds as far as the type tells: a vector's width, else 1.
+    pub fn width(&self) -> usize {
+        match self.cql_type.thawed() {
+            CqlType::Vector(_, width) => usize::from(*width),
+            _ => 1,
+        }
+    }
+}
+
 /// Direction of a clustering column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {

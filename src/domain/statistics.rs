@@ -307,6 +307,7 @@ mod tests {
                 name: name.to_owned(),
                 cql_type,
                 index: false,
+                classes: Vec::new(),
             })
             .to_vec()
     }

@@ -9,7 +9,7 @@ fn version(outputs: Vec<OutputCell>) -> CompiledVersion {
         fixture::output("label", Element::Int64, &[]),
         fixture::output("probabilities", Element::Float, &[2]),
     ];
-    version.outputs = outputs;
+    version.outputs = outputs.into_iter().map(Some).collect();
     version
 }
 
@@ -90,4 +90,14 @@ fn halves_are_stored_as_floats_and_short_outputs_are_noticed() {
     assert_eq!(cells.cell(0, 0), Some(&0.5_f32.to_be_bytes()[..]));
     let rejection = encode(&version, &batch(vec![]), 0, &mut cells).unwrap_err();
     assert_eq!(rejection.code, "output_shape");
+}
+
+#[test]
+fn columns_of_earlier_revisions_are_emptied() {
+    let mut version = version(vec![cell(0, 0, 1)]);
+    version.outputs.push(None);
+    let mut cells = CellBuffer::new(2);
+    encode(&version, &two_rows(), 0, &mut cells).unwrap();
+    assert_eq!(cells.cell(0, 1), None);
+    assert_eq!(cells.rows(), 1);
 }

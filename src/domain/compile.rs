@@ -1,0 +1,272 @@
+//! A manifest, live tables and admitted versions brought together: everything is checked here,
+//! before anything is made, and all mistakes are told at once.
+
+mod fingerprint;
+mod target;
+
+use std::collections::BTreeMap;
+
+use super::{
+    classes::{Filled, output_columns},
+    cql_type::CqlType,
+    job::{CompiledJob, CompiledVersion, OutputCell, OutputColumn, PredictionTable},
+    manifest::{Manifest, VersionWish},
+    mapping::{Mapper, NamedInputs, name_of, with_indices},
+    model::ReadyVersion,
+    problem::Problem,
+    schema::{Column, Order, TableSchema},
+};
+
+/// A version that the manifest asks for, by which of its words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// What admission said.
+    pub ready: ReadyVersion,
+    /// Its number, and the aliases of `versions` that point to it now.
+    pub by: Vec<VersionWish>,
+}
+
+/// The prediction table as it stands, and what helenus made of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Existing<'a> {
+    /// Its live schema.
+    pub schema: &'a TableSchema,
+    /// Output columns that jobs' revisions have made so far, name -> type: what else stands there
+    /// is somebody else's.
+    pub made: &'a BTreeMap<String, String>,
+}
+
+/// Compiles `manifest` for the table `source` and these versions (at least one).
+///
+/// # Errors
+/// All mistakes at once, each with its place in the manifest and what to do.
+pub fn compile(
+    manifest: &Manifest,
+    source: &TableSchema,
+    source_version: Option<i32>,
+    existing: Option<Existing<'_>>,
+    versions: &[Asked],
+) -> Result<CompiledJob, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let key = key(manifest, source, source_version, &mut problems);
+    let mut mapper = Mapper::new(manifest, source);
+    let mut versions: Vec<&Asked> = versions.iter().collect();
+    versions.sort_by_key(|asked| asked.ready.version);
+    if versions.is_empty() {
+        problems.push(Problem::new("job.no_version", "no version is ready").at("versions"));
+    }
+    let mapped: Vec<NamedInputs> = versions
+        .iter()
+        .map(|asked| mapper.map(&asked.ready, &asked.by))
+        .collect();
+    let filled: Vec<Vec<Filled>> = versions
+        .iter()
+        .map(|asked| {
+            let mut found = Vec::new();
+            let filled = output_columns(&manifest.outputs, &asked.ready, &mut found);
+            problems.append(&mut found);
+            filled
+        })
+        .collect();
+    let mut outputs = target::common_columns(&versions, &filled, &mut problems);
+    let names = manifest.target();
+    target::check_names(&outputs, &key, source, &names, &mut problems);
+    let mut warnings = Vec::new();
+    if let Some(existing) = existing {
+        let retired = target::check_existing(existing, &key, source, &outputs, &mut problems);
+        warnings.extend(target::strangers(existing, &outputs, &retired));
+        outputs.extend(retired);
+    }
+    let unused: Vec<_> = mapper.unused().map(|name| format!("`{name}`")).collect();
+    if !unused.is_empty() {
+        warnings.push(format!(
+            "feature_unused: no version takes {}",
+            unused.join(", ")
+        ));
+    }
+    let columns = mapper.columns_read();
+    warnings.append(&mut mapper.warnings);
+    problems.append(&mut mapper.problems);
+    dedup(&mut problems);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let target = PredictionTable {
+        keyspace: names.keyspace,
+        table: names.table,
+        outputs,
+    };
+    let compiled: Vec<CompiledVersion> = versions
+        .iter()
+        .zip(mapped)
+        .zip(&filled)
+        .map(|((asked, inputs), filled)| {
+            let inputs = with_indices(inputs, &columns);
+            let cells = cells(&target.outputs, filled);
+            let prints = fingerprint::of_version(
+                &asked.ready,
+                &inputs,
+                &columns,
+                &cells,
+                &target,
+                manifest.outputs.nan,
+            );
+            CompiledVersion {
+                ready: asked.ready.clone(),
+                inputs,
+                outputs: cells,
+                nan_output: manifest.outputs.nan,
+                hash_prefix: prints,
+            }
+        })
+        .collect();
+    for asked in &versions {
+        let lasting = asked.ready.admitted.warnings.iter();
+        // Whether the order is proven depends on the manifest too: the mapping has said so.
+        warnings.extend(
+            lasting
+                .filter(|warning| !warning.starts_with("order_unproven"))
+                .map(|warning| format!("version {}: {warning}", asked.ready.version)),
+        );
+    }
+    Ok(CompiledJob {
+        job: manifest.job.clone(),
+        source: source.clone(),
+        partition_key_len: source.partition_key.len(),
+        key,
+        source_version,
+        fingerprint: fingerprint::of_job(&compiled),
+        columns,
+        versions: compiled,
+        target,
+        rules: manifest.rules.clone(),
+        positive: manifest.outputs.positive.clone(),
+        warnings,
+    })
+}
+
+/// The key of the prediction table, without its own `model_version`.
+fn key(
+    manifest: &Manifest,
+    source: &TableSchema,
+    source_version: Option<i32>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Column> {
+    let table = name_of(source);
+    let is_predictions = source.is_prediction_table();
+    if is_predictions && source_version.is_none() {
+        problems.push(
+            Problem::new(
+                "job.source_version",
+                format!("{table} is a prediction table: several versions' rows stand there"),
+            )
+            .at("source")
+            .help("say which to read: version = \"champion\", or a number"),
+        );
+    }
+    if !is_predictions && manifest.source_version.is_some() {
+        problems.push(
+            Problem::new(
+                "job.source_version",
+                format!("{table} is no prediction table"),
+            )
+            .at("source.version")
+            .help("leave version out"),
+        );
+    }
+    let key: Vec<Column> = source
+        .key()
+        .filter(|column| !(is_predictions && column.name == "model_version"))
+        .cloned()
+        .collect();
+    for column in &key {
+        let taken = ["model_version", "lineage"].contains(&column.name.as_str());
+        if taken {
+            problems.push(
+                Problem::new(
+                    "job.reserved_name",
+                    format!(
+                        "key column `{}` of {table} has a name that prediction tables need",
+                        column.name
+                    ),
+                )
+                .at("source.table")
+                .help("helenus cannot score a table with such a key: copy it under another name"),
+            );
+        }
+        let own_type = has_own_type(&column.cql_type);
+        if own_type && manifest.target().keyspace != source.keyspace {
+            problems.push(
+                Problem::new(
+                    "job.key_type",
+                    format!(
+                        "key column `{}` of {table} has the user type {}, which cannot leave its keyspace",
+                        column.name, column.cql_type
+                    ),
+                )
+                .at("outputs.table")
+                .help(format!("put predictions into keyspace {}", source.keyspace)),
+            );
+        }
+    }
+    key
+}
+
+fn has_own_type(cql_type: &CqlType) -> bool {
+    match cql_type {
+        CqlType::Udt(..) | CqlType::Named(_) => true,
+        CqlType::List(inner)
+        | CqlType::Set(inner)
+        | CqlType::Vector(inner, _)
+        | CqlType::Frozen(inner) => has_own_type(inner),
+        CqlType::Map(key, value) => has_own_type(key) || has_own_type(value),
+        CqlType::Tuple(parts) => parts.iter().any(has_own_type),
+        _ => false,
+    }
+}
+
+/// A version's cells in the target's order.
+fn cells(columns: &[OutputColumn], filled: &[Filled]) -> Vec<Option<OutputCell>> {
+    columns
+        .iter()
+        .map(|column| {
+            filled
+                .iter()
+                .find(|filled| filled.column.name == column.name)
+                .map(|filled| filled.cell.clone())
+        })
+        .collect()
+}
+
+fn dedup(problems: &mut Vec<Problem>) {
+    let mut seen: Vec<Problem> = Vec::new();
+    problems.retain(|problem| {
+        let new = !seen.contains(problem);
+        if new {
+            seen.push(problem.clone());
+        }
+        new
+    });
+}
+
+impl TableSchema {
+    /// Whether helenus writes predictions there: `model_version` ends its key, and `lineage` has
+    /// helenus's type.
+    pub fn is_prediction_table(&self) -> bool {
+        let versioned = self.clustering.last().is_some_and(|(column, order)| {
+            column.name == "model_version"
+                && column.cql_type == CqlType::Int
+                && *order == Order::Desc
+        });
+        let lineage = self.column("lineage").is_some_and(|column| {
+            matches!(
+                column.cql_type.thawed(),
+                CqlType::Udt(name, _) | CqlType::Named(name) if name == "helenus_lineage"
+            )
+        });
+        versioned && lineage
+    }
+}
+
+#[cfg(test)]
+mod tests;

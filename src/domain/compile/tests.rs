@@ -126,10 +126,10 @@ fn all_mistakes_are_told_at_once_with_the_nearest_names() {
 #[test]
 fn an_order_that_nothing_tells_is_an_error_and_one_that_nothing_proves_a_warning() {
     let unnamed = asked(3, &[], vec![output("variable", Element::Float, &[1])]);
-    let problems = with("", &[unnamed.clone()]).unwrap_err();
+    let problems = with("", std::slice::from_ref(&unnamed)).unwrap_err();
     assert_eq!(codes(&problems), [("job.order_unknown", "wide.X")]);
     let order = "[features]\na = 'mean_radius'\nb = 'visits'\n[wide.X]\nfor_versions = [3]\norder = ['b', 'a']\n";
-    let job = with(order, &[unnamed.clone()]).unwrap();
+    let job = with(order, std::slice::from_ref(&unnamed)).unwrap();
     assert_eq!(columns(&job), ["variable float"]);
     assert!(job.warnings[0].starts_with("order_unproven: version 3"));
     let proven = format!("{order}[expect]\nrows = 'id,variable'\n");
@@ -190,12 +190,16 @@ fn scores_that_are_no_probabilities_do_not_claim_to_be() {
 fn a_single_score_needs_its_class_named() {
     let mut single = classifier(1, &["benign", "malignant"]);
     single.ready.admitted.signature.outputs[1].dims = vec![1];
-    let problems = with("", &[single.clone()]).unwrap_err();
+    let problems = with("", std::slice::from_ref(&single)).unwrap_err();
     assert_eq!(
         codes(&problems),
         [("job.positive_missing", "outputs.positive")]
     );
-    let reversed = with("[outputs]\npositive = 'benign'", &[single.clone()]).unwrap_err();
+    let reversed = with(
+        "[outputs]\npositive = 'benign'",
+        std::slice::from_ref(&single),
+    )
+    .unwrap_err();
     assert_eq!(
         codes(&reversed),
         [("job.positive_missing", "outputs.positive")]
@@ -210,7 +214,7 @@ fn a_single_score_needs_its_class_named() {
         vec![output("dense_1", Element::Float, &[1])],
     );
     assert_eq!(
-        columns(&with("", &[sigmoid.clone()]).unwrap()),
+        columns(&with("", std::slice::from_ref(&sigmoid)).unwrap()),
         ["dense_1 float"]
     );
     let job = with("[outputs]\npositive = 'M'", &[sigmoid]).unwrap();
@@ -427,7 +431,13 @@ fn predictions_may_be_the_source_of_the_next_job() {
     version.ready.admitted.feature_names = vec!["p_a".into(), "visits".into()];
     let read = |text: &str, number| {
         let manifest = Manifest::parse(&format!("{HEAD}{text}")).unwrap();
-        compile(&manifest, &source, number, None, &[version.clone()])
+        compile(
+            &manifest,
+            &source,
+            number,
+            None,
+            std::slice::from_ref(&version),
+        )
     };
     let rename = "[outputs.columns]\nq = { output = 'probabilities', class = 'a' }";
     let problems = read(rename, None).unwrap_err();

@@ -13,6 +13,7 @@ pub mod hash;
 pub mod job;
 pub mod key;
 pub mod lease;
+pub mod literal;
 pub mod manifest;
 pub mod mapping;
 pub mod model;

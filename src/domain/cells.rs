@@ -87,7 +87,7 @@ impl CellBuffer {
     }
 
     /// The cells of one row.
-    pub fn row(&self, row: usize) -> impl ExactSizeIterator<Item = Option<&[u8]>> + '_ {
+    pub fn row(&self, row: usize) -> impl ExactSizeIterator<Item = Option<&[u8]>> + Clone {
         (0..self.width).map(move |column| self.cell(row, column))
     }
 }

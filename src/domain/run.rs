@@ -1,8 +1,16 @@
 //! Runs: states, scopes, counts.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::ring::TokenRange;
 
 /// `runs.state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,4 +104,130 @@ impl Counts {
             }
         }
     }
+}
+
+/// Which rows a run is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// Also rows whose stored hash equals today's.
+    pub rewrite: bool,
+    /// Which part of the source.
+    pub part: Part,
+}
+
+/// A part of the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// The whole ring.
+    Whole,
+    /// Rows whose token lies in the range.
+    Range(TokenRange),
+    /// These rows: all primary key columns by name, values as CQL literals without quotes.
+    Keys(Vec<BTreeMap<String, String>>),
+}
+
+impl Scope {
+    /// `runs.scope`, as people write it.
+    pub fn as_str(&self) -> &'static str {
+        match (&self.part, self.rewrite) {
+            (_, true) => "all",
+            (Part::Whole, false) => "pending",
+            (Part::Range(_), false) => "range",
+            (Part::Keys(_), false) => "keys",
+        }
+    }
+
+    /// The other way round, from the columns of a request or a run.
+    ///
+    /// # Errors
+    /// A sentence for the person who wrote the row.
+    pub fn from_columns(
+        scope: Option<&str>,
+        token_from: Option<i64>,
+        token_to: Option<i64>,
+        keys: Option<Vec<BTreeMap<String, String>>>,
+    ) -> Result<Self, String> {
+        let part = match (token_from, token_to, keys) {
+            (None, None, None) => Part::Whole,
+            (None, None, Some(keys)) if keys.is_empty() => {
+                return Err("`keys` is empty: there is nothing to score".to_owned());
+            }
+            (None, None, Some(keys)) => Part::Keys(keys),
+            (Some(from), Some(to), None) => Part::Range(TokenRange::new(from, to).ok_or_else(
+                || format!("token_from {from} must be less than token_to {to}; a range that wraps is given as two"),
+            )?),
+            (_, _, None) => return Err("token_from and token_to must both be given".to_owned()),
+            _ => return Err("give either `keys` or a token range, not both".to_owned()),
+        };
+        let fits = match scope {
+            None | Some("all") => true,
+            Some("pending") => part == Part::Whole,
+            Some("keys") => matches!(part, Part::Keys(_)),
+            Some("range") => matches!(part, Part::Range(_)),
+            Some(other) => {
+                return Err(format!(
+                    "scope `{other}` is unknown; it is pending, all, keys or range"
+                ));
+            }
+        };
+        if !fits {
+            return Err(format!(
+                "scope `{}` does not go with the columns given: `keys` goes with keys, `range` with token_from and token_to",
+                scope.unwrap_or_default()
+            ));
+        }
+        Ok(Self {
+            rewrite: scope == Some("all"),
+            part,
+        })
+    }
+}
+
+/// The splits of a run, written once when it is planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Token ranges in ring order; a run over keys has a single split without a range.
+    pub splits: Vec<Option<TokenRange>>,
+    /// Ranges that an earlier run left claimed and unfinished: rows there are written even when
+    /// unchanged, or a late write of that run could win over a row that was skipped.
+    pub unfinished: Vec<TokenRange>,
+}
+
+/// A row of `runs`.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct Run {
+    pub job: String,
+    pub run_id: Uuid,
+    pub job_revision: i32,
+    pub versions: BTreeSet<i32>,
+    /// Aliases of the manifest as they stood when planned.
+    pub aliases: BTreeMap<String, i32>,
+    pub model_sha256: BTreeMap<i32, Vec<u8>>,
+    pub scope: Scope,
+    pub source: String,
+    pub source_version: Option<i32>,
+    pub target: String,
+    pub trigger: String,
+    pub request_id: Option<Uuid>,
+    pub requested_by: Option<String>,
+    pub note: Option<String>,
+    pub max_rows_per_s: Option<i32>,
+    pub state: RunState,
+    pub reason: Option<String>,
+    pub warnings: Vec<String>,
+    pub cancel_requested: bool,
+    pub due_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Microseconds: predictions carry `run_base + 2 x epoch` as their timestamp.
+    pub run_base: Option<i64>,
+    pub plan: Option<Plan>,
+    pub splits_total: i32,
+    pub splits_done: i32,
+    pub counts: Counts,
+    /// Version → statistics of its outputs, JSON.
+    pub output_statistics: BTreeMap<i32, String>,
+    pub helenus_version: String,
+    pub runtime_version: Option<String>,
 }

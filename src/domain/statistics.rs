@@ -126,6 +126,12 @@ impl Labels {
     }
 }
 
+impl std::fmt::Debug for OutputStatistics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.to_json().fmt(f)
+    }
+}
+
 impl OutputStatistics {
     /// Adds the output cells of one row; `cells` holds `columns` in order.
     pub fn add_row(&mut self, columns: &[OutputColumn], cells: &CellBuffer, row: usize) {

@@ -1,12 +1,25 @@
 //! CQL and the driver: the only place that knows them. One file a table family.
 
+pub mod answers;
+pub mod codec;
 pub mod connect;
 pub mod ddl;
 pub mod error;
 pub mod leases;
 pub mod migrate;
+pub mod open_runs;
+pub mod predictions;
+pub mod quote;
+pub mod raw;
+pub mod rejected_rows;
+pub mod ring;
+pub mod run_requests;
+pub mod runs;
+pub mod scan;
 pub mod script;
+pub mod selects;
 pub mod settings;
+pub mod splits;
 pub mod statement;
 
 use std::sync::Arc;

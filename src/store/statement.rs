@@ -138,7 +138,8 @@ where
         match attempt().await {
             Err(error) if error.kind.may_pass() && Instant::now() + pause < until => {
                 tracing::debug!(%error, "trying again");
-                tokio::time::sleep(pause.mul_f64(rand::rng().random_range(0.5..1.0))).await;
+                let jittered = pause.mul_f64(rand::rng().random_range(0.5..1.0));
+                tokio::time::sleep(jittered).await;
                 pause = (pause * 2).min(Duration::from_secs(2));
             }
             outcome => return outcome,

@@ -1,0 +1,200 @@
+//! Reading a table by token range, page after page, one page ahead.
+
+use std::ops::ControlFlow;
+
+use scylla::{
+    response::PagingState,
+    routing::partitioner::{Murmur3Partitioner, Partitioner, PartitionerHasher},
+    statement::prepared::PreparedStatement,
+};
+use tokio::sync::mpsc;
+
+use super::{
+    Store,
+    error::{StoreError, StoreErrorKind},
+    raw::{Page, RawValues, push_cell},
+    statement::{Mode, PATIENCE, into_rows, patiently},
+};
+use crate::domain::{key, ring::TokenRange};
+
+/// A SELECT over a token range. Its first two markers are `token(...) > ? AND token(...) <= ?`,
+/// its first columns the table's whole primary key, partition key first.
+#[derive(Clone)]
+pub struct RangeSelect {
+    /// The statement's text.
+    pub cql: String,
+    /// Values of the markers after the two tokens, in [`RawValues`]' form.
+    pub more_values: Vec<u8>,
+    /// Columns of the partition key.
+    pub partition_key_len: usize,
+    /// Columns of the primary key.
+    pub key_len: usize,
+    /// Rows a page.
+    pub page_rows: i32,
+}
+
+/// The token of a serialised partition key.
+pub fn token_of(partition_key: &[u8]) -> i64 {
+    let mut hasher = Murmur3Partitioner.build_hasher();
+    hasher.write(partition_key);
+    hasher.finish().value()
+}
+
+impl Store {
+    /// Starts to read `range`; pages arrive in token order, the last one followed by the end of
+    /// the channel. An error ends it. Dropping the receiver ends the reading.
+    ///
+    /// A read that meets more tombstones than Cassandra allows is halved until it does not, down
+    /// to a single token: neither smaller pages nor trying again would help.
+    pub fn scan(
+        &self,
+        select: RangeSelect,
+        range: TokenRange,
+    ) -> mpsc::Receiver<Result<Page, StoreError>> {
+        let (sender, receiver) = mpsc::channel(1);
+        let scan = Scan {
+            store: self.clone(),
+            select,
+            last: None,
+        };
+        tokio::spawn(async move {
+            if let Err(error) = scan.run(range, &sender).await {
+                // The receiver may be gone: then nobody waits for the error either.
+                let _ = sender.send(Err(error)).await;
+            }
+        });
+        receiver
+    }
+}
+
+struct Scan {
+    store: Store,
+    select: RangeSelect,
+    /// The last row handed on: where a halved read goes on.
+    last: Option<Position>,
+}
+
+struct Position {
+    token: i64,
+    key: Vec<u8>,
+}
+
+impl Scan {
+    async fn run(
+        mut self,
+        range: TokenRange,
+        pages: &mpsc::Sender<Result<Page, StoreError>>,
+    ) -> Result<(), StoreError> {
+        let mut prepared = self.store.prepared(Mode::Read, &self.select.cql).await?;
+        prepared.set_page_size(self.select.page_rows);
+        let mut todo = vec![range];
+        while let Some(range) = todo.pop() {
+            let mut state = PagingState::start();
+            // Rows up to `last` were handed on already when this is the rest of a halved range.
+            let mut resuming = self
+                .last
+                .as_ref()
+                .is_some_and(|last| range.contains(last.token));
+            loop {
+                let (mut page, next) = match self.page(&prepared, range, state).await {
+                    Err(error) if error.kind == StoreErrorKind::Tombstones => {
+                        let after = self.last.as_ref().map_or(range.after, |last| {
+                            range.after.max(last.token.saturating_sub(1))
+                        });
+                        let (low, high) = TokenRange::new(after, range.up_to)
+                            .and_then(TokenRange::halves)
+                            .ok_or(error)?;
+                        todo.extend([high, low]);
+                        break;
+                    }
+                    answer => answer?,
+                };
+                if resuming {
+                    resuming = !self.skip_seen(&mut page)?;
+                }
+                if page.rows() > 0 {
+                    self.remember_last(&page)?;
+                    if pages.send(Ok(page)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                match next {
+                    ControlFlow::Break(()) => break,
+                    ControlFlow::Continue(next) => state = next,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn page(
+        &self,
+        prepared: &PreparedStatement,
+        range: TokenRange,
+        state: PagingState,
+    ) -> Result<(Page, ControlFlow<(), PagingState>), StoreError> {
+        let cql = &self.select.cql;
+        let mut values = Vec::with_capacity(24 + self.select.more_values.len());
+        push_cell(&mut values, Some(&range.after.to_be_bytes()));
+        push_cell(&mut values, Some(&range.up_to.to_be_bytes()));
+        values.extend_from_slice(&self.select.more_values);
+        patiently(PATIENCE, || async {
+            let (result, next) = self
+                .store
+                .session()
+                .execute_single_page(prepared, RawValues(&values), state.clone())
+                .await
+                .map_err(|error| StoreError::execution(&error, cql))?;
+            let page = Page::new(&into_rows(result, cql)?, cql)?;
+            Ok((page, next.into_paging_control_flow()))
+        })
+        .await
+    }
+
+    fn token(&self, page: &Page, row: usize) -> Result<i64, StoreError> {
+        let cells = page.row(row).take(self.select.partition_key_len);
+        let mut bytes = Vec::new();
+        key::append_partition_key(cells.map(Option::unwrap_or_default), &mut bytes)
+            .map_err(|error| StoreError::corrupt(error.to_string(), &self.select.cql))?;
+        Ok(token_of(&bytes))
+    }
+
+    fn whole_key(&self, page: &Page, row: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for cell in page.row(row).take(self.select.key_len) {
+            push_cell(&mut bytes, cell);
+        }
+        bytes
+    }
+
+    fn remember_last(&mut self, page: &Page) -> Result<(), StoreError> {
+        let row = page.rows() - 1;
+        self.last = Some(Position {
+            token: self.token(page, row)?,
+            key: self.whole_key(page, row),
+        });
+        Ok(())
+    }
+
+    /// Leaves out rows up to the last one handed on; `true` once that one was seen.
+    fn skip_seen(&self, page: &mut Page) -> Result<bool, StoreError> {
+        let Some(last) = &self.last else {
+            return Ok(true);
+        };
+        for row in 0..page.rows() {
+            if self.whole_key(page, row) == last.key {
+                page.skip(row + 1);
+                return Ok(true);
+            }
+            if self.token(page, row)? != last.token {
+                return Err(StoreError {
+                    kind: StoreErrorKind::Unknown,
+                    detail: "the row that the scan had reached was deleted while a range full of tombstones was read; reading again".to_owned(),
+                    cql: self.select.cql.clone(),
+                });
+            }
+        }
+        page.skip(page.rows());
+        Ok(false)
+    }
+}

@@ -1,0 +1,199 @@
+//! The SELECTs of a run: source rows and stored predictions, by token range or by key.
+
+use super::{
+    Store,
+    error::StoreError,
+    quote::{name, table_name},
+    raw::{Page, RawValues, push_cell},
+    scan::RangeSelect,
+    statement::{Mode, PATIENCE, into_rows, patiently},
+};
+use crate::domain::{cql_type::CqlType, job::CompiledJob, schema::Column};
+
+/// A page is about this large, whatever a row weighs.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// The key's and the job's columns of each source row, by token range.
+pub fn source_range(job: &CompiledJob) -> RangeSelect {
+    let mut more_values = Vec::new();
+    if let Some(version) = job.source_version {
+        push_cell(&mut more_values, Some(&version.to_be_bytes()));
+    }
+    RangeSelect {
+        cql: format!(
+            "SELECT {} FROM {} WHERE {}{}",
+            columns(job.key.iter().chain(&job.columns)),
+            table_name(&job.source.keyspace, &job.source.table),
+            token_range(job),
+            job.source_version
+                .map_or("", |_| " AND model_version = ? ALLOW FILTERING"),
+        ),
+        more_values,
+        partition_key_len: job.partition_key_len,
+        key_len: job.key.len(),
+        page_rows: page_rows(job.key.iter().chain(&job.columns)),
+    }
+}
+
+/// Key, model_version, `lineage.input_hash`, `lineage.rejected` (and TTL) of the predictions of the
+/// job's versions, by token range. Filtering a range that is scanned anyway is the one permitted
+/// use of ALLOW FILTERING.
+pub fn stored_range(job: &CompiledJob) -> RangeSelect {
+    let mut more_values = Vec::new();
+    push_cell(&mut more_values, Some(&version_list(job)));
+    RangeSelect {
+        cql: format!(
+            "SELECT {} FROM {} WHERE {} AND model_version IN ? ALLOW FILTERING",
+            stored_columns(job),
+            table_name(&job.target.keyspace, &job.target.table),
+            token_range(job),
+        ),
+        more_values,
+        partition_key_len: job.partition_key_len,
+        key_len: job.key.len() + 1,
+        page_rows: 5_000,
+    }
+}
+
+/// A SELECT of one key's rows; its markers are the key's cells and then `more_values`.
+#[derive(Clone)]
+pub struct KeySelect {
+    cql: String,
+    more_values: Vec<u8>,
+}
+
+/// As [`source_range`], by key.
+pub fn source_key(job: &CompiledJob) -> KeySelect {
+    let range = source_range(job);
+    KeySelect {
+        cql: format!(
+            "SELECT {} FROM {} WHERE {}{}",
+            columns(job.key.iter().chain(&job.columns)),
+            table_name(&job.source.keyspace, &job.source.table),
+            key_conditions(job),
+            job.source_version.map_or("", |_| " AND model_version = ?"),
+        ),
+        more_values: range.more_values,
+    }
+}
+
+/// As [`stored_range`], by key.
+pub fn stored_key(job: &CompiledJob) -> KeySelect {
+    let range = stored_range(job);
+    KeySelect {
+        cql: format!(
+            "SELECT {} FROM {} WHERE {} AND model_version IN ?",
+            stored_columns(job),
+            table_name(&job.target.keyspace, &job.target.table),
+            key_conditions(job),
+        ),
+        more_values: range.more_values,
+    }
+}
+
+fn stored_columns(job: &CompiledJob) -> String {
+    let ttl = if job.rules.ttl_seconds > 0 {
+        ", TTL(lineage)"
+    } else {
+        ""
+    };
+    format!(
+        "{}, model_version, lineage.input_hash, lineage.rejected{ttl}",
+        columns(job.key.iter())
+    )
+}
+
+/// A `list<int>` in CQL's binary form.
+fn version_list(job: &CompiledJob) -> Vec<u8> {
+    let mut list = (job.versions.len() as i32).to_be_bytes().to_vec();
+    for version in &job.versions {
+        push_cell(&mut list, Some(&version.ready.version.to_be_bytes()));
+    }
+    list
+}
+
+fn columns<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
+    let names: Vec<_> = columns.map(|column| name(&column.name)).collect();
+    names.join(", ")
+}
+
+fn token_range(job: &CompiledJob) -> String {
+    let token = format!(
+        "token({})",
+        columns(job.key[..job.partition_key_len].iter())
+    );
+    format!("{token} > ? AND {token} <= ?")
+}
+
+fn key_conditions(job: &CompiledJob) -> String {
+    let conditions: Vec<_> = job
+        .key
+        .iter()
+        .map(|column| format!("{} = ?", name(&column.name)))
+        .collect();
+    conditions.join(" AND ")
+}
+
+fn page_rows<'a>(columns: impl Iterator<Item = &'a Column>) -> i32 {
+    let bytes: usize = columns.map(|column| 4 + weight(&column.cql_type)).sum();
+    (PAGE_BYTES / bytes.max(1)).clamp(50, 5_000) as i32
+}
+
+/// Bytes of a value, roughly.
+fn weight(cql_type: &CqlType) -> usize {
+    match cql_type {
+        CqlType::Boolean | CqlType::Tinyint => 1,
+        CqlType::Smallint => 2,
+        CqlType::Float | CqlType::Int | CqlType::Date => 4,
+        CqlType::Double | CqlType::Bigint | CqlType::Timestamp | CqlType::Time => 8,
+        CqlType::Uuid | CqlType::Timeuuid | CqlType::Inet | CqlType::Decimal => 16,
+        CqlType::Vector(element, width) => weight(element) * usize::from(*width),
+        CqlType::Frozen(inner) => weight(inner),
+        CqlType::List(element) | CqlType::Set(element) => 32 * (4 + weight(element)),
+        _ => 48,
+    }
+}
+
+impl Store {
+    /// The rows of one key; `key` in the form of [`RawValues`].
+    pub async fn by_key(&self, select: &KeySelect, key: &[u8]) -> Result<Page, StoreError> {
+        let cql = &select.cql;
+        let values = [key, &select.more_values].concat();
+        patiently(PATIENCE, || async {
+            let prepared = self.prepared(Mode::Read, cql).await?;
+            let result = self
+                .session()
+                .execute_unpaged(&prepared, RawValues(&values))
+                .await
+                .map_err(|error| StoreError::execution(&error, cql))?;
+            Page::new(&into_rows(result, cql)?, cql)
+        })
+        .await
+    }
+
+    /// `lineage.input_hash` of one prediction as it stands; `None`: there is none. `key` in the
+    /// form of [`RawValues`].
+    pub async fn stored_hash(
+        &self,
+        job: &CompiledJob,
+        key: &[u8],
+        version: i32,
+    ) -> Result<Option<u128>, StoreError> {
+        let mut more_values = Vec::new();
+        push_cell(&mut more_values, Some(&version.to_be_bytes()));
+        let select = KeySelect {
+            cql: format!(
+                "SELECT lineage.input_hash FROM {} WHERE {} AND model_version = ?",
+                table_name(&job.target.keyspace, &job.target.table),
+                key_conditions(job),
+            ),
+            more_values,
+        };
+        let page = self.by_key(&select, key).await?;
+        Ok((page.rows() > 0)
+            .then(|| page.cell(0, 0))
+            .flatten()
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(u128::from_be_bytes))
+    }
+}

@@ -52,7 +52,7 @@ pub struct Flags {
     /// How long one request may take [default: 30s]
     #[arg(long, global = true, hide_short_help = true, value_name = "TIME")]
     pub request_timeout: Option<String>,
-    /// How long connecting may take [default: 5s]
+    /// How long connecting may take, for each contact point [default: 10s]
     #[arg(long, global = true, hide_short_help = true, value_name = "TIME")]
     pub connect_timeout: Option<String>,
     /// Write requests in flight [default: 64]

@@ -26,7 +26,7 @@ const SETTINGS: &[(&str, Option<&str>)] = &[
     ("tls.key", None),
     ("compression", Some("none")),
     ("request_timeout", Some("30s")),
-    ("connect_timeout", Some("5s")),
+    ("connect_timeout", Some("10s")),
     ("concurrency", Some("64")),
     ("readers", Some("4")),
     ("batch_rows", Some("1024")),

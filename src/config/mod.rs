@@ -38,7 +38,7 @@ pub struct Config {
     pub compression: Compression,
     /// How long one request may take.
     pub request_timeout: Duration,
-    /// How long one connection may take to be set up.
+    /// How long connecting may take, for each contact point.
     pub connect_timeout: Duration,
     /// Write requests in flight, at most.
     pub concurrency: usize,

@@ -21,7 +21,8 @@ use scylla::{
 
 use super::{
     Store,
-    error::StoreErrorKind,
+    ddl::once_visible,
+    error::{StoreError, StoreErrorKind},
     settings::{SCHEMA_VERSION, Serial, Settings},
     statement::Cache,
 };
@@ -84,6 +85,7 @@ impl Store {
             settings: Settings::default(),
             statements: Arc::new(Cache::default()),
         };
+        store.check_datacenter()?;
         let partitioner = store
             .row::<(String,)>(
                 "SELECT partitioner FROM system.local WHERE key = 'local'",
@@ -103,7 +105,6 @@ impl Store {
                 ));
             }
         }
-        store.check_datacenter()?;
         Ok(store)
     }
 
@@ -119,12 +120,13 @@ impl Store {
         if found.is_none() {
             return Ok(false);
         }
-        self.session
-            .use_keyspace(keyspace, true)
-            .await
-            .map_err(|error| {
-                Failure::system(Problem::new("cassandra.keyspace", error.to_string()).at(keyspace))
-            })?;
+        once_visible(|| async {
+            self.session
+                .use_keyspace(keyspace, true)
+                .await
+                .map_err(|error| StoreError::use_keyspace(&error, keyspace))
+        })
+        .await?;
         Ok(true)
     }
 
@@ -259,10 +261,20 @@ async fn open(config: &Config) -> Result<Session, Failure> {
     if let Some(tls) = &config.tls {
         builder = builder.tls_context(Some(Arc::new(client_config(tls)?)));
     }
-    builder
-        .build()
-        .await
-        .map_err(|error| explain(&error, config))
+    // The driver's own limit is for each connection's TCP part only; after that a silent port
+    // would be waited for until keep-alive gives up, a minute later.
+    let points = u32::try_from(config.contact_points.len()).unwrap_or(u32::MAX);
+    let limit = config
+        .connect_timeout
+        .saturating_mul(points.saturating_add(1));
+    match tokio::time::timeout(limit, builder.build()).await {
+        Ok(built) => built.map_err(|error| explain(&error, config)),
+        Err(_) => Err(unreachable(
+            config,
+            &format!("no answer within {limit:?}"),
+            "does that port speak CQL (and TLS as configured), and is Cassandra not overloaded? connect_timeout sets the limit",
+        )),
+    }
 }
 
 fn client_config(tls: &Tls) -> Result<ClientConfig, Failure> {
@@ -303,13 +315,15 @@ fn client_config(tls: &Tls) -> Result<ClientConfig, Failure> {
 
 /// Why no session came about, said to a person.
 fn explain(error: &NewSessionError, config: &Config) -> Failure {
-    let points = config.contact_points.join(", ");
     let detail = error.to_string();
     if let NewSessionError::FailedToResolveAnyHostname(_) = error {
         return Failure::system(
             Problem::new(
                 "cassandra.unresolved",
-                format!("no address is known for {points}"),
+                format!(
+                    "no address is known for {}",
+                    config.contact_points.join(", ")
+                ),
             )
             .help("check the names in contact_points"),
         );
@@ -339,10 +353,15 @@ fn explain(error: &NewSessionError, config: &Config) -> Failure {
     } else {
         "is Cassandra up there? contact_points names host and CQL port; `scripts/cassandra up` starts one for development"
     };
+    unreachable(config, &cause(error), help)
+}
+
+fn unreachable(config: &Config, cause: &str, help: &str) -> Failure {
+    let points = config.contact_points.join(", ");
     Failure::system(
         Problem::new(
             "cassandra.unreachable",
-            format!("Cassandra does not answer at {points}: {}", cause(error)),
+            format!("Cassandra does not answer at {points}: {cause}"),
         )
         .help(help),
     )

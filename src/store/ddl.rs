@@ -1,6 +1,8 @@
 //! Changing the schema: by one process at a time, with schema agreement before and after.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{
     Store,
@@ -61,6 +63,23 @@ impl Store {
                 detail: format!("the nodes do not agree on the schema: {error}"),
                 cql: cql.to_owned(),
             })
+    }
+}
+
+/// What another process has just created shows in `system_schema` a moment before statements may
+/// use it: tries again for a few seconds while it is missing.
+pub(super) async fn once_visible<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let until = Instant::now() + Duration::from_secs(5);
+    loop {
+        match attempt().await {
+            Err(error) if error.kind == StoreErrorKind::Missing && Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            outcome => return outcome,
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a failed statement means for its caller.
 
 use crate::{domain::problem::Problem, failure::Failure};
-use scylla::errors::{DbError, ExecutionError, PrepareError, RequestAttemptError};
+use scylla::errors::{
+    DbError, ExecutionError, PrepareError, RequestAttemptError, UseKeyspaceError,
+};
 
 /// A statement that failed, with the CQL it failed on.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +111,19 @@ impl StoreError {
             kind: StoreErrorKind::of_execution(error),
             detail: error.to_string(),
             cql: cql.to_owned(),
+        }
+    }
+
+    /// From the driver's error about `USE keyspace`.
+    pub(super) fn use_keyspace(error: &UseKeyspaceError, keyspace: &str) -> Self {
+        Self {
+            kind: match error {
+                UseKeyspaceError::RequestError(error) => StoreErrorKind::of_attempt(error),
+                UseKeyspaceError::RequestTimeout(_) => StoreErrorKind::Unavailable,
+                _ => StoreErrorKind::Invalid,
+            },
+            detail: error.to_string(),
+            cql: format!("USE \"{keyspace}\""),
         }
     }
 

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Store,
     connect::newer,
-    ddl::Ddl,
+    ddl::{Ddl, once_visible},
     error::{StoreError, StoreErrorKind},
     leases::LeaseRow,
     script::{statements, with_table_id},
@@ -94,6 +94,7 @@ pub async fn migrate(
     let applied = if pending(&store).await?.is_empty() && settings.schema_version == LAST {
         Vec::new()
     } else {
+        once_visible(|| store.lease("ddl")).await?;
         let ddl = store.ddl(told).await?;
         let outcome = apply_pending(&store, &ddl).await;
         let released = ddl.release().await;
@@ -155,7 +156,7 @@ async fn settle(store: &mut Store, choice: &Choice) -> Result<Settings, Failure>
         }),
         serial: choice.serial.clone().unwrap_or(defaults.serial),
     };
-    let standing = match store.read_settings().await? {
+    let standing = match once_visible(|| store.read_settings()).await? {
         Some(settings) => settings,
         None => {
             store.adopt(chosen.clone())?;
@@ -210,12 +211,13 @@ async fn insert_settings(store: &Store, settings: &Settings) -> Result<(), Store
 async fn pending(
     store: &Store,
 ) -> Result<Vec<&'static (i32, &'static str, &'static str)>, Failure> {
-    let applied = store
-        .serial_rows::<(i32, Option<String>, Option<Vec<u8>>)>(
+    let applied = once_visible(|| {
+        store.serial_rows::<(i32, Option<String>, Option<Vec<u8>>)>(
             "SELECT number, name, checksum FROM schema_migrations WHERE bucket = 'cql'",
             (),
         )
-        .await?;
+    })
+    .await?;
     for (number, name, checksum) in &applied {
         let Some((_, known, text)) = FILES.iter().find(|(known, ..)| known == number) else {
             return Err(newer(store.config(), *number));

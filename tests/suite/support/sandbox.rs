@@ -1,0 +1,176 @@
+//! Keyspaces for one test.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use super::{
+    cassandra::{self, Named, contact},
+    cli::{self, Output, Running},
+    random_name,
+};
+
+/// helenus's keyspace, a keyspace for the user's tables, and a directory.
+///
+/// Each table costs Cassandra a few hundred kilobytes of heap, and helenus has 18: a keyspace of
+/// helenus that is not shared is dropped with the sandbox, unless the test failed.
+pub struct Sandbox {
+    /// helenus's own keyspace.
+    pub keyspace: String,
+    /// The user's keyspace.
+    pub data: String,
+    directory: tempfile::TempDir,
+    suffix: String,
+    is_own: bool,
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if self.is_own && !std::thread::panicking() {
+            cassandra::cql(&format!("DROP KEYSPACE IF EXISTS \"{}\"", self.keyspace));
+        }
+    }
+}
+
+impl Sandbox {
+    /// Nothing but an empty keyspace for the user; helenus's does not exist.
+    pub fn empty(test: &str) -> Self {
+        let suffix = random_name();
+        let stem: String = test.chars().take(24).collect();
+        let sandbox = Self {
+            keyspace: format!("t_{stem}_{suffix}"),
+            data: format!("d_{stem}_{suffix}"),
+            directory: tempfile::tempdir().unwrap(),
+            suffix,
+            is_own: true,
+        };
+        create_keyspace(&sandbox.data);
+        sandbox
+    }
+
+    /// A migrated keyspace of the test's own, with a lease time of 15 s.
+    pub fn migrated(test: &str) -> Self {
+        Self::migrated_with(test, &[])
+    }
+
+    /// A migrated keyspace of the test's own, with options of `migrate` (`--lease-seconds 2`).
+    #[track_caller]
+    pub fn migrated_with(test: &str, options: &[&str]) -> Self {
+        let sandbox = Self::empty(test);
+        create_keyspace(&sandbox.keyspace);
+        sandbox.helenus(&[&["migrate"], options].concat()).ok();
+        sandbox
+    }
+
+    /// The migrated keyspace that tests of this process share: for those that only look at models
+    /// and jobs whose names are their own ([`Sandbox::name`]). The user's keyspace is not shared.
+    pub fn shared(test: &str) -> Self {
+        static SHARED: OnceLock<String> = OnceLock::new();
+        let keyspace = SHARED.get_or_init(|| {
+            let mut sandbox = Self::migrated("shared");
+            sandbox.is_own = false;
+            sandbox.keyspace.clone()
+        });
+        let mut sandbox = Self::empty(test);
+        sandbox.keyspace.clone_from(keyspace);
+        sandbox.is_own = false;
+        sandbox
+    }
+
+    /// A name that no other test uses; at most 28 characters if `stem` has at most 19.
+    pub fn name(&self, stem: &str) -> String {
+        format!("{stem}_{}", self.suffix)
+    }
+
+    /// A directory of the test's own, which is also the working directory of what it runs.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Writes a file there.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.directory().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Runs helenus to its end.
+    #[track_caller]
+    pub fn helenus(&self, arguments: &[&str]) -> Output {
+        cli::run(self.command(arguments))
+    }
+
+    /// Runs helenus to its end with `--output json`.
+    #[track_caller]
+    pub fn json(&self, arguments: &[&str]) -> Output {
+        self.helenus(&[arguments, &["--output", "json"]].concat())
+    }
+
+    /// Starts helenus.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        Running::start(self.command(arguments))
+    }
+
+    /// helenus, set up for this sandbox, not yet started.
+    pub fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let environment = [
+            ("HELENUS_CONTACT_POINTS".to_owned(), contact()),
+            ("HELENUS_KEYSPACE".to_owned(), self.keyspace.clone()),
+        ];
+        let mut command = cli::helenus(self.directory(), &environment);
+        command.args(arguments);
+        command
+    }
+
+    /// Runs a statement. `{helenus}` stands for helenus's keyspace, `{data}` for the user's.
+    #[track_caller]
+    pub fn cql(&self, statement: &str) {
+        cassandra::cql(&self.filled(statement));
+    }
+
+    /// All rows of a SELECT; placeholders as in [`Sandbox::cql`].
+    #[track_caller]
+    pub fn rows(&self, select: &str) -> Vec<Named> {
+        cassandra::rows(&self.filled(select))
+    }
+
+    /// The only row of a SELECT; placeholders as in [`Sandbox::cql`].
+    #[track_caller]
+    pub fn row(&self, select: &str) -> Named {
+        cassandra::row(&self.filled(select))
+    }
+
+    /// A text with its placeholders filled in.
+    pub fn filled(&self, text: &str) -> String {
+        text.replace("{helenus}", &self.keyspace)
+            .replace("{data}", &self.data)
+    }
+
+    /// helenus's own way to this keyspace, for tests of `store` and `worker`.
+    pub fn config(&self) -> helenus::config::Config {
+        let flags = helenus::config::Flags {
+            // A file that exists and says nothing: no other is looked for.
+            config: Some("/dev/null".into()),
+            contact_points: Some(contact()),
+            keyspace: Some(self.keyspace.clone()),
+            ..Default::default()
+        };
+        helenus::config::Config::resolve(&flags).unwrap()
+    }
+
+    /// A connected store on this keyspace. Call it inside [`super::block_on`].
+    pub async fn store(&self) -> helenus::store::Store {
+        helenus::store::Store::connect(&self.config())
+            .await
+            .unwrap()
+    }
+}
+
+fn create_keyspace(name: &str) {
+    // Without the commit log schema changes cost less, and no test here loses power.
+    cassandra::cql(&format!(
+        "CREATE KEYSPACE \"{name}\" WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}} AND durable_writes = false"
+    ));
+}

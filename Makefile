@@ -28,7 +28,7 @@ lint: ## formatting, clippy and the layering of src/
 doc: ## the crate's documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
-clean: ## stop and delete the development Cassandra, the fetched tools and the build
-	@scripts/cassandra wipe
+clean: ## stop and delete every Cassandra of this folder, the fetched tools and the build
+	@for home in .dev/cassandra/*/; do [ ! -d "$$home" ] || scripts/cassandra wipe --name "$$(basename "$$home")"; done
 	rm -rf .dev
 	cargo clean

@@ -26,7 +26,7 @@ lint: ## formatting, clippy and the layering of src/
 	scripts/check-layering
 
 doc: ## the crate's documentation, warnings denied
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
 clean: ## stop and delete every Cassandra of this folder, the fetched tools and the build
 	@for home in .dev/cassandra/*/; do [ ! -d "$$home" ] || scripts/cassandra wipe --name "$$(basename "$$home")"; done

@@ -33,7 +33,7 @@ pub fn append_partition_key<'a>(
 
 /// Appends clustering values so that two rows of a partition have equal bytes exactly if Cassandra
 /// holds their keys equal (1.0 and 1.00 are one decimal), each framed by
-/// [`append_cell`](super::canonical::append_cell).
+/// [`append_cell`].
 pub fn append_clustering_key<'a>(
     columns: impl Iterator<Item = &'a Column>,
     cells: impl Iterator<Item = Option<&'a [u8]>>,

@@ -28,6 +28,8 @@ pub enum Command {
     Migrate(command::migrate::Args),
     /// Print each setting and where it comes from
     Config(command::config::Args),
+    /// Models and their versions
+    Model(command::model::Args),
 }
 
 impl Cli {

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod migrate;
+pub mod model;
 
 use crate::{
     cli::{Cli, Command},
@@ -60,6 +61,7 @@ fn name(command: &Command) -> &'static str {
     match command {
         Command::Migrate(_) => "migrate",
         Command::Config(_) => "config",
+        Command::Model(args) => args.name(),
     }
 }
 
@@ -67,5 +69,6 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
     match command {
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Config(args) => config::run(args, context),
+        Command::Model(args) => model::run(args, context).await,
     }
 }

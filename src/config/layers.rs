@@ -32,6 +32,10 @@ const SETTINGS: &[(&str, Option<&str>)] = &[
     ("batch_rows", Some("1024")),
     ("scoring_threads", None),
     ("onnxruntime", None),
+    ("max_model_mib", Some("1024")),
+    ("admission_timeout", Some("60s")),
+    ("admission_memory_mib", Some("4096")),
+    ("batch_timeout", Some("5m")),
     ("log", Some("warn")),
     ("log_format", Some("text")),
 ];

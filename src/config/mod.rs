@@ -50,6 +50,14 @@ pub struct Config {
     pub scoring_threads: usize,
     /// ONNX Runtime's shared library; searched for when not given.
     pub onnxruntime: Option<PathBuf>,
+    /// Larger models are refused.
+    pub max_model_mib: usize,
+    /// Time for admitting a small model; one second more for each 8 MiB.
+    pub admission_timeout: Duration,
+    /// Address space for admitting a small model; four times the model's size more.
+    pub admission_memory_mib: usize,
+    /// A batch that takes longer to score fails its run.
+    pub batch_timeout: Duration,
     /// What is logged: `tracing-subscriber`'s filter directives.
     pub log: String,
     /// How it is logged.
@@ -94,6 +102,12 @@ impl Config {
         let batch_rows = layers.required("batch_rows", values::count::<65_536>);
         let scoring_threads = layers.required("scoring_threads", values::count::<1024>);
         let onnxruntime = layers.optional("onnxruntime", values::path);
+        // Protobuf ends at 2 GiB.
+        let max_model_mib = layers.required("max_model_mib", values::count::<2047>);
+        let admission_timeout = layers.required("admission_timeout", values::time_out);
+        let admission_memory_mib =
+            layers.required("admission_memory_mib", values::count::<1_048_576>);
+        let batch_timeout = layers.required("batch_timeout", values::time_out);
         let log = layers.required("log", values::log_filter);
         let log_format = layers.required("log_format", str::parse);
         if username.is_some() != password.is_some() {
@@ -123,6 +137,12 @@ impl Config {
             readers,
             batch_rows,
             scoring_threads,
+            (
+                max_model_mib,
+                admission_timeout,
+                admission_memory_mib,
+                batch_timeout,
+            ),
             log,
             log_format,
         ) {
@@ -137,6 +157,12 @@ impl Config {
                 Some(readers),
                 Some(batch_rows),
                 Some(scoring_threads),
+                (
+                    Some(max_model_mib),
+                    Some(admission_timeout),
+                    Some(admission_memory_mib),
+                    Some(batch_timeout),
+                ),
                 Some(log),
                 Some(log_format),
             ) if layers.problems.is_empty() => Ok(Self {
@@ -155,6 +181,10 @@ impl Config {
                 batch_rows,
                 scoring_threads,
                 onnxruntime,
+                max_model_mib,
+                admission_timeout,
+                admission_memory_mib,
+                batch_timeout,
                 log,
                 log_format,
                 shown: layers.shown,

@@ -9,6 +9,7 @@ pub mod cql_type;
 pub mod csv;
 #[cfg(test)]
 pub mod fixture;
+pub mod golden;
 pub mod hash;
 pub mod job;
 pub mod key;
@@ -27,5 +28,6 @@ pub mod run_id;
 pub mod schema;
 pub mod statistics;
 pub mod tensor;
+pub mod tolerance;
 pub mod wire;
 pub mod words;

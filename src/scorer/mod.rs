@@ -1,1 +1,19 @@
 //! ONNX Runtime: the only place that knows it.
+//!
+//! `admit` decides about a file, in a process of its own ([`child`]): `walk` reads the protobuf and
+//! refuses what must never reach ONNX Runtime, `trial` tries what is left. [`session`] scores
+//! batches of what was admitted, [`pool`] does so on several threads.
+
+pub mod admit;
+pub mod child;
+mod golden_check;
+mod graph;
+pub mod image;
+mod onnx;
+pub mod pool;
+pub mod runtime;
+pub mod session;
+mod shapes;
+mod signature;
+mod trial;
+mod walk;

@@ -1,0 +1,107 @@
+//! A model's bytes in memory, proved to be those that were admitted.
+
+use std::{
+    io::{Read, Seek},
+    path::Path,
+    sync::Arc,
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::{model::Admitted, problem::Problem};
+
+/// The stored bytes and what admission appends to them (the ZipMap merge), in one piece. Clones
+/// share the bytes, so a session on each of several threads costs one copy.
+#[derive(Debug, Clone)]
+pub struct Image {
+    bytes: Arc<Vec<u8>>,
+}
+
+impl Image {
+    /// Reads a file that holds exactly the admitted bytes.
+    ///
+    /// # Errors
+    /// `model.unreadable`; `model.tampered` when size or sha256 differ.
+    pub fn open(path: &Path, admitted: &Admitted) -> Result<Self, Problem> {
+        let mut bytes = Vec::new();
+        bytes
+            .try_reserve_exact(admitted.size as usize + admitted.merge.len())
+            .map_err(|_| no_memory(admitted.size))?;
+        std::fs::File::open(path)
+            .and_then(|file| file.take(admitted.size + 1).read_to_end(&mut bytes))
+            .map_err(|error| unreadable(path, &error))?;
+        Self::new(bytes, admitted)
+    }
+
+    /// Takes bytes read from chunks; reserve `admitted.merge.len()` more to spare a copy.
+    ///
+    /// # Errors
+    /// `model.tampered` when size or sha256 differ.
+    pub fn new(bytes: Vec<u8>, admitted: &Admitted) -> Result<Self, Problem> {
+        let sha256: [u8; 32] = Sha256::digest(&bytes).into();
+        if bytes.len() as u64 != admitted.size || sha256 != admitted.sha256 {
+            return Err(Problem::new(
+                "model.tampered",
+                format!(
+                    "the stored model has {} bytes and sha256 {}, admitted were {} and {}",
+                    bytes.len(),
+                    hex::encode(sha256),
+                    admitted.size,
+                    hex::encode(admitted.sha256)
+                ),
+            )
+            .help("register the model again as a new version"));
+        }
+        Ok(Self::merged(bytes, &admitted.merge))
+    }
+
+    /// Bytes that admission is looking at, with what it is about to append.
+    pub(super) fn merged(mut bytes: Vec<u8>, merge: &[u8]) -> Self {
+        bytes.extend_from_slice(merge);
+        Self {
+            bytes: Arc::new(bytes),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A file's sha256 and size, in constant memory.
+///
+/// # Errors
+/// `model.unreadable`.
+pub fn fingerprint(path: &Path) -> Result<([u8; 32], u64), Problem> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut size = 0;
+    std::fs::File::open(path)
+        .and_then(|mut file| {
+            file.rewind()?;
+            loop {
+                let read = file.read(&mut buffer)?;
+                if read == 0 {
+                    return Ok(());
+                }
+                hasher.update(&buffer[..read]);
+                size += read as u64;
+            }
+        })
+        .map_err(|error| unreadable(path, &error))?;
+    Ok((hasher.finalize().into(), size))
+}
+
+pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::new(
+        "model.unreadable",
+        format!("{} cannot be read: {error}", path.display()),
+    )
+}
+
+fn no_memory(size: u64) -> Problem {
+    Problem::new(
+        "model.no_memory",
+        format!("no memory for a model of {size} bytes"),
+    )
+}

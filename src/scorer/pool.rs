@@ -1,0 +1,330 @@
+//! Several threads that score: one session of each version a thread, a short queue before them.
+//!
+//! A thread owns its sessions and works on one batch at a time; a full queue makes the sender wait,
+//! so no more than `threads` batches wait beside those being scored. One more thread watches the
+//! time: a batch over the limit is answered for, and its run told to stop.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    image::Image,
+    runtime::Runtime,
+    session::{Model, RunError, Stop},
+};
+use crate::domain::{
+    model::Signature,
+    problem::Problem,
+    tensor::{InputBatch, OutputBatch},
+};
+
+/// How long a batch may take unless configured otherwise.
+pub const TIME_LIMIT: Duration = Duration::from_secs(300);
+/// How long after being told to stop a run may go on before its thread is given up.
+const GRACE: Duration = Duration::from_secs(10);
+const WATCH: Duration = Duration::from_millis(50);
+
+/// A scored batch.
+#[derive(Debug)]
+pub struct Scored {
+    /// The accepted rows, in order, without the refused ones.
+    pub outputs: OutputBatch,
+    /// (row index in the inputs, ONNX Runtime's reason), in order.
+    pub refused: Vec<(usize, String)>,
+    /// The buffers that were given, to be filled again.
+    pub inputs: InputBatch,
+    /// Time in ONNX Runtime.
+    pub nanoseconds: u64,
+}
+
+/// Why a batch was not scored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScoreError {
+    /// The version gives something else than what was admitted: nothing of it can be trusted.
+    #[error("the model does not behave as admitted: {0}")]
+    Misaligned(String),
+    /// The batch took longer than the limit.
+    #[error("a batch of {rows} row(s) took more than {seconds} s")]
+    TimedOut {
+        /// Rows of the batch.
+        rows: usize,
+        /// The limit.
+        seconds: u64,
+    },
+    /// No thread is left: each was lost in a run that could not be stopped.
+    #[error("no scoring thread is left: every one hangs in a run that cannot be stopped")]
+    Lost,
+}
+
+/// Threads that score.
+#[derive(Debug)]
+pub struct Pool {
+    requests: Option<mpsc::Sender<Request>>,
+    threads: Vec<thread::JoinHandle<()>>,
+    watchdog: Option<thread::JoinHandle<()>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Request {
+    version: usize,
+    batch: InputBatch,
+    reply: Reply,
+}
+
+type Reply = oneshot::Sender<Result<Scored, ScoreError>>;
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<mpsc::Receiver<Request>>,
+    slots: Vec<Mutex<Slot>>,
+    limit: Duration,
+}
+
+/// What one thread is doing.
+#[derive(Debug, Default)]
+enum Slot {
+    #[default]
+    Idle,
+    Running {
+        since: Instant,
+        rows: usize,
+        stop: StopHandle,
+        reply: Reply,
+    },
+    /// Answered for, told to stop; perhaps still running.
+    Overdue { since: Instant },
+    /// Never came back.
+    Lost,
+    /// Its thread has ended.
+    Ended,
+}
+
+struct StopHandle(Stop);
+
+impl std::fmt::Debug for StopHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stop")
+    }
+}
+
+impl Pool {
+    /// Loads every version once a thread, one after the other so that loading needs little memory
+    /// beside the sessions, and starts the threads.
+    ///
+    /// # Errors
+    /// A version that ONNX Runtime refuses to load.
+    pub fn start(
+        runtime: &'static Runtime,
+        versions: &[(Image, Signature)],
+        threads: usize,
+        limit: Duration,
+    ) -> Result<Self, Problem> {
+        let threads = threads.max(1);
+        let mut models = Vec::with_capacity(threads);
+        for _ in 0..threads {
+            let loaded: Result<Vec<Model>, Problem> = versions
+                .iter()
+                .map(|(image, signature)| Model::load(runtime, image, signature))
+                .collect();
+            models.push(loaded?);
+        }
+        let (requests, queue) = mpsc::channel(threads);
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(queue),
+            slots: (0..threads).map(|_| Mutex::default()).collect(),
+            limit,
+        });
+        let spawn = |name: String, work: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new()
+                .name(name)
+                .spawn(work)
+                .map_err(|error| {
+                    Problem::new(
+                        "scorer.threads",
+                        format!("a scoring thread did not start: {error}"),
+                    )
+                })
+        };
+        let mut pool = Self {
+            requests: Some(requests),
+            threads: Vec::with_capacity(threads),
+            watchdog: None,
+            shared,
+        };
+        for (place, models) in models.into_iter().enumerate() {
+            let shared = Arc::clone(&pool.shared);
+            let work = move || work(&shared, place, models);
+            pool.threads
+                .push(spawn(format!("score-{place}"), Box::new(work))?);
+        }
+        let shared = Arc::clone(&pool.shared);
+        pool.watchdog = Some(spawn(
+            "score-watch".to_owned(),
+            Box::new(move || watch(&shared)),
+        )?);
+        Ok(pool)
+    }
+
+    /// Scores a batch of the version at `version` of those given to [`Pool::start`]. Waits while the
+    /// queue is full. Dropping the future leaves the batch to be scored for nobody.
+    ///
+    /// # Errors
+    /// [`ScoreError`]; rows that ONNX Runtime refuses are no error but in [`Scored::refused`].
+    pub async fn score(&self, version: usize, batch: InputBatch) -> Result<Scored, ScoreError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request {
+            version,
+            batch,
+            reply,
+        };
+        let requests = self.requests.as_ref().ok_or(ScoreError::Lost)?;
+        requests.send(request).await.map_err(|_| ScoreError::Lost)?;
+        answer.await.map_err(|_| ScoreError::Lost)?
+    }
+}
+
+impl Drop for Pool {
+    /// Lets the threads finish what is queued, and waits for all that still answer.
+    fn drop(&mut self) {
+        self.requests = None;
+        // The watchdog ends once every thread has ended or is lost.
+        if let Some(watchdog) = self.watchdog.take() {
+            let _ = watchdog.join();
+        }
+        for (thread, slot) in self.threads.drain(..).zip(&self.shared.slots) {
+            // A lost thread cannot be ended, only left.
+            if !matches!(*lock(slot), Slot::Lost) && thread.join().is_err() {
+                tracing::error!("a scoring thread panicked");
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Marks its slot when the thread ends, by a panic too.
+struct Ending<'a>(&'a Mutex<Slot>);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        // Dropping a reply answers `Lost` to whoever waits for it.
+        *lock(self.0) = Slot::Ended;
+    }
+}
+
+fn work(shared: &Shared, place: usize, mut models: Vec<Model>) {
+    let slot = &shared.slots[place];
+    let _ending = Ending(slot);
+    loop {
+        // Waiting with the lock held is as good as waiting for it: one thread takes the next batch.
+        let Some(request) = lock(&shared.queue).blocking_recv() else {
+            return;
+        };
+        let Some(model) = models.get_mut(request.version) else {
+            let what = format!("there is no version at {}", request.version);
+            let _ = request.reply.send(Err(ScoreError::Misaligned(what)));
+            continue;
+        };
+        if request.reply.is_closed() {
+            continue;
+        }
+        let stop = match model.stop() {
+            Ok(stop) => stop,
+            Err(problem) => {
+                let _ = request
+                    .reply
+                    .send(Err(ScoreError::Misaligned(problem.message)));
+                continue;
+            }
+        };
+        let since = Instant::now();
+        *lock(slot) = Slot::Running {
+            since,
+            rows: request.batch.rows,
+            stop: StopHandle(stop.clone()),
+            reply: request.reply,
+        };
+        let outcome = model.run_rows(&request.batch, &stop);
+        let nanoseconds = since.elapsed().as_nanos() as u64;
+        let was = std::mem::take(&mut *lock(slot));
+        // Otherwise the watchdog has answered.
+        if let Slot::Running { reply, rows, .. } = was {
+            let answer = match outcome {
+                Ok(outcome) => Ok(Scored {
+                    outputs: outcome.outputs,
+                    refused: outcome.refused,
+                    inputs: request.batch,
+                    nanoseconds,
+                }),
+                Err(RunError::Stopped) => Err(ScoreError::TimedOut {
+                    rows,
+                    seconds: shared.limit.as_secs(),
+                }),
+                Err(error) => Err(ScoreError::Misaligned(error.to_string())),
+            };
+            // Nobody waits when the run was given up meanwhile.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+/// Ends when every thread has.
+fn watch(shared: &Shared) {
+    loop {
+        let mut alive = 0;
+        let mut lost = 0;
+        for slot in &shared.slots {
+            let mut slot = lock(slot);
+            *slot = overseen(std::mem::take(&mut *slot), shared.limit);
+            match *slot {
+                Slot::Ended => {}
+                Slot::Lost => lost += 1,
+                _ => alive += 1,
+            }
+        }
+        if alive == 0 {
+            if lost > 0 {
+                // Whoever waits in the queue would wait for ever. No live thread holds this lock.
+                let mut queue = lock(&shared.queue);
+                queue.close();
+                while queue.try_recv().is_ok() {}
+            }
+            return;
+        }
+        thread::sleep(WATCH);
+    }
+}
+
+fn overseen(slot: Slot, limit: Duration) -> Slot {
+    match slot {
+        Slot::Running {
+            since,
+            rows,
+            stop,
+            reply,
+        } if since.elapsed() > limit => {
+            stop.0.stop();
+            let seconds = limit.as_secs();
+            let _ = reply.send(Err(ScoreError::TimedOut { rows, seconds }));
+            Slot::Overdue {
+                since: Instant::now(),
+            }
+        }
+        Slot::Overdue { since } if since.elapsed() > GRACE => {
+            tracing::error!(
+                "a run goes on {} s after it was told to stop; its thread is given up",
+                GRACE.as_secs()
+            );
+            Slot::Lost
+        }
+        slot => slot,
+    }
+}

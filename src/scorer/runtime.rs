@@ -1,0 +1,207 @@
+//! The ONNX Runtime library: where it is, loading it once, what it says.
+
+use std::{
+    ffi::{CStr, c_char},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock},
+};
+
+use ort::{LoadDynamicError, environment::Environment, logging::LogLevel};
+
+use crate::domain::problem::Problem;
+
+const IN_PROJECT: &str = ".dev/onnxruntime/libonnxruntime.so";
+const BY_LOADER: &str = "libonnxruntime.so";
+pub(super) const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
+const HELP: &str = "run scripts/setup, or name the library in HELENUS_ONNXRUNTIME: `pip download onnxruntime==1.31.1 --no-deps`, \
+                    then unzip the wheel: onnxruntime/capi/libonnxruntime.so.1.31.1";
+
+/// The loaded library; one a process, for its whole life.
+#[derive(Debug)]
+pub struct Runtime {
+    /// Its version, `1.31.1`.
+    pub version: String,
+    /// The file, or the name that the system's loader found.
+    pub library: PathBuf,
+    environment: Environment,
+}
+
+impl Runtime {
+    /// What sessions are made in.
+    pub(super) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// `1.31` of `1.31.1`: a worker with another one admits versions again.
+    pub fn minor_version(&self) -> &str {
+        minor_version(&self.version)
+    }
+}
+
+/// `1.31` of `1.31.1`.
+pub fn minor_version(version: &str) -> &str {
+    match version.match_indices('.').nth(1) {
+        Some((end, _)) => &version[..end],
+        None => version,
+    }
+}
+
+/// Where the library would be loaded from: `named` (flag or environment), else the project's
+/// `.dev/onnxruntime/`, else beside the executable, else whatever the system's loader finds.
+pub fn locate(named: Option<&Path>) -> PathBuf {
+    // A relative path would be looked for beside the executable first.
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match named {
+        Some(path) if path.components().count() > 1 => absolute(path),
+        Some(name) => name.to_owned(),
+        None if Path::new(IN_PROJECT).exists() => absolute(Path::new(IN_PROJECT)),
+        None => beside_the_executable().unwrap_or_else(|| PathBuf::from(BY_LOADER)),
+    }
+}
+
+fn beside_the_executable() -> Option<PathBuf> {
+    let path = std::env::current_exe().ok()?.parent()?.join(BY_LOADER);
+    path.exists().then_some(path)
+}
+
+/// Keeps ONNX Runtime from writing usage data to ~/.cache and sending them away, which its Linux
+/// builds do since 1.29. Only this variable stops it entirely: turned off through the API, it has
+/// opened its database and sent its first event already.
+///
+/// # Safety
+/// Like [`std::env::set_var`]: no other thread may be running.
+pub unsafe fn without_telemetry() {
+    // SAFETY: the caller's promise.
+    unsafe { std::env::set_var(NO_TELEMETRY, "1") };
+}
+
+/// Loads the library, or gives the one that this process has loaded already.
+///
+/// # Errors
+/// `runtime.telemetry` when [`without_telemetry`] was forgotten; `runtime.library` when it is missing, too old, or not ONNX Runtime; with what to do.
+pub fn load(named: Option<&Path>) -> Result<&'static Runtime, Problem> {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    static LOADING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = LOADING
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Some(runtime) = RUNTIME.get() {
+        return Ok(runtime);
+    }
+    if std::env::var_os(NO_TELEMETRY).is_none_or(|value| value != "1") {
+        return Err(Problem::new(
+            "runtime.telemetry",
+            "ONNX Runtime would report its use to its maker",
+        )
+        .help(format!("set {NO_TELEMETRY}=1 before the process starts")));
+    }
+    let library = locate(named);
+    let environment = ort::init_from(&library)
+        .map_err(|error| refused(&library, &error))?
+        .with_name("helenus")
+        .with_telemetry(false)
+        .with_logger(Arc::new(log))
+        .build()
+        .map_err(|error| {
+            Problem::new(
+                "runtime.environment",
+                format!("ONNX Runtime did not start: {error}"),
+            )
+        })?;
+    // Otherwise every session would format messages of every level, to be thrown away.
+    environment.set_log_level(LogLevel::Warning);
+    let version = version(&library)?;
+    Ok(RUNTIME.get_or_init(|| Runtime {
+        version,
+        library,
+        environment,
+    }))
+}
+
+/// `ort`'s own words for these errors leave the reason out.
+fn refused(library: &Path, error: &LoadDynamicError) -> Problem {
+    let at = library.display();
+    let message = match error {
+        LoadDynamicError::Dlopen { error, .. } => {
+            format!(
+                "the ONNX Runtime library cannot be loaded from {at}: {}",
+                reason(error)
+            )
+        }
+        LoadDynamicError::MissingApi { .. } => {
+            format!("{at} is a library, but not ONNX Runtime's")
+        }
+        LoadDynamicError::InvalidVersionString => {
+            format!("{at} does not say which version of ONNX Runtime it is")
+        }
+        LoadDynamicError::BadVersion { version_str, .. } => format!(
+            "{at} is ONNX Runtime {version_str}; helenus needs 1.{} or newer",
+            ort::MINOR_VERSION
+        ),
+    };
+    Problem::new("runtime.library", message).help(HELP)
+}
+
+fn reason(error: &libloading::Error) -> String {
+    use std::error::Error;
+    error
+        .source()
+        .map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// `OrtGetApiBase()->GetVersionString()`, which `ort` reads but keeps to itself.
+fn version(library: &Path) -> Result<String, Problem> {
+    #[repr(C)]
+    struct ApiBase {
+        get_api: unsafe extern "C" fn(u32) -> *const std::ffi::c_void,
+        get_version_string: unsafe extern "C" fn() -> *const c_char,
+    }
+    let missing = || {
+        Problem::new(
+            "runtime.library",
+            format!("{} does not tell its version", library.display()),
+        )
+        .help(HELP)
+    };
+    // SAFETY: the library is loaded and initialised already (`ort::init_from` succeeded), so opening
+    // it again runs no code; the symbol and the layout are those of onnxruntime_c_api.h, stable
+    // since version 1; both pointers are checked, and the string is static.
+    unsafe {
+        let library = libloading::Library::new(library).map_err(|_| missing())?;
+        let base = library
+            .get::<unsafe extern "C" fn() -> *const ApiBase>(b"OrtGetApiBase")
+            .map_err(|_| missing())?();
+        let text = base.as_ref().map(|base| (base.get_version_string)());
+        match text.filter(|text| !text.is_null()) {
+            Some(text) => Ok(CStr::from_ptr(text).to_string_lossy().into_owned()),
+            None => Err(missing()),
+        }
+    }
+}
+
+/// ONNX Runtime's messages, through `tracing`.
+fn log(level: LogLevel, _category: &str, _id: &str, at: &str, message: &str) {
+    // LightGBM exports declare `label` as [1] and return [N]: one warning a batch, and harmless,
+    // since helenus trusts only what came back.
+    if message.starts_with("Expected shape from model of") {
+        return;
+    }
+    match level {
+        LogLevel::Verbose => tracing::trace!(target: "onnxruntime", at, "{message}"),
+        LogLevel::Info => tracing::debug!(target: "onnxruntime", at, "{message}"),
+        // Mostly advice about the export; errors come back as errors and are reported there.
+        LogLevel::Warning | LogLevel::Error => {
+            tracing::debug!(target: "onnxruntime", at, "{message}");
+        }
+        LogLevel::Fatal => tracing::error!(target: "onnxruntime", at, "{message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn minor_versions_ignore_the_patch() {
+        assert_eq!(super::minor_version("1.31.1"), "1.31");
+        assert_eq!(super::minor_version("1.31"), "1.31");
+    }
+}

@@ -1,0 +1,436 @@
+//! What must never reach ONNX Runtime, found by reading the whole protobuf.
+//!
+//! ONNX Runtime resolves external data against the current directory, overflows its stack in deep
+//! functions and expands functions that call each other twice without end: all while it *creates* a
+//! session. So every graph, subgraph, function, constant and declared shape is looked at first.
+
+use std::collections::HashMap;
+
+use super::{
+    onnx::{
+        AttributeProto, DataType, DimensionValue, FunctionProto, GraphProto, ModelProto, NodeProto,
+        SparseTensorProto, TensorProto, TypeProto, TypeValue, ValueInfoProto, too_deep,
+    },
+    shapes::element_of,
+};
+use crate::domain::problem::Problem;
+
+/// Operators that this build of ONNX Runtime brings along; anything else would need a library that
+/// the file names.
+const DOMAINS: [&str; 4] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
+/// Graphs inside graphs (`If` in `Loop` in `Scan` …).
+const MAX_GRAPH_DEPTH: usize = 16;
+/// Functions that call functions.
+const MAX_CALL_DEPTH: usize = 32;
+/// Nodes once every function call is written out.
+const MAX_NODES: u64 = 1_000_000;
+/// A constant larger than this would not fit into protobuf's own limit.
+const MAX_BYTES: u64 = 2 << 30;
+const MAX_PROBLEMS: usize = 20;
+
+type FunctionKey<'a> = (&'a str, &'a str, &'a str);
+
+/// All that is wrong with the file, at most 20 problems.
+pub(super) fn walk(model: &ModelProto) -> Vec<Problem> {
+    let mut walk = Walk {
+        functions: model
+            .functions
+            .iter()
+            .map(|function| (key_of(function), function))
+            .collect(),
+        costs: HashMap::new(),
+        problems: Vec::new(),
+    };
+    walk.model(model);
+    walk.problems.truncate(MAX_PROBLEMS);
+    walk.problems
+}
+
+struct Walk<'a> {
+    functions: HashMap<FunctionKey<'a>, &'a FunctionProto>,
+    /// `None` while it is being computed: meeting it again is a recursion.
+    costs: HashMap<FunctionKey<'a>, Option<Cost>>,
+    problems: Vec<Problem>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    nodes: u64,
+    calls_deep: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn model(&mut self, model: &'a ModelProto) {
+        let Some(graph) = &model.graph else {
+            self.found(Problem::new("model.no_graph", "the file holds no graph"));
+            return;
+        };
+        if graph.output.is_empty() {
+            self.found(Problem::new("model.no_outputs", "the graph has no outputs"));
+        }
+        if graph.input.is_empty() {
+            self.found(Problem::new("model.no_inputs", "the graph has no inputs"));
+        }
+        let constants: Vec<&str> = constant_names(graph).collect();
+        for input in &graph.input {
+            if !constants.contains(&input.name.as_str()) {
+                self.input_type(input);
+            }
+        }
+        for output in &graph.output {
+            self.output_type(output);
+        }
+        self.graph(graph, "graph", 0);
+        for function in &model.functions {
+            let place = format!("function {}", function.name);
+            self.nodes(&function.node, &place, 0);
+            self.attributes(&function.attribute_proto, &place, 0);
+            self.value_infos(&function.value_info, &place);
+        }
+        for training in &model.training_info {
+            for graph in training.initialization.iter().chain(&training.algorithm) {
+                self.graph(graph, "training graph", 0);
+            }
+        }
+        let mut total = self.cost_of_nodes(&graph.node, 0).nodes;
+        for function in &model.functions {
+            total = total.max(self.cost_of_function(key_of(function), 0).nodes);
+        }
+        if total > MAX_NODES {
+            self.found(Problem::new(
+                "model.too_large",
+                format!(
+                    "the graph has more than {MAX_NODES} nodes once its functions are written out"
+                ),
+            ));
+        }
+    }
+
+    fn found(&mut self, problem: Problem) {
+        if self.problems.len() < MAX_PROBLEMS && !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    fn graph(&mut self, graph: &'a GraphProto, place: &str, depth: usize) {
+        if depth > MAX_GRAPH_DEPTH {
+            self.found(too_deep("graphs").at(place));
+            return;
+        }
+        for tensor in &graph.initializer {
+            self.tensor(tensor, place);
+        }
+        for tensor in &graph.sparse_initializer {
+            self.sparse_tensor(tensor, place);
+        }
+        self.value_infos(&graph.input, place);
+        self.value_infos(&graph.output, place);
+        self.value_infos(&graph.value_info, place);
+        self.nodes(&graph.node, place, depth);
+    }
+
+    fn nodes(&mut self, nodes: &'a [NodeProto], place: &str, depth: usize) {
+        for node in nodes {
+            let own = self.functions.contains_key(&call_of(node));
+            if !own && !DOMAINS.contains(&node.domain.as_str()) {
+                self.found(
+                    Problem::new(
+                        "model.unknown_domain",
+                        format!("operator `{}` is of domain `{}`, which ONNX Runtime does not bring along", node.op_type, node.domain),
+                    )
+                    .at(place)
+                    .help("export with standard operators; custom operator libraries are never loaded"),
+                );
+            }
+            if node.op_type == "EPContext" {
+                self.found(
+                    Problem::new(
+                        "model.precompiled",
+                        "holds an `EPContext` node: a precompiled blob, possibly in another file",
+                    )
+                    .at(place)
+                    .help("register the model that it was compiled from"),
+                );
+            }
+            self.attributes(&node.attribute, place, depth);
+        }
+    }
+
+    fn attributes(&mut self, attributes: &'a [AttributeProto], place: &str, depth: usize) {
+        for attribute in attributes {
+            for tensor in attribute.t.iter().chain(&attribute.tensors) {
+                self.tensor(tensor, place);
+            }
+            for tensor in attribute
+                .sparse_tensor
+                .iter()
+                .chain(&attribute.sparse_tensors)
+            {
+                self.sparse_tensor(tensor, place);
+            }
+            for graph in attribute.g.as_deref().into_iter().chain(&attribute.graphs) {
+                self.graph(graph, &format!("{place}/{}", attribute.name), depth + 1);
+            }
+            for declared in attribute.tp.iter().chain(&attribute.type_protos) {
+                self.declared_shape(declared, &attribute.name, place);
+            }
+        }
+    }
+
+    fn value_infos(&mut self, values: &[ValueInfoProto], place: &str) {
+        for value in values {
+            if let Some(declared) = &value.r#type {
+                self.declared_shape(declared, &value.name, place);
+            }
+        }
+    }
+
+    fn declared_shape(&mut self, declared: &TypeProto, name: &str, place: &str) {
+        let Some(TypeValue::Tensor(tensor) | TypeValue::SparseTensor(tensor)) = &declared.value
+        else {
+            return;
+        };
+        let dims: Vec<i64> = tensor
+            .shape
+            .iter()
+            .flat_map(|shape| &shape.dim)
+            .filter_map(|dim| match dim.value {
+                Some(DimensionValue::Value(value)) => Some(value),
+                _ => None,
+            })
+            // 0 and -1 are how some exporters write "any".
+            .filter(|dim| *dim > 0)
+            .collect();
+        if elements(&dims).is_none_or(|count| count > MAX_BYTES) {
+            self.found(
+                Problem::new(
+                    "model.huge_shape",
+                    format!(
+                        "`{name}` is declared with the shape {dims:?}: no memory holds that width"
+                    ),
+                )
+                .at(place),
+            );
+        }
+    }
+
+    fn tensor(&mut self, tensor: &TensorProto, place: &str) {
+        if tensor.data_location != 0 || !tensor.external_data.is_empty() {
+            self.found(
+                Problem::new(
+                    "model.external_data",
+                    format!("`{}` keeps its values in another file", tensor.name),
+                )
+                .at(place)
+                .help("save the model as one file: onnx.save(model, path, save_as_external_data=False)"),
+            );
+            return;
+        }
+        if let Err(why) = content(tensor) {
+            self.found(
+                Problem::new(
+                    "model.bad_tensor",
+                    format!("constant `{}`: {why}", tensor.name),
+                )
+                .at(place),
+            );
+        }
+    }
+
+    fn sparse_tensor(&mut self, sparse: &SparseTensorProto, place: &str) {
+        for tensor in sparse.values.iter().chain(&sparse.indices) {
+            self.tensor(tensor, place);
+        }
+        // ONNX Runtime makes it dense.
+        let name = sparse.values.as_ref().map_or("", |values| &values.name);
+        if elements(&sparse.dims).is_none_or(|count| count > MAX_BYTES / 8) {
+            self.found(
+                Problem::new(
+                    "model.huge_shape",
+                    format!("sparse constant `{name}` has the shape {:?}", sparse.dims),
+                )
+                .at(place),
+            );
+        }
+    }
+
+    fn input_type(&mut self, input: &ValueInfoProto) {
+        let Some(kind) = input.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
+            return;
+        };
+        let refused = match kind {
+            TypeValue::Tensor(tensor) => element_of(tensor.elem_type).err(),
+            other => Some(kind_name(other).to_owned()),
+        };
+        if let Some(kind) = refused {
+            self.found(unsupported("input", &input.name, &kind));
+        }
+    }
+
+    fn output_type(&mut self, output: &ValueInfoProto) {
+        let Some(kind) = output.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
+            return;
+        };
+        let refused = match kind {
+            TypeValue::Tensor(tensor) => element_of(tensor.elem_type).err(),
+            // A ZipMap's, perhaps: `graph::ZipMap` looks.
+            TypeValue::Sequence(_) => None,
+            other => Some(kind_name(other).to_owned()),
+        };
+        if let Some(kind) = refused {
+            self.found(unsupported("output", &output.name, &kind));
+        }
+    }
+
+    fn cost_of_nodes(&mut self, nodes: &'a [NodeProto], depth: usize) -> Cost {
+        let mut total = Cost::default();
+        for node in nodes {
+            total.nodes = total.nodes.saturating_add(1);
+            for attribute in &node.attribute {
+                for graph in attribute.g.as_deref().into_iter().chain(&attribute.graphs) {
+                    let cost = self.cost_of_nodes(&graph.node, depth);
+                    total.nodes = total.nodes.saturating_add(cost.nodes);
+                    total.calls_deep = total.calls_deep.max(cost.calls_deep);
+                }
+            }
+            if self.functions.contains_key(&call_of(node)) {
+                let cost = self.cost_of_function(call_of(node), depth + 1);
+                total.nodes = total.nodes.saturating_add(cost.nodes);
+                total.calls_deep = total.calls_deep.max(cost.calls_deep + 1);
+            }
+        }
+        total
+    }
+
+    fn cost_of_function(&mut self, key: FunctionKey<'a>, depth: usize) -> Cost {
+        let place = || format!("function {}", key.1);
+        if let Some(known) = self.costs.get(&key) {
+            let Some(cost) = *known else {
+                self.found(
+                    Problem::new("model.recursive_function", "a function calls itself").at(place()),
+                );
+                return Cost::default();
+            };
+            if depth + cost.calls_deep > MAX_CALL_DEPTH {
+                self.found(too_deep("functions").at(place()));
+            }
+            return cost;
+        }
+        if depth > MAX_CALL_DEPTH {
+            self.found(too_deep("functions").at(place()));
+            return Cost::default();
+        }
+        let Some(function) = self.functions.get(&key).copied() else {
+            return Cost::default();
+        };
+        self.costs.insert(key, None);
+        let cost = self.cost_of_nodes(&function.node, depth);
+        self.costs.insert(key, Some(cost));
+        cost
+    }
+}
+
+fn key_of(function: &FunctionProto) -> FunctionKey<'_> {
+    (domain(&function.domain), &function.name, &function.overload)
+}
+
+fn call_of(node: &NodeProto) -> FunctionKey<'_> {
+    (domain(&node.domain), &node.op_type, &node.overload)
+}
+
+/// Both are names of the default domain.
+fn domain(name: &str) -> &str {
+    if name == "ai.onnx" { "" } else { name }
+}
+
+/// Names that are constants, although IR version 3 lists them among the inputs too.
+pub(super) fn constant_names(graph: &GraphProto) -> impl Iterator<Item = &str> {
+    let dense = graph.initializer.iter().map(|tensor| tensor.name.as_str());
+    let sparse = graph.sparse_initializer.iter();
+    dense.chain(sparse.filter_map(|tensor| Some(tensor.values.as_ref()?.name.as_str())))
+}
+
+/// An input or output of a kind that no column can hold.
+pub(super) fn unsupported(what: &str, name: &str, kind: &str) -> Problem {
+    Problem::new(
+        "model.unsupported_type",
+        format!("{what} `{name}` is of type {kind}"),
+    )
+    .help("helenus feeds and reads tensors of float16, float, double, int32, int64, bool and string, and ZipMap's output")
+}
+
+fn kind_name(kind: &TypeValue) -> &'static str {
+    match kind {
+        TypeValue::Tensor(_) => "tensor",
+        TypeValue::Sequence(_) => "sequence",
+        TypeValue::Map(_) => "map",
+        TypeValue::Opaque(_) => "opaque",
+        TypeValue::SparseTensor(_) => "sparse tensor",
+        TypeValue::Optional(_) => "optional",
+    }
+}
+
+/// The product of non-negative dimensions; `None` when it overflows or one is negative.
+fn elements(dims: &[i64]) -> Option<u64> {
+    dims.iter().try_fold(1_u64, |count, dim| {
+        count.checked_mul(u64::try_from(*dim).ok()?)
+    })
+}
+
+/// Whether a tensor holds as many values as its shape says.
+fn content(tensor: &TensorProto) -> Result<(), String> {
+    let dims = &tensor.dims;
+    let count = elements(dims).ok_or_else(|| format!("impossible shape {dims:?}"))?;
+    let kind = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
+    let bits = match kind {
+        DataType::Undefined => return Err(format!("unknown data type {}", tensor.data_type)),
+        DataType::String => {
+            let held = tensor.string_data.len() as u64;
+            return expect(count, held, dims);
+        }
+        DataType::Float4e2m1 | DataType::Int4 | DataType::Uint4 => 4,
+        DataType::Bool
+        | DataType::Int8
+        | DataType::Uint8
+        | DataType::Float8e4m3fn
+        | DataType::Float8e4m3fnuz
+        | DataType::Float8e5m2
+        | DataType::Float8e5m2fnuz => 8,
+        DataType::Float16 | DataType::Bfloat16 | DataType::Int16 | DataType::Uint16 => 16,
+        DataType::Float | DataType::Int32 | DataType::Uint32 => 32,
+        DataType::Double | DataType::Int64 | DataType::Uint64 | DataType::Complex64 => 64,
+        DataType::Complex128 => 128,
+    };
+    if !tensor.raw_data.is_empty() {
+        let bytes = count.saturating_mul(bits).div_ceil(8);
+        let held = tensor.raw_data.len() as u64;
+        return (bytes == held)
+            .then_some(())
+            .ok_or_else(|| format!("shape {dims:?} takes {bytes} bytes, {held} are there"));
+    }
+    let held = match kind {
+        DataType::Float => tensor.float_data.len(),
+        DataType::Complex64 => tensor.float_data.len() / 2,
+        DataType::Double => tensor.double_data.len(),
+        DataType::Complex128 => tensor.double_data.len() / 2,
+        DataType::Int64 => tensor.int64_data.len(),
+        DataType::Uint32 | DataType::Uint64 => tensor.uint64_data.len(),
+        DataType::Float4e2m1 | DataType::Int4 | DataType::Uint4 => {
+            // Two values in each number.
+            let packed = tensor.int32_data.len() as u64;
+            return expect(count.div_ceil(2), packed, dims);
+        }
+        _ => tensor.int32_data.len(),
+    };
+    expect(count, held as u64, dims)
+}
+
+fn expect(count: u64, held: u64, dims: &[i64]) -> Result<(), String> {
+    (count == held)
+        .then_some(())
+        .ok_or_else(|| format!("shape {dims:?} takes {count} values, {held} are there"))
+}
+
+#[cfg(test)]
+#[path = "walk_test.rs"]
+mod tests;

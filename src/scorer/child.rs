@@ -92,7 +92,8 @@ enum Line {
 /// Has a child decide, and waits for it. Blocks for as long as the limits allow.
 ///
 /// # Errors
-/// Only when no child could be started; that says nothing about the model.
+/// When no child could be started, or ONNX Runtime's library not be loaded: that says nothing about
+/// the model.
 pub fn run(request: &Request, limits: &Limits) -> Result<Outcome, Problem> {
     let size = std::fs::metadata(&request.model).map_or(0, |metadata| metadata.len());
     let size = size.min(request.max_size);
@@ -107,7 +108,17 @@ pub fn run(request: &Request, limits: &Limits) -> Result<Outcome, Problem> {
     let talk = Talk::with(&mut child, &order);
     let (status, in_time) = wait(&mut child, time).map_err(|error| not_started(&error))?;
     let (lines, stderr) = talk.end();
-    Ok(judge(lines, &stderr, status, in_time, &order))
+    match judge(lines, &stderr, status, in_time, &order) {
+        Outcome::Rejected(mut problems) if problems.iter().any(is_ours) => {
+            problems.retain(is_ours);
+            Err(problems.swap_remove(0))
+        }
+        outcome => Ok(outcome),
+    }
+}
+
+fn is_ours(problem: &Problem) -> bool {
+    problem.code.starts_with("runtime.")
 }
 
 fn start(limits: &Limits, place: &Path) -> std::io::Result<Child> {

@@ -287,7 +287,9 @@ fn explained(error: &ort::Error) -> Problem {
             "model.opset",
             format!("the model needs a newer opset of `{domain}` than ONNX Runtime's, {newest}"),
         )
-        .help(format!("export with target_opset={newest} or older for `{domain}`"));
+        .help(format!(
+            "export with target_opset={newest} or older for `{domain}`"
+        ));
     }
     let said = first_line(&whole);
     let problem = Problem::new(

@@ -101,7 +101,10 @@ fn every_shipped_model_is_admitted_with_its_golden_rows() {
         if !folder.join("model.onnx").exists() {
             continue;
         }
-        let name = folder.file_name().and_then(|name| name.to_str()).expect("a name");
+        let name = folder
+            .file_name()
+            .and_then(|name| name.to_str())
+            .expect("a name");
         let verdict = decide(&shipped(name)).verdict();
         let admitted = verdict.unwrap_or_else(|problems| panic!("{name}: {problems:#?}"));
         for output in &admitted.signature.outputs {
@@ -140,7 +143,9 @@ fn hostile_files_get_the_verdict_they_deserve() {
         let either = file == "needs_locale.onnx" && (outcome.is_ok() || said.contains(&word));
         let right = got == verdict && (at == "job" || said.contains(&word));
         if !right && !either {
-            wrong.push(format!("{file}: {got}, not {verdict} with `{word}`: {said}"));
+            wrong.push(format!(
+                "{file}: {got}, not {verdict} with `{word}`: {said}"
+            ));
         }
         // No C++ source paths, and never nothing.
         if said.contains("/onnxruntime_src/") || (outcome.is_err() && said.trim().is_empty()) {
@@ -155,7 +160,10 @@ fn class_names_come_from_the_option_then_the_metadata_then_the_graph() {
     let names = |names: &[&str]| -> Vec<String> { names.iter().map(|n| (*n).to_owned()).collect() };
     let mut lr = shipped("breast_cancer_lr");
     let own = names(&["benign", "malignant"]);
-    assert_eq!(classes(&admitted(&lr)), [(own.clone(), ClassSource::Zipmap, true)]);
+    assert_eq!(
+        classes(&admitted(&lr)),
+        [(own.clone(), ClassSource::Zipmap, true)]
+    );
     lr.class_names = names(&["good", "bad"]);
     assert_eq!(
         classes(&admitted(&lr)),
@@ -184,7 +192,10 @@ fn class_names_come_from_the_option_then_the_metadata_then_the_graph() {
 fn a_zipmap_is_read_before_it_zips() {
     let admitted = admitted(&shipped("breast_cancer_lr"));
     let output = &admitted.signature.outputs[1];
-    assert_eq!((output.name.as_str(), output.public_name.as_str()), ("probabilities", "output_probability"));
+    assert_eq!(
+        (output.name.as_str(), output.public_name.as_str()),
+        ("probabilities", "output_probability")
+    );
     assert_eq!(output.dims, [2]);
     assert!(!admitted.merge.is_empty());
 }
@@ -196,11 +207,24 @@ fn golden_rows_that_differ_are_named() {
     let lines: Vec<&str> = golden.lines().collect();
     let (row, last) = lines[3].rsplit_once(',').expect("columns");
     let wrong = format!("{row},{}", last.parse::<f64>().expect("a number") + 1e-4);
-    let changed: Vec<&str> = lines[..3].iter().copied().chain([wrong.as_str()]).chain(lines[4..].iter().copied()).collect();
+    let changed: Vec<&str> = lines[..3]
+        .iter()
+        .copied()
+        .chain([wrong.as_str()])
+        .chain(lines[4..].iter().copied())
+        .collect();
     request.golden = Some(changed.join("\n"));
     let problem = rejected_for(&request, "golden.differs");
-    assert!(problem.message.contains("golden row 3") && problem.message.contains("expected"), "{}", problem.message);
-    assert!(problem.place.is_some_and(|place| place.starts_with("line 4, column ")));
+    assert!(
+        problem.message.contains("golden row 3") && problem.message.contains("expected"),
+        "{}",
+        problem.message
+    );
+    assert!(
+        problem
+            .place
+            .is_some_and(|place| place.starts_with("line 4, column "))
+    );
     request.tolerance.atol = 1e-3;
     admitted(&request);
 }
@@ -215,7 +239,10 @@ fn golden_rows_catch_features_in_the_wrong_order() {
 #[test]
 fn few_golden_rows_and_an_unproven_order_leave_warnings() {
     let warned = |request: &Request, word: &str| {
-        admitted(request).warnings.iter().any(|warning| warning.starts_with(word))
+        admitted(request)
+            .warnings
+            .iter()
+            .any(|warning| warning.starts_with(word))
     };
     let mut request = shipped("breast_cancer_lr");
     for word in ["few_golden_rows", "no_golden_rows", "order_unproven"] {
@@ -264,9 +291,122 @@ fn a_child_that_dies_says_nothing_final_about_the_model() {
     limits.time = Duration::from_secs(1);
     let hangs = request("tests/hostile/endless_loop.onnx");
     let outcome = child::run(&hangs, &limits).expect("a child");
-    assert!(matches!(&outcome, Outcome::Died(problem) if problem.code == "model.time_limit"), "{outcome:?}");
-    limits = self::limits();
-    limits.memory = 64 << 20;
-    let outcome = child::run(&shipped("breast_cancer_lr"), &limits).expect("a child");
-    assert!(matches!(&outcome, Outcome::Died(_) | Outcome::Rejected(_)), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Outcome::Died(problem) if problem.code == "model.time_limit"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn a_library_that_cannot_be_loaded_is_not_the_models_fault() {
+    let mut request = shipped("breast_cancer_lr");
+    request.library = root().join("no/such/libonnxruntime.so");
+    let problem = child::run(&request, &limits()).expect_err("no library");
+    assert_eq!(problem.code, "runtime.library");
+    assert!(
+        problem
+            .help
+            .is_some_and(|help| help.contains("HELENUS_ONNXRUNTIME"))
+    );
+    request.library = PathBuf::from("libm.so.6");
+    let problem = child::run(&request, &limits()).expect_err("another library");
+    assert!(
+        problem.message.contains("not ONNX Runtime's"),
+        "{problem:?}"
+    );
+}
+
+/// The command line: exit codes, and exactly one JSON object.
+mod command {
+    use std::process::{Command, Output};
+
+    use super::*;
+
+    fn check(arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_helenus"))
+            .current_dir(root())
+            .args(["model", "check"])
+            .args(arguments)
+            .env("HELENUS_ONNXRUNTIME", library())
+            .output()
+            .expect("helenus")
+    }
+
+    #[track_caller]
+    fn json(arguments: &[&str], exit: i32) -> serde_json::Value {
+        let output = check(&[arguments, &["--output", "json"]].concat());
+        assert_eq!(output.status.code(), Some(exit), "{output:?}");
+        serde_json::from_slice(&output.stdout).expect("one JSON object")
+    }
+
+    const MODEL: &str = "models/breast_cancer_lr/model.onnx";
+
+    #[test]
+    fn tells_the_signature_of_an_accepted_model() {
+        let said = json(
+            &[
+                MODEL,
+                "--features",
+                "models/breast_cancer_lr/features.txt",
+                "--golden",
+                "models/breast_cancer_lr/golden.csv",
+            ],
+            0,
+        );
+        assert_eq!(
+            (&said["ok"], &said["command"]),
+            (&true.into(), &"model check".into())
+        );
+        assert_eq!(
+            said["result"]["outputs"][1]["classes"],
+            serde_json::json!(["benign", "malignant"])
+        );
+        assert_eq!(said["result"]["outputs"][1]["classes_source"], "zipmap");
+        assert_eq!(
+            said["result"]["feature_names"].as_array().map(Vec::len),
+            Some(30)
+        );
+        assert_eq!(said["warnings"], serde_json::json!([]));
+        let text = check(&[MODEL]);
+        let text = String::from_utf8_lossy(&text.stdout).into_owned();
+        assert!(
+            text.contains("probabilities of benign, malignant (from ZipMap)"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn answers_no_for_a_rejected_model_with_all_reasons() {
+        let said = json(&["tests/hostile/external_data.onnx"], 1);
+        assert_eq!(said["error"]["code"], "model.external_data");
+        assert!(
+            said["error"]["help"]
+                .as_str()
+                .is_some_and(|help| help.contains("one file"))
+        );
+    }
+
+    #[test]
+    fn files_and_options_that_cannot_be_used_are_wrong_input() {
+        for (arguments, code) in [
+            (vec!["no/such/file.onnx"], "model.unreadable"),
+            (vec!["models"], "model.unreadable"),
+            (vec![MODEL, "--features", "no/such/file"], "file.unreadable"),
+            (vec![MODEL, "--golden", MODEL], "csv.encoding"),
+            (vec![MODEL, "--rtol=-1"], "tolerance.negative"),
+        ] {
+            assert_eq!(json(&arguments, 2)["error"]["code"], code, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn malformed_golden_rows_are_placed_in_their_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("golden.csv");
+        std::fs::write(&path, "in.X[0],out.output_label\n1,benign\n1\n").expect("written");
+        let path = path.to_str().expect("UTF-8");
+        let said = json(&[MODEL, "--golden", path], 2);
+        assert_eq!(said["error"]["code"], "csv.field_count");
+        assert_eq!(said["error"]["where"], format!("{path}: line 3, column 1"));
+    }
 }

@@ -1,5 +1,6 @@
-//! All tests against a real Cassandra: `make test` starts one.
+//! The tests against real things: `make test` starts a Cassandra and fetches ONNX Runtime.
 
+mod admission;
 mod connection;
 mod harness;
 mod migrate;

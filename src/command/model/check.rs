@@ -8,6 +8,7 @@ use super::super::Context;
 use crate::{
     domain::{
         csv,
+        golden::Golden,
         model::{Admitted, ClassSource, Output},
         problem::Problem,
         tolerance::Tolerance,
@@ -90,12 +91,20 @@ impl Facts {
         Ok(names)
     }
 
-    /// The golden rows' text.
+    /// The golden rows' text, whose columns may yet name nothing of the model.
     ///
     /// # Errors
-    /// A file that cannot be read or is not UTF-8.
+    /// A file that cannot be read, is no CSV, or has columns that are neither `in.` nor `out.`.
     pub fn golden_text(&self) -> Result<Option<String>, Failure> {
-        self.golden.as_deref().map(text).transpose()
+        let Some(path) = &self.golden else {
+            return Ok(None);
+        };
+        let text = text(path)?;
+        Golden::parse(&text).map_err(|mut problems| {
+            name_file(&mut problems, path);
+            Failure::inputs(problems)
+        })?;
+        Ok(Some(text))
     }
 
     /// The tolerance for golden rows.
@@ -171,27 +180,25 @@ pub fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     }
 }
 
-/// A missing library says nothing about the model.
 fn rejected(args: &Args, mut problems: Vec<Problem>) -> Failure {
-    if problems
-        .iter()
-        .any(|problem| problem.code.starts_with("runtime."))
-    {
-        return Failure {
-            exit: Exit::System,
-            problems,
-        };
-    }
-    for problem in &mut problems {
-        if (problem.code.starts_with("golden.") || problem.code.starts_with("csv."))
-            && let (Some(file), Some(place)) = (&args.facts.golden, &problem.place)
-        {
-            problem.place = Some(format!("{}: {place}", file.display()));
-        }
+    if let Some(golden) = &args.facts.golden {
+        name_file(&mut problems, golden);
     }
     Failure {
         exit: Exit::No,
         problems,
+    }
+}
+
+/// Problems of golden rows know their line, not their file.
+fn name_file(problems: &mut [Problem], file: &Path) {
+    for problem in problems {
+        let golden = ["golden.", "csv."]
+            .iter()
+            .any(|code| problem.code.starts_with(code));
+        if let (true, Some(place)) = (golden, &problem.place) {
+            problem.place = Some(format!("{}: {place}", file.display()));
+        }
     }
 }
 

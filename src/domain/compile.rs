@@ -31,9 +31,9 @@ pub struct Asked {
 pub struct Existing<'a> {
     /// Its live schema.
     pub schema: &'a TableSchema,
-    /// Output columns that jobs' revisions have made so far, name -> type: what else stands there
-    /// is somebody else's.
-    pub made: &'a BTreeMap<String, String>,
+    /// Output columns that the job's revisions have made so far, name -> type: what else stands
+    /// there is somebody else's. `None` when nothing is known about the table.
+    pub made: Option<&'a BTreeMap<String, String>>,
 }
 
 /// Compiles `manifest` for the table `source` and these versions (at least one).

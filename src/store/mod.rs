@@ -5,9 +5,12 @@ pub mod codec;
 pub mod connect;
 pub mod ddl;
 pub mod error;
+pub mod jobs;
 pub mod leases;
 pub mod migrate;
 pub mod open_runs;
+pub mod prediction_ddl;
+pub mod prediction_tables;
 pub mod predictions;
 pub mod quote;
 pub mod raw;
@@ -21,6 +24,7 @@ pub mod selects;
 pub mod settings;
 pub mod splits;
 pub mod statement;
+pub mod tables;
 
 use std::sync::Arc;
 

@@ -218,7 +218,10 @@ pub(super) fn check_existing(
                 .at("versions")
                 .help(ANOTHER_JOB),
             );
-        } else if !existing.made.contains_key(&column.name) {
+        } else if existing
+            .made
+            .is_some_and(|made| !made.contains_key(&column.name))
+        {
             problems.push(
                 Problem::new(
                     "job.target_altered",
@@ -232,7 +235,8 @@ pub(super) fn check_existing(
     let is_filled = |name: &str| outputs.iter().any(|column| column.name == name);
     existing
         .made
-        .keys()
+        .into_iter()
+        .flat_map(BTreeMap::keys)
         .filter(|made| !is_filled(made))
         // A column that somebody dropped needs no null.
         .filter_map(|made| table.column(made))

@@ -335,7 +335,7 @@ fn onto(live: &TableSchema, made: &[(&str, &str)]) -> Result<CompiledJob, Vec<Pr
         .collect();
     let existing = Existing {
         schema: live,
-        made: &made,
+        made: Some(&made),
     };
     let manifest = Manifest::parse(HEAD).unwrap();
     let versions = [classifier(1, &["a", "b"])];

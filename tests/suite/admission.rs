@@ -21,11 +21,11 @@ use helenus::{
     },
 };
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn library() -> PathBuf {
+pub(crate) fn library() -> PathBuf {
     let named = std::env::var_os("HELENUS_ONNXRUNTIME").map(PathBuf::from);
     runtime::locate(named.as_deref())
 }
@@ -37,12 +37,12 @@ fn limits() -> Limits {
     }
 }
 
-fn request(file: &str) -> Request {
+pub(crate) fn request(file: &str) -> Request {
     Request::new(root().join(file), library())
 }
 
 /// A shipped model with what its folder knows about it.
-fn shipped(name: &str) -> Request {
+pub(crate) fn shipped(name: &str) -> Request {
     let folder = root().join("models").join(name);
     let read = |file: &str| std::fs::read_to_string(folder.join(file)).ok();
     let mut request = request(&format!("models/{name}/model.onnx"));
@@ -64,7 +64,7 @@ fn decide(request: &Request) -> Outcome {
     child::run(request, &limits()).expect("a child")
 }
 
-fn admitted(request: &Request) -> Admitted {
+pub(crate) fn admitted(request: &Request) -> Admitted {
     decide(request).verdict().expect("admitted")
 }
 

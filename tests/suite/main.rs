@@ -4,4 +4,5 @@ mod admission;
 mod connection;
 mod harness;
 mod migrate;
+mod scorer;
 mod support;

@@ -2,6 +2,7 @@
 
 mod admission;
 mod connection;
+mod docs;
 mod harness;
 mod migrate;
 mod scorer;

@@ -10,7 +10,7 @@ use super::{
     golden_check,
     graph::{Categories, Told},
     image::{Image, unreadable},
-    onnx, runtime,
+    judge, onnx, runtime,
     session::Model,
     signature, trial,
     walk::walk,
@@ -151,10 +151,10 @@ pub fn admit(request: &Request, stage: &mut dyn FnMut(&str)) -> Result<Admitted,
         golden_check::compare(golden, &signature, &tried, request.tolerance)?;
     }
     for (output, data) in signature.outputs.iter_mut().zip(&tried.answers.outputs) {
-        output.simplex = trial::is_simplex(output, data);
+        output.simplex = judge::is_simplex(output, data);
     }
     signature::name_classes(&mut signature.outputs, &request.class_names, &told).map_err(one)?;
-    warnings.extend(trial::label_disagrees(&signature, &tried.answers));
+    warnings.extend(judge::label_disagrees(&signature, &tried.answers));
     warnings.extend(golden_check::warnings(
         golden.as_ref(),
         &feature_names,

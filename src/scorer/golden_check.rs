@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::trial::{self, Tried};
+use super::{judge, trial::Tried};
 use crate::domain::{
     golden::{Expected, Golden},
     model::Signature,
@@ -114,8 +114,8 @@ fn differing(
         "golden row {}, `{}`: got {}, expected {} (tolerance {tolerance})",
         row + 1,
         column.header,
-        trial::shown(got, at),
-        trial::shown(&column.values, row),
+        judge::shown(got, at),
+        judge::shown(&column.values, row),
     );
     Some(Problem::new("golden.differs", message).at(golden.place(row, column.column)))
 }

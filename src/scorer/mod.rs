@@ -6,14 +6,19 @@
 
 pub mod admit;
 pub mod child;
+mod content;
 mod golden_check;
 mod graph;
 pub mod image;
+mod judge;
 mod onnx;
 pub mod pool;
+mod rows;
 pub mod runtime;
 pub mod session;
 mod shapes;
 mod signature;
+mod tensors;
 mod trial;
 mod walk;
+mod words;

@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 
 use super::{
+    content::{content, elements},
     onnx::{
-        AttributeProto, DataType, DimensionValue, FunctionProto, GraphProto, ModelProto, NodeProto,
+        AttributeProto, DimensionValue, FunctionProto, GraphProto, ModelProto, NodeProto,
         SparseTensorProto, TensorProto, TypeProto, TypeValue, ValueInfoProto, too_deep,
     },
     shapes::element_of,
@@ -368,67 +369,6 @@ fn kind_name(kind: &TypeValue) -> &'static str {
         TypeValue::SparseTensor(_) => "sparse tensor",
         TypeValue::Optional(_) => "optional",
     }
-}
-
-/// The product of non-negative dimensions; `None` when it overflows or one is negative.
-fn elements(dims: &[i64]) -> Option<u64> {
-    dims.iter().try_fold(1_u64, |count, dim| {
-        count.checked_mul(u64::try_from(*dim).ok()?)
-    })
-}
-
-/// Whether a tensor holds as many values as its shape says.
-fn content(tensor: &TensorProto) -> Result<(), String> {
-    let dims = &tensor.dims;
-    let count = elements(dims).ok_or_else(|| format!("impossible shape {dims:?}"))?;
-    let kind = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
-    let bits = match kind {
-        DataType::Undefined => return Err(format!("unknown data type {}", tensor.data_type)),
-        DataType::String => {
-            let held = tensor.string_data.len() as u64;
-            return expect(count, held, dims);
-        }
-        DataType::Float4e2m1 | DataType::Int4 | DataType::Uint4 => 4,
-        DataType::Bool
-        | DataType::Int8
-        | DataType::Uint8
-        | DataType::Float8e4m3fn
-        | DataType::Float8e4m3fnuz
-        | DataType::Float8e5m2
-        | DataType::Float8e5m2fnuz => 8,
-        DataType::Float16 | DataType::Bfloat16 | DataType::Int16 | DataType::Uint16 => 16,
-        DataType::Float | DataType::Int32 | DataType::Uint32 => 32,
-        DataType::Double | DataType::Int64 | DataType::Uint64 | DataType::Complex64 => 64,
-        DataType::Complex128 => 128,
-    };
-    if !tensor.raw_data.is_empty() {
-        let bytes = count.saturating_mul(bits).div_ceil(8);
-        let held = tensor.raw_data.len() as u64;
-        return (bytes == held)
-            .then_some(())
-            .ok_or_else(|| format!("shape {dims:?} takes {bytes} bytes, {held} are there"));
-    }
-    let held = match kind {
-        DataType::Float => tensor.float_data.len(),
-        DataType::Complex64 => tensor.float_data.len() / 2,
-        DataType::Double => tensor.double_data.len(),
-        DataType::Complex128 => tensor.double_data.len() / 2,
-        DataType::Int64 => tensor.int64_data.len(),
-        DataType::Uint32 | DataType::Uint64 => tensor.uint64_data.len(),
-        DataType::Float4e2m1 | DataType::Int4 | DataType::Uint4 => {
-            // Two values in each number.
-            let packed = tensor.int32_data.len() as u64;
-            return expect(count.div_ceil(2), packed, dims);
-        }
-        _ => tensor.int32_data.len(),
-    };
-    expect(count, held as u64, dims)
-}
-
-fn expect(count: u64, held: u64, dims: &[i64]) -> Result<(), String> {
-    (count == held)
-        .then_some(())
-        .ok_or_else(|| format!("shape {dims:?} takes {count} values, {held} are there"))
 }
 
 #[cfg(test)]

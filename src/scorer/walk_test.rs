@@ -1,6 +1,6 @@
 use super::*;
 use crate::scorer::onnx::{
-    DimensionProto, StringStringEntryProto, TensorShapeProto, TensorTypeProto,
+    DataType, DimensionProto, StringStringEntryProto, TensorShapeProto, TensorTypeProto,
 };
 
 fn tensor_type(elem_type: i32, dims: &[i64]) -> TypeProto {

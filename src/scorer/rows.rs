@@ -1,0 +1,151 @@
+//! Rows to try a model with.
+
+use half::f16;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use super::graph::Categories;
+use crate::domain::{
+    model::{Input, Signature},
+    tensor::{InputBatch, OutputBatch, TensorData},
+};
+
+/// Random rows beside the golden ones.
+pub(super) const ROWS: usize = 64;
+const SEED: u64 = 0x4e1e_5305;
+const UNKNOWN: &str = "helenus-unknown";
+
+/// No rows yet.
+pub(super) fn none_of(signature: &Signature) -> OutputBatch {
+    OutputBatch {
+        rows: 0,
+        outputs: signature
+            .outputs
+            .iter()
+            .map(|output| TensorData::new(output.element))
+            .collect(),
+    }
+}
+
+/// Adds rows.
+pub(super) fn append(all: &mut OutputBatch, more: OutputBatch) {
+    all.rows += more.rows;
+    for (all, more) in all.outputs.iter_mut().zip(more.outputs) {
+        extend(all, &more, 0..more.len());
+    }
+}
+
+/// A batch of these rows, in this order.
+pub(super) fn select(batch: &InputBatch, inputs: &[Input], rows: &[usize]) -> InputBatch {
+    let pairs = inputs.iter().zip(&batch.inputs);
+    let inputs = pairs.map(|(input, data)| {
+        let width = input.width();
+        let mut picked = TensorData::new(input.element);
+        for row in rows {
+            extend(&mut picked, data, row * width..(row + 1) * width);
+        }
+        picked
+    });
+    InputBatch {
+        rows: rows.len(),
+        inputs: inputs.collect(),
+    }
+}
+
+/// Rows of both.
+pub(super) fn chain(first: &InputBatch, second: &InputBatch) -> InputBatch {
+    let mut all = first.clone();
+    all.rows += second.rows;
+    for (all, more) in all.inputs.iter_mut().zip(&second.inputs) {
+        extend(all, more, 0..more.len());
+    }
+    all
+}
+
+/// Appends values of the same element type.
+fn extend(all: &mut TensorData, more: &TensorData, range: std::ops::Range<usize>) {
+    match (all, more) {
+        (TensorData::Float16(a), TensorData::Float16(b)) => a.extend_from_slice(&b[range]),
+        (TensorData::Float(a), TensorData::Float(b)) => a.extend_from_slice(&b[range]),
+        (TensorData::Double(a), TensorData::Double(b)) => a.extend_from_slice(&b[range]),
+        (TensorData::Int32(a), TensorData::Int32(b)) => a.extend_from_slice(&b[range]),
+        (TensorData::Int64(a), TensorData::Int64(b)) => a.extend_from_slice(&b[range]),
+        (TensorData::Bool(a), TensorData::Bool(b)) => a.extend_from_slice(&b[range]),
+        (TensorData::String(a), TensorData::String(b)) => a.extend_from_slice(&b[range]),
+        _ => debug_assert!(false, "element types are those of one signature"),
+    }
+}
+
+/// 64 rows with a fixed seed; every second one takes its values from the golden rows.
+pub(super) fn random_rows(
+    inputs: &[Input],
+    categories: &[&Categories],
+    golden: Option<&InputBatch>,
+) -> InputBatch {
+    let mut random = StdRng::seed_from_u64(SEED);
+    let tensors = inputs
+        .iter()
+        .zip(categories)
+        .enumerate()
+        .map(|(i, (input, known))| {
+            let mut data = TensorData::new(input.element);
+            for row in 0..ROWS {
+                for place in 0..input.width() {
+                    match golden {
+                        // A value that this place really takes, of any golden row.
+                        Some(golden) if row % 2 == 1 => {
+                            let at = random.random_range(0..golden.rows) * input.width() + place;
+                            extend(&mut data, &golden.inputs[i], at..at + 1);
+                        }
+                        _ => push_random(&mut data, known, &mut random),
+                    }
+                }
+            }
+            data
+        });
+    InputBatch {
+        rows: ROWS,
+        inputs: tensors.collect(),
+    }
+}
+
+fn push_random(data: &mut TensorData, known: &Categories, random: &mut StdRng) {
+    match data {
+        TensorData::Float16(values) => values.push(f16::from_f64(normal(random))),
+        TensorData::Float(values) => values.push(normal(random) as f32),
+        TensorData::Double(values) => values.push(normal(random)),
+        TensorData::Int32(values) => values.push(integer(known, random) as i32),
+        TensorData::Int64(values) => values.push(integer(known, random)),
+        TensorData::Bool(values) => values.push(random.random()),
+        TensorData::String(values) => values.push(text(known, random)),
+    }
+}
+
+/// Normally distributed, one in four with the standard deviation 10 (Box and Muller 1958).
+fn normal(random: &mut StdRng) -> f64 {
+    let scale = if random.random_ratio(1, 4) { 10.0 } else { 1.0 };
+    let radius = (-2.0 * (1.0 - random.random::<f64>()).ln()).sqrt();
+    scale * radius * (std::f64::consts::TAU * random.random::<f64>()).cos()
+}
+
+/// A known category, or a small number: an index into a table of unknown length is more often
+/// allowed to be small.
+fn integer(known: &Categories, random: &mut StdRng) -> i64 {
+    if known.integers.is_empty() {
+        random.random_range(0..8)
+    } else {
+        known.integers[random.random_range(0..known.integers.len())]
+    }
+}
+
+/// Mostly known categories, sometimes an unknown one; a few words where the model knows many.
+fn text(known: &Categories, random: &mut StdRng) -> String {
+    if known.texts.is_empty() || random.random_ratio(1, 8) {
+        return UNKNOWN.to_owned();
+    }
+    let one = known.texts[random.random_range(0..known.texts.len())].clone();
+    if known.texts.len() < 50 {
+        return one;
+    }
+    let other = &known.texts[random.random_range(0..known.texts.len())];
+    format!("{one} {other}")
+}

@@ -3,6 +3,7 @@
 use std::{fs, sync::OnceLock, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
+use uuid::Uuid;
 
 /// Time since boot, asleep or awake (CLOCK_BOOTTIME): what leases are timed by. Never steps.
 pub fn boot_time() -> Duration {
@@ -63,6 +64,34 @@ pub fn is_gone(identity: &str) -> bool {
         }
         Ok(_) => start_ticks(pid).is_some_and(|ticks| ticks != start),
     }
+}
+
+/// A timeuuid of now, of a node that is no IEEE 802 address (RFC 9562, 6.10).
+pub fn timeuuid() -> Uuid {
+    static NODE: OnceLock<[u8; 6]> = OnceLock::new();
+    let node = NODE.get_or_init(|| {
+        let random = Uuid::new_v4();
+        let bytes = random.as_bytes();
+        [
+            bytes[0] | 1,
+            bytes[1],
+            bytes[2],
+            bytes[3],
+            bytes[4],
+            bytes[5],
+        ]
+    });
+    Uuid::now_v1(node)
+}
+
+/// Who works here: `user@host`.
+pub fn user() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    format!(
+        "{}@{}",
+        user.unwrap_or_else(|_| "somebody".to_owned()),
+        host()
+    )
 }
 
 fn host() -> String {

@@ -1,5 +1,6 @@
 //! What helenus is about, free of I/O: models, jobs, mappings, hashes, runs, splits, leases.
 
+pub mod alias;
 pub mod canonical;
 pub mod cast;
 pub mod cells;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::tensor::Element;
+use super::{problem::Problem, tensor::Element};
 
 /// One input tensor: batch first, then `dims`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,4 +129,90 @@ pub enum AdmissionState {
     Retired,
     /// The version row or its chunks differ from what was admitted.
     Tampered,
+}
+
+/// The states and their spelling in `admissions.state`.
+const STATES: [(AdmissionState, &str); 5] = [
+    (AdmissionState::Admitting, "admitting"),
+    (AdmissionState::Ready, "ready"),
+    (AdmissionState::Rejected, "rejected"),
+    (AdmissionState::Retired, "retired"),
+    (AdmissionState::Tampered, "tampered"),
+];
+
+impl std::fmt::Display for AdmissionState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(
+            STATES
+                .iter()
+                .find(|(state, _)| state == self)
+                .map_or("", |(_, text)| text),
+        )
+    }
+}
+
+impl std::str::FromStr for AdmissionState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        STATES
+            .iter()
+            .find(|(_, known)| *known == text)
+            .map(|(state, _)| *state)
+            .ok_or_else(|| format!("unknown admission state `{text}`"))
+    }
+}
+
+impl std::fmt::Display for ClassSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Manifest => "manifest",
+            Self::PushOption => "push_option",
+            Self::MetadataProps => "metadata_props",
+            Self::Zipmap => "zipmap",
+            Self::ClasslabelsAttribute => "classlabels_attribute",
+            Self::Index => "index",
+        })
+    }
+}
+
+/// For people: `X float[N, 30] -> label string[N], probabilities float[N, 2]`.
+impl std::fmt::Display for Signature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shape = |name: &str, element: Element, dims: &[usize]| {
+            let dims: String = dims.iter().map(|dim| format!(", {dim}")).collect();
+            format!("{name} {}[N{dims}]", format!("{element:?}").to_lowercase())
+        };
+        let inputs: Vec<_> = self
+            .inputs
+            .iter()
+            .map(|input| shape(&input.name, input.element, &input.dims))
+            .collect();
+        let outputs: Vec<_> = self
+            .outputs
+            .iter()
+            .map(|output| shape(&output.public_name, output.element, &output.dims))
+            .collect();
+        write!(f, "{} -> {}", inputs.join(", "), outputs.join(", "))
+    }
+}
+
+/// What a model's name must look like; also an alias's.
+///
+/// # Errors
+/// What is wrong with it: `[a-z][a-z0-9_]*` of at most 48 characters is wanted.
+pub fn check_name(what: &str, name: &str) -> Result<(), Problem> {
+    let mut characters = name.chars();
+    let valid = characters
+        .next()
+        .is_some_and(|first| first.is_ascii_lowercase())
+        && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && name.len() <= 48;
+    if valid {
+        return Ok(());
+    }
+    Err(
+        Problem::new("model.name", format!("`{name}` can't name {what}"))
+            .help("a lower-case letter, then lower-case letters, digits and `_`; 48 at most"),
+    )
 }

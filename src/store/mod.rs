@@ -1,6 +1,10 @@
 //! CQL and the driver: the only place that knows them. One file a table family.
 
+pub mod admissions;
+pub mod alias_requests;
+pub mod aliases;
 pub mod answers;
+pub mod chunks;
 pub mod codec;
 pub mod connect;
 pub mod ddl;
@@ -8,6 +12,8 @@ pub mod error;
 pub mod jobs;
 pub mod leases;
 pub mod migrate;
+pub mod models;
+pub mod names;
 pub mod open_runs;
 pub mod prediction_ddl;
 pub mod prediction_tables;

@@ -1,1 +1,2 @@
 //! Services of the worker; each has a `run_once`.
+pub mod aliases;

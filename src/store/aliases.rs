@@ -1,0 +1,145 @@
+//! `model_aliases`: where an alias points and every change of it, in one partition.
+
+use chrono::{DateTime, Utc};
+use scylla::{
+    DeserializeRow,
+    value::{CqlTimestamp, CqlTimeuuid},
+};
+use uuid::Uuid;
+
+use super::{Store, error::StoreError, names, statement::Applied};
+use crate::domain::alias::{Change, PREVIOUS, previous};
+
+const COLUMNS: &str = "changed_at, seq, from_version, to_version, who, why, evidence, request_id";
+const MOVE: &str = "UPDATE model_aliases SET version = ?, last_seq = ? WHERE model = ? AND alias = ? IF last_seq = ?";
+const NOTE: &str = "INSERT INTO model_aliases (model, alias, changed_at, seq, from_version, to_version, who, why, evidence, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+/// Of changes that are read to find a request again, and to roll back.
+const RECENT: i32 = 1000;
+
+#[derive(DeserializeRow)]
+struct Row {
+    changed_at: CqlTimeuuid,
+    seq: Option<i32>,
+    from_version: Option<i32>,
+    to_version: Option<i32>,
+    who: Option<String>,
+    why: Option<String>,
+    evidence: Option<String>,
+    request_id: Option<CqlTimeuuid>,
+}
+
+impl Row {
+    fn change(self, cql: &str) -> Result<Change, StoreError> {
+        let (Some(seq), Some(to)) = (self.seq, self.to_version) else {
+            return Err(StoreError::corrupt(
+                format!(
+                    "a change of an alias without seq or to_version: {}",
+                    Uuid::from(self.changed_at)
+                ),
+                cql,
+            ));
+        };
+        Ok(Change {
+            changed_at: self.changed_at.into(),
+            seq,
+            from: self.from_version,
+            to,
+            who: self.who,
+            why: self.why,
+            evidence: self.evidence,
+            request_id: self.request_id.map(Uuid::from),
+        })
+    }
+}
+
+impl Store {
+    /// The changes of an alias, the newest first, `limit` of them at most. The first one says where
+    /// it points.
+    pub async fn alias_history(
+        &self,
+        model: &str,
+        alias: &str,
+        limit: i32,
+    ) -> Result<Vec<Change>, StoreError> {
+        let cql =
+            format!("SELECT {COLUMNS} FROM model_aliases WHERE model = ? AND alias = ? LIMIT ?");
+        let rows: Vec<Row> = self.serial_rows(&cql, (model, alias, limit)).await?;
+        rows.into_iter().map(|row| row.change(&cql)).collect()
+    }
+
+    /// The last changes, enough to find a request that is still open, and to roll back.
+    pub async fn recent_alias_history(
+        &self,
+        model: &str,
+        alias: &str,
+    ) -> Result<Vec<Change>, StoreError> {
+        self.alias_history(model, alias, RECENT).await
+    }
+
+    /// The version that an alias points at; `previous` is the one before the champion.
+    pub async fn alias(&self, model: &str, alias: &str) -> Result<Option<i32>, StoreError> {
+        if alias == PREVIOUS {
+            let champion = crate::domain::alias::CHAMPION;
+            return Ok(previous(&self.recent_alias_history(model, champion).await?));
+        }
+        let last = self.alias_history(model, alias, 1).await?;
+        Ok(last.first().map(|change| change.to))
+    }
+
+    /// The change that was in force at a time.
+    pub async fn alias_at(
+        &self,
+        model: &str,
+        alias: &str,
+        at: DateTime<Utc>,
+    ) -> Result<Option<Change>, StoreError> {
+        let cql = format!(
+            "SELECT {COLUMNS} FROM model_aliases WHERE model = ? AND alias = ? AND changed_at <= maxTimeuuid(?) LIMIT 1"
+        );
+        let values = (model, alias, CqlTimestamp(at.timestamp_millis()));
+        let row: Option<Row> = self.row(&cql, values).await?;
+        row.map(|row| row.change(&cql)).transpose()
+    }
+
+    /// All aliases of a model and where they point, without `previous`.
+    pub async fn aliases(&self, model: &str) -> Result<Vec<(String, i32)>, StoreError> {
+        let mut found = Vec::new();
+        for alias in self.names(&names::aliases_of(model)).await? {
+            // A name is noted before its first change, which may never have come.
+            if let Some(version) = self.alias(model, &alias).await? {
+                found.push((alias, version));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Moves an alias and notes the change, together, if nobody moved it since `change.seq - 1`.
+    ///
+    /// # Errors
+    /// [`super::error::StoreErrorKind::Unknown`]: look for `change.request_id` in the history.
+    pub async fn move_alias(
+        &self,
+        model: &str,
+        alias: &str,
+        change: &Change,
+    ) -> Result<Applied, StoreError> {
+        // Before the change, so that no alias is ever unknown to who asks what points at a version.
+        self.note_name(&names::aliases_of(model), alias).await?;
+        let last_seq = (change.seq > 1).then_some(change.seq - 1);
+        let moved = (change.to, change.seq, model, alias, last_seq);
+        let noted = (
+            model,
+            alias,
+            CqlTimeuuid::from(change.changed_at),
+            change.seq,
+            change.from,
+            change.to,
+            &change.who,
+            &change.why,
+            &change.evidence,
+            change.request_id.map(CqlTimeuuid::from),
+        );
+        self.apply_batch(&[MOVE, NOTE], (moved, noted)).await
+    }
+}

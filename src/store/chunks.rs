@@ -1,0 +1,280 @@
+//! `model_chunks`: files by the sha256 of the whole, a partition a chunk.
+//!
+//! A file streams in and out in a few chunks of memory. Writing a chunk reads it back, so that a
+//! version row, which comes last, never names bytes that can't be had; a chunk that stands there
+//! already is not sent again.
+
+use std::io::{self, Read};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use sha2::{Digest, Sha256};
+
+use super::{Store, error::StoreError};
+use crate::{domain::problem::Problem, failure::Failure};
+
+/// Bytes in each chunk but the last.
+pub const CHUNK: usize = 512 * 1024;
+
+/// Chunks in memory at the same time.
+const IN_FLIGHT: usize = 4;
+
+const READ: &str = "SELECT data, checksum FROM model_chunks WHERE sha256 = ? AND chunk = ?";
+const WRITE: &str = "INSERT INTO model_chunks (sha256, chunk, data, checksum) VALUES (?, ?, ?, ?)";
+
+/// A file as `model_versions` names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// sha256 of all bytes.
+    pub sha256: [u8; 32],
+    /// Number of bytes.
+    pub size: u64,
+    /// Number of chunks.
+    pub chunks: i32,
+}
+
+/// Why a file did not get in or out.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// Cassandra.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What stands in `model_chunks` is not the file: a chunk is missing or altered.
+    #[error("{0}")]
+    Damaged(String),
+    /// The local side.
+    #[error("{0}")]
+    Local(#[from] io::Error),
+}
+
+impl From<BlobError> for Failure {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Store(error) => error.into(),
+            BlobError::Damaged(detail) => Self::system(
+                Problem::new("model.damaged", detail)
+                    .help("push the same file again: it replaces what is missing or altered"),
+            ),
+            BlobError::Local(error) => {
+                Self::input(Problem::new("file.unusable", error.to_string()))
+            }
+        }
+    }
+}
+
+impl Blob {
+    /// Reads everything once.
+    ///
+    /// # Errors
+    /// As the reader has them.
+    pub fn measure(mut reader: impl Read) -> io::Result<Self> {
+        let mut hash = Sha256::new();
+        let mut size = 0_u64;
+        let mut chunks = 0;
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let length = fill(&mut reader, &mut buffer)?;
+            if length == 0 {
+                break;
+            }
+            hash.update(&buffer[..length]);
+            size += length as u64;
+            chunks += 1;
+        }
+        Ok(Self {
+            sha256: hash.finalize().into(),
+            size,
+            chunks,
+        })
+    }
+}
+
+/// As many bytes as there are, up to the buffer's length.
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+impl Store {
+    /// Makes sure that all chunks of a file stand in Cassandra; gives the number of bytes that had
+    /// to be sent. `arrived` hears the size of each chunk once it is there for certain.
+    ///
+    /// # Errors
+    /// A file that is no longer the one that was measured, a chunk that can't be read back.
+    pub async fn upload(
+        &self,
+        mut reader: impl Read,
+        blob: &Blob,
+        mut arrived: impl FnMut(usize),
+    ) -> Result<u64, BlobError> {
+        let mut hash = Sha256::new();
+        let chunks = (0..blob.chunks).map(|chunk| {
+            let mut data = vec![0; CHUNK];
+            let length = fill(&mut reader, &mut data)?;
+            data.truncate(length);
+            hash.update(&data);
+            Ok::<_, BlobError>((chunk, data))
+        });
+        let mut sent = 0;
+        {
+            let mut ensured = stream::iter(chunks)
+                .map(|chunk| async {
+                    let (chunk, data) = chunk?;
+                    let sent = self.ensure_chunk(&blob.sha256, chunk, &data).await?;
+                    Ok::<_, BlobError>((data.len(), sent))
+                })
+                .buffered(IN_FLIGHT);
+            while let Some((length, was_sent)) = ensured.try_next().await? {
+                arrived(length);
+                sent += if was_sent { length as u64 } else { 0 };
+            }
+        }
+        let more = fill(&mut reader, &mut [0])?;
+        let found: [u8; 32] = hash.finalize().into();
+        if more > 0 || found != blob.sha256 {
+            return Err(BlobError::Local(io::Error::other(
+                "the file changed while it was pushed",
+            )));
+        }
+        Ok(sent)
+    }
+
+    /// Writes a chunk unless it is there; `true` when it had to be written.
+    async fn ensure_chunk(
+        &self,
+        sha256: &[u8; 32],
+        chunk: i32,
+        data: &[u8],
+    ) -> Result<bool, BlobError> {
+        let checksum: [u8; 32] = Sha256::digest(data).into();
+        let stands = |found: Option<(Vec<u8>, Vec<u8>)>| {
+            found.is_some_and(|(found, sum)| found == data && sum == checksum)
+        };
+        if stands(self.chunk(sha256, chunk).await?) {
+            return Ok(false);
+        }
+        let values = (sha256.as_slice(), chunk, data, checksum.as_slice());
+        self.write(WRITE, values).await?;
+        if stands(self.chunk(sha256, chunk).await?) {
+            return Ok(true);
+        }
+        Err(BlobError::Damaged(format!(
+            "chunk {chunk} of {} was written and is not there: is there a newer delete, or a clock that runs ahead?",
+            hex::encode(sha256)
+        )))
+    }
+
+    async fn chunk(
+        &self,
+        sha256: &[u8],
+        chunk: i32,
+    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+        type Row = (Option<Vec<u8>>, Option<Vec<u8>>);
+        let row: Option<Row> = self.row(READ, (sha256, chunk)).await?;
+        Ok(row.map(|(data, checksum)| (data.unwrap_or_default(), checksum.unwrap_or_default())))
+    }
+
+    /// Hands all bytes of a file to `sink`, in order, each chunk checked before, and all of them at
+    /// the end: what was handed over counts only when this returns.
+    ///
+    /// # Errors
+    /// [`BlobError::Damaged`] for a missing or altered chunk, more or fewer bytes than the row
+    /// says, or another sha256.
+    pub async fn download(
+        &self,
+        blob: &Blob,
+        mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), BlobError> {
+        let name = hex::encode(blob.sha256);
+        let mut hash = Sha256::new();
+        let mut size = 0_u64;
+        let mut chunks = stream::iter(0..blob.chunks)
+            .map(|chunk| async move {
+                Ok::<_, StoreError>((chunk, self.chunk(&blob.sha256, chunk).await?))
+            })
+            .buffered(IN_FLIGHT);
+        while let Some((chunk, found)) = chunks.try_next().await? {
+            let data = checked(&name, chunk, found)?.ok_or_else(|| {
+                BlobError::Damaged(format!(
+                    "chunk {chunk} of {} of {name} is missing",
+                    blob.chunks
+                ))
+            })?;
+            size += data.len() as u64;
+            if size > blob.size {
+                break;
+            }
+            hash.update(&data);
+            sink(&data)?;
+        }
+        if size != blob.size {
+            let relation = if size > blob.size { "more" } else { "fewer" };
+            return Err(BlobError::Damaged(format!(
+                "the chunks of {name} hold {relation} bytes than the {} of its row",
+                blob.size
+            )));
+        }
+        settled(&name, hash, &blob.sha256)
+    }
+
+    /// A small file of unknown length (golden rows): chunks are read until one is missing.
+    ///
+    /// # Errors
+    /// As [`Store::download`]; also when it is longer than `limit` bytes.
+    pub async fn download_small(
+        &self,
+        sha256: &[u8; 32],
+        limit: usize,
+    ) -> Result<Vec<u8>, BlobError> {
+        let name = hex::encode(sha256);
+        let mut bytes = Vec::new();
+        for chunk in 0.. {
+            let Some(data) = checked(&name, chunk, self.chunk(sha256, chunk).await?)? else {
+                break;
+            };
+            bytes.extend_from_slice(&data);
+            if bytes.len() > limit {
+                return Err(BlobError::Damaged(format!(
+                    "{name} is longer than {limit} bytes"
+                )));
+            }
+        }
+        if bytes.is_empty() {
+            return Err(BlobError::Damaged(format!("chunk 0 of {name} is missing")));
+        }
+        settled(&name, Sha256::new_with_prefix(&bytes), sha256)?;
+        Ok(bytes)
+    }
+}
+
+fn checked(
+    name: &str,
+    chunk: i32,
+    found: Option<(Vec<u8>, Vec<u8>)>,
+) -> Result<Option<Vec<u8>>, BlobError> {
+    match found {
+        None => Ok(None),
+        Some((data, checksum)) if Sha256::digest(&data).as_slice() == checksum => Ok(Some(data)),
+        Some(_) => Err(BlobError::Damaged(format!(
+            "chunk {chunk} of {name} was altered"
+        ))),
+    }
+}
+
+fn settled(name: &str, hash: Sha256, wanted: &[u8; 32]) -> Result<(), BlobError> {
+    let found: [u8; 32] = hash.finalize().into();
+    if found == *wanted {
+        return Ok(());
+    }
+    Err(BlobError::Damaged(format!(
+        "the chunks of {name} have sha256 {} together",
+        hex::encode(found)
+    )))
+}

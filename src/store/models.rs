@@ -1,0 +1,289 @@
+//! `model_versions`: facts that people write, once, after the chunks.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use scylla::{DeserializeRow, SerializeRow, value::CqlTimestamp};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Store,
+    chunks::Blob,
+    codec::encode,
+    error::{StoreError, StoreErrorKind},
+    statement::Applied,
+};
+
+const COLUMNS: &str = "name, version, format, sha256, size, chunks, feature_names, class_names, golden_sha256, rtol, atol, tags, metrics, note, registered_by, registered_at";
+const INSERT: &str = "INSERT INTO model_versions (name, version, format, sha256, size, chunks, feature_names, class_names, golden_sha256, rtol, atol, tags, metrics, note, registered_by, registered_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS";
+
+/// A row as somebody wrote it: nothing about it is certain but its key.
+#[derive(Debug, Clone, Default, PartialEq, DeserializeRow, SerializeRow)]
+#[allow(missing_docs)]
+pub struct VersionRow {
+    pub name: String,
+    pub version: i32,
+    /// `onnx`.
+    pub format: Option<String>,
+    pub sha256: Option<Vec<u8>>,
+    pub size: Option<i64>,
+    pub chunks: Option<i32>,
+    pub feature_names: Option<Vec<String>>,
+    pub class_names: Option<Vec<String>>,
+    pub golden_sha256: Option<Vec<u8>>,
+    pub rtol: Option<f64>,
+    pub atol: Option<f64>,
+    pub tags: Option<BTreeMap<String, String>>,
+    pub metrics: Option<BTreeMap<String, f64>>,
+    pub note: Option<String>,
+    pub registered_by: Option<String>,
+    pub registered_at: Option<CqlTimestamp>,
+}
+
+impl VersionRow {
+    /// What the row is about, or what it lacks.
+    ///
+    /// # Errors
+    /// All that is missing or can't be, one sentence each.
+    pub fn blob(&self) -> Result<Blob, Vec<String>> {
+        let mut wrong = Vec::new();
+        if self.format.as_deref() != Some("onnx") {
+            wrong.push(match &self.format {
+                None => "format is null; it must be 'onnx'".to_owned(),
+                Some(other) => format!("format is '{other}'; only 'onnx' is known"),
+            });
+        }
+        let sha256 = self
+            .sha256
+            .as_deref()
+            .and_then(|sha| <[u8; 32]>::try_from(sha).ok());
+        if sha256.is_none() {
+            wrong.push(match &self.sha256 {
+                None => "sha256 is null".to_owned(),
+                Some(other) => format!("sha256 has {} bytes instead of 32", other.len()),
+            });
+        }
+        let size = self
+            .size
+            .and_then(|size| u64::try_from(size).ok())
+            .filter(|size| *size > 0);
+        if size.is_none() {
+            wrong.push(format!(
+                "size is {}; it must be the number of bytes",
+                spoken(self.size)
+            ));
+        }
+        let chunks = self.chunks.filter(|chunks| *chunks > 0);
+        if chunks.is_none() {
+            wrong.push(format!(
+                "chunks is {}; it must be their number",
+                spoken(self.chunks)
+            ));
+        }
+        if self
+            .golden_sha256
+            .as_ref()
+            .is_some_and(|sha| sha.len() != 32)
+        {
+            wrong.push("golden_sha256 is not 32 bytes long".to_owned());
+        }
+        match (sha256, size, chunks) {
+            (Some(sha256), Some(size), Some(chunks)) if wrong.is_empty() => Ok(Blob {
+                sha256,
+                size,
+                chunks,
+            }),
+            _ => Err(wrong),
+        }
+    }
+
+    /// sha256 over the columns that are not null, each with its name: a version whose row hashes
+    /// otherwise than when it was admitted was altered. Columns that later schemas add change it
+    /// only where they are filled.
+    pub fn hash(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        let mut feed = |column: &str, value: Option<Vec<u8>>| {
+            if let Some(value) = value {
+                hash.update(encode(&(column, value)));
+            }
+        };
+        feed("name", Some(encode(&self.name)));
+        feed("version", Some(encode(&self.version)));
+        feed("format", self.format.as_ref().map(encode_one));
+        feed("sha256", self.sha256.clone());
+        feed("size", self.size.as_ref().map(encode_one));
+        feed("chunks", self.chunks.as_ref().map(encode_one));
+        feed("feature_names", self.feature_names.as_ref().map(encode_one));
+        feed("class_names", self.class_names.as_ref().map(encode_one));
+        feed("golden_sha256", self.golden_sha256.clone());
+        feed("rtol", self.rtol.as_ref().map(encode_one));
+        feed("atol", self.atol.as_ref().map(encode_one));
+        feed("tags", self.tags.as_ref().map(encode_one));
+        feed("metrics", self.metrics.as_ref().map(encode_one));
+        feed("note", self.note.as_ref().map(encode_one));
+        feed("registered_by", self.registered_by.as_ref().map(encode_one));
+        feed("registered_at", self.registered_at.map(|at| encode(&at.0)));
+        hash.finalize().into()
+    }
+
+    /// When it was registered, for people.
+    pub fn registered_at(&self) -> Option<DateTime<Utc>> {
+        self.registered_at
+            .and_then(|at| DateTime::from_timestamp_millis(at.0))
+    }
+}
+
+fn encode_one<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    encode(value)
+}
+
+fn spoken(number: Option<impl std::fmt::Display>) -> String {
+    number.map_or_else(|| "null".to_owned(), |number| number.to_string())
+}
+
+impl Store {
+    /// Writes the row as the model's next version and gives its number. Its `version` is ignored.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Unknown`] when it may have been written and can't be read back.
+    pub async fn insert_version(&self, mut row: VersionRow) -> Result<i32, StoreError> {
+        loop {
+            row.version = self.last_version(&row.name).await? + 1;
+            match self.apply(INSERT, &row).await {
+                Ok(Applied::Yes) => return Ok(row.version),
+                // Somebody else pushed meanwhile.
+                Ok(Applied::No(_)) => {}
+                Err(error) if error.kind == StoreErrorKind::Unknown => {
+                    match self.serial_version(&row.name, row.version).await? {
+                        Some(standing) if standing == row => return Ok(row.version),
+                        Some(_) => {}
+                        None => return Err(error),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn last_version(&self, name: &str) -> Result<i32, StoreError> {
+        const LAST: &str = "SELECT version FROM model_versions WHERE name = ? LIMIT 1";
+        let last: Option<(i32,)> = self.serial_row(LAST, (name,)).await?;
+        Ok(last.map_or(0, |(version,)| version.max(0)))
+    }
+
+    async fn serial_version(
+        &self,
+        name: &str,
+        version: i32,
+    ) -> Result<Option<VersionRow>, StoreError> {
+        let cql = format!("SELECT {COLUMNS} FROM model_versions WHERE name = ? AND version = ?");
+        self.serial_row(&cql, (name, version)).await
+    }
+
+    /// One version.
+    pub async fn version(
+        &self,
+        name: &str,
+        version: i32,
+    ) -> Result<Option<VersionRow>, StoreError> {
+        let cql = format!("SELECT {COLUMNS} FROM model_versions WHERE name = ? AND version = ?");
+        self.row(&cql, (name, version)).await
+    }
+
+    /// All versions of a model, the newest first.
+    pub async fn versions(&self, name: &str) -> Result<Vec<VersionRow>, StoreError> {
+        let cql = format!("SELECT {COLUMNS} FROM model_versions WHERE name = ?");
+        self.rows(&cql, (name,)).await
+    }
+
+    /// The names of all models that have a version row, whoever wrote it. Reads one row of each
+    /// partition of a small table.
+    pub async fn models(&self) -> Result<Vec<String>, StoreError> {
+        let rows: Vec<(String,)> = self
+            .rows("SELECT DISTINCT name FROM model_versions", ())
+            .await?;
+        let mut names: Vec<_> = rows.into_iter().map(|(name,)| name).collect();
+        names.sort();
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> VersionRow {
+        VersionRow {
+            name: "tumour".to_owned(),
+            version: 1,
+            format: Some("onnx".to_owned()),
+            sha256: Some(vec![7; 32]),
+            size: Some(10),
+            chunks: Some(1),
+            ..VersionRow::default()
+        }
+    }
+
+    #[test]
+    fn any_altered_column_shows_in_the_hash() {
+        let altered = [
+            VersionRow {
+                version: 2,
+                ..row()
+            },
+            VersionRow {
+                size: Some(11),
+                ..row()
+            },
+            VersionRow {
+                feature_names: Some(vec![]),
+                ..row()
+            },
+            VersionRow {
+                feature_names: Some(vec!["a".to_owned()]),
+                ..row()
+            },
+            VersionRow {
+                class_names: Some(vec!["a".to_owned()]),
+                ..row()
+            },
+            VersionRow {
+                rtol: Some(0.0),
+                ..row()
+            },
+            VersionRow {
+                atol: Some(0.0),
+                ..row()
+            },
+            VersionRow {
+                note: Some(String::new()),
+                ..row()
+            },
+        ];
+        let mut hashes: Vec<_> = altered.iter().map(VersionRow::hash).collect();
+        hashes.push(row().hash());
+        hashes.sort();
+        hashes.dedup();
+        assert_eq!(hashes.len(), altered.len() + 1);
+    }
+
+    #[test]
+    fn a_row_by_hand_is_told_all_that_it_lacks() {
+        assert!(row().blob().is_ok());
+        let bare = VersionRow {
+            name: "tumour".to_owned(),
+            version: 1,
+            ..VersionRow::default()
+        };
+        assert_eq!(bare.blob().unwrap_err().len(), 4);
+        let odd = VersionRow {
+            format: Some("pmml".to_owned()),
+            sha256: Some(vec![1]),
+            size: Some(-1),
+            chunks: Some(0),
+            golden_sha256: Some(vec![]),
+            ..bare
+        };
+        assert_eq!(odd.blob().unwrap_err().len(), 5);
+    }
+}

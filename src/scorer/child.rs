@@ -9,6 +9,7 @@ use std::{
     os::unix::process::{CommandExt, ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
@@ -31,7 +32,7 @@ const MAX_ANSWER: u64 = 64 << 20;
 /// What the admission process may take.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The executable; by default this one.
+    /// The executable; by default this one, or that of [`use_program`].
     pub program: PathBuf,
     /// Wall-clock and processor time for a small model; one second more for each 8 MiB.
     pub time: Duration,
@@ -39,11 +40,21 @@ pub struct Limits {
     pub memory: u64,
 }
 
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// Which executable decides, in a process that has helenus as a library. Only the first call counts.
+pub fn use_program(path: impl Into<PathBuf>) {
+    let _ = PROGRAM.set(path.into());
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             // Also right after the file on disk was replaced by a newer one.
-            program: PathBuf::from("/proc/self/exe"),
+            program: PROGRAM
+                .get()
+                .cloned()
+                .unwrap_or_else(|| PathBuf::from("/proc/self/exe")),
             time: Duration::from_secs(60),
             memory: 4 << 30,
         }

@@ -48,7 +48,7 @@ pub fn compile(
     versions: &[Asked],
 ) -> Result<CompiledJob, Vec<Problem>> {
     let mut problems = Vec::new();
-    let key = key(manifest, source, source_version, &mut problems);
+    let key = key(manifest, source, &mut problems);
     let mut mapper = Mapper::new(manifest, source);
     let mut versions: Vec<&Asked> = versions.iter().collect();
     versions.sort_by_key(|asked| asked.ready.version);
@@ -146,15 +146,10 @@ pub fn compile(
 }
 
 /// The key of the prediction table, without its own `model_version`.
-fn key(
-    manifest: &Manifest,
-    source: &TableSchema,
-    source_version: Option<i32>,
-    problems: &mut Vec<Problem>,
-) -> Vec<Column> {
+fn key(manifest: &Manifest, source: &TableSchema, problems: &mut Vec<Problem>) -> Vec<Column> {
     let table = name_of(source);
     let is_predictions = source.is_prediction_table();
-    if is_predictions && source_version.is_none() {
+    if is_predictions && manifest.source_version.is_none() {
         problems.push(
             Problem::new(
                 "job.source_version",

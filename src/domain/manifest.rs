@@ -160,6 +160,15 @@ impl Manifest {
         check::check(raw)
     }
 
+    /// The version that `versions` names first, its aliases standing where `aliases` says.
+    pub fn first_version(&self, aliases: &BTreeMap<String, i32>) -> i32 {
+        match self.versions.first() {
+            Some(VersionWish::Number(number)) => *number,
+            Some(VersionWish::Alias(alias)) => aliases.get(alias).copied().unwrap_or_default(),
+            None => 0,
+        }
+    }
+
     /// The prediction table: as said, or `<source keyspace>.<job>_predictions`.
     pub fn target(&self) -> TableName {
         self.outputs.table.clone().unwrap_or_else(|| TableName {

@@ -8,6 +8,7 @@ pub mod classes;
 pub mod compile;
 pub mod cql_type;
 pub mod csv;
+pub mod expect;
 #[cfg(test)]
 pub mod fixture;
 pub mod golden;

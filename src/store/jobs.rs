@@ -7,6 +7,7 @@ use super::{
     Store,
     error::{StoreError, StoreErrorKind},
     migrate::now,
+    names::JOB,
     statement::Applied,
 };
 use crate::process;
@@ -17,8 +18,6 @@ const INSERT: &str = "INSERT INTO jobs (job, revision, manifest, created_by, cre
 const PAUSE: &str = "UPDATE jobs SET paused = ? WHERE job = ?";
 const DELETE: &str = "UPDATE jobs SET deleted = ? WHERE job = ?";
 const STATUS_COLUMNS: &str = "job, revision, state, problems, warnings, ddl, ddl_applied, manifest_sha256, model, source, source_id, target, target_id, fingerprint, decided_by, decided_at";
-const NAMES: &str = "SELECT name FROM names WHERE kind = 'job'";
-const NAME: &str = "INSERT INTO names (kind, name) VALUES ('job', ?) IF NOT EXISTS";
 
 /// A revision of a job, as somebody wrote it: nothing about it is certain but its key.
 #[derive(Debug, Clone, PartialEq, DeserializeRow)]
@@ -140,17 +139,7 @@ impl Store {
 
     /// Every job that a worker has answered: one small read.
     pub async fn job_names(&self) -> Result<Vec<String>, StoreError> {
-        let rows: Vec<(String,)> = self.rows(NAMES, ()).await?;
-        Ok(rows.into_iter().map(|(job,)| job).collect())
-    }
-
-    /// Makes a job known to [`Store::job_names`].
-    pub async fn note_job_name(&self, job: &str) -> Result<(), StoreError> {
-        match self.apply(NAME, (job,)).await {
-            // Noted when the next status of this job is written, if not now.
-            Err(error) if error.kind == StoreErrorKind::Unknown => Ok(()),
-            outcome => outcome.map(drop),
-        }
+        self.names(JOB).await
     }
 
     /// A job's revisions, newest first. A job of which only `paused` or `deleted` was ever written

@@ -1,0 +1,12 @@
+//! Jobs: what people wrote, checked against models and tables and answered in `job_status`; and
+//! the same brought together anew when a run is planned.
+
+mod answer;
+mod expect;
+mod prepare;
+mod resolve;
+
+pub use answer::{run_once, serve};
+pub use expect::check_rows;
+pub use prepare::{PreparedJob, prepare, prepare_planned};
+pub use resolve::{Checked, check};

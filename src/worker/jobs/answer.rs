@@ -1,0 +1,312 @@
+//! Answering revisions of jobs, whoever wrote them.
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    expect,
+    resolve::{self, Checked, PENDING, belongs_to},
+};
+use crate::{
+    domain::{
+        manifest::{Manifest, TableName},
+        problem::Problem,
+    },
+    failure::Failure,
+    store::{
+        Store,
+        error::StoreErrorKind,
+        jobs::{JobRow, JobState, JobStatus},
+        names::JOB,
+        prediction_ddl::{Made, target_id},
+    },
+};
+
+/// Answers every job whose newest revision has no answer, or one that may have become better
+/// since; gives how many answers were written.
+///
+/// # Errors
+/// Cassandra's, once every job had its turn: one job's trouble does not keep others waiting.
+pub async fn run_once(store: &Store) -> Result<usize, Failure> {
+    let mut answered = 0;
+    let mut failure = None;
+    for job in store.sweep_jobs().await? {
+        match serve_counting(store, &job).await {
+            Ok((_, count)) => answered += count,
+            Err(error) => {
+                tracing::warn!(job, %error, "could not be checked");
+                failure.get_or_insert(error);
+            }
+        }
+    }
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(answered),
+    }
+}
+
+/// Answers one job's newest revision, if that is still to be done. Gives the answer as it stands;
+/// `None` while it waits for admission, and for a job that does not exist or was deleted.
+///
+/// # Errors
+/// Cassandra's and ONNX Runtime's; a job's own mistakes are an answer.
+pub async fn serve(store: &Store, job: &str) -> Result<Option<JobStatus>, Failure> {
+    Ok(serve_counting(store, job).await?.0)
+}
+
+async fn serve_counting(store: &Store, job: &str) -> Result<(Option<JobStatus>, usize), Failure> {
+    let rows = store.job_rows(job).await?;
+    let deleted = rows.iter().any(|row| row.deleted == Some(true));
+    let Some((row, revision)) = rows.iter().find_map(|row| Some((row, row.revision?))) else {
+        return Ok((None, 0));
+    };
+    if deleted {
+        return Ok((None, 0));
+    }
+    let statuses = store.job_statuses(job).await?;
+    let standing = statuses
+        .iter()
+        .find(|status| status.revision == revision)
+        .cloned();
+    if let Some(ready) = standing.clone().filter(|s| s.state == JobState::Ready) {
+        let count = supersede(store, &rows, &statuses, revision).await?;
+        return Ok((Some(ready), count));
+    }
+    let decision = match decide(store, row, revision, standing.as_ref()).await? {
+        Decision::Wait => return Ok((standing, 0)),
+        Decision::Status(status) => *status,
+    };
+    if let Some(standing) = standing.clone().filter(|old| {
+        // Whether a changed source fits is all that matters of it.
+        let still_changed =
+            old.state == JobState::SourceChanged && decision.state == JobState::Invalid;
+        still_changed || says_the_same(old, &decision)
+    }) {
+        return Ok((Some(standing), 0));
+    }
+    store.note_name(JOB, job).await?;
+    let was = standing.as_ref().map(|status| status.state);
+    if !store.answer_job(&decision, was).await? {
+        // Another worker was faster: its answer stands.
+        let statuses = store.job_statuses(job).await?;
+        let standing = statuses
+            .into_iter()
+            .find(|status| status.revision == revision);
+        return Ok((standing, 0));
+    }
+    tracing::info!(job, revision, state = decision.state.as_str(), "answered");
+    let mut count = 1;
+    if decision.state == JobState::Ready {
+        count += supersede(store, &rows, &statuses, revision).await?;
+    }
+    Ok((Some(decision), count))
+}
+
+fn says_the_same(old: &JobStatus, new: &JobStatus) -> bool {
+    old.state == new.state
+        && old.problems == new.problems
+        && old.warnings == new.warnings
+        && old.ddl == new.ddl
+        && old.manifest_sha256 == new.manifest_sha256
+}
+
+/// Older revisions make way for a ready one.
+async fn supersede(
+    store: &Store,
+    rows: &[JobRow],
+    statuses: &[JobStatus],
+    ready: i32,
+) -> Result<usize, Failure> {
+    let mut count = 0;
+    for row in rows {
+        let Some(revision) = row.revision.filter(|revision| *revision < ready) else {
+            continue;
+        };
+        let old = statuses.iter().find(|status| status.revision == revision);
+        if old.is_some_and(|old| matches!(old.state, JobState::Superseded | JobState::Invalid)) {
+            continue;
+        }
+        let status = JobStatus {
+            state: JobState::Superseded,
+            problems: Vec::new(),
+            ..match old {
+                Some(old) => old.clone(),
+                None => blank(row, revision),
+            }
+        };
+        count += usize::from(store.answer_job(&status, old.map(|old| old.state)).await?);
+    }
+    Ok(count)
+}
+
+fn blank(row: &JobRow, revision: i32) -> JobStatus {
+    let text = row.manifest.as_deref().unwrap_or_default();
+    JobStatus {
+        job: row.job.clone(),
+        revision,
+        state: JobState::Invalid,
+        problems: Vec::new(),
+        warnings: Vec::new(),
+        ddl: Vec::new(),
+        ddl_applied: false,
+        manifest_sha256: Sha256::digest(text.as_bytes()).to_vec(),
+        model: None,
+        source: None,
+        source_id: None,
+        target: None,
+        target_id: None,
+        fingerprint: None,
+        decided_by: None,
+        decided_at: None,
+    }
+}
+
+enum Decision {
+    Status(Box<JobStatus>),
+    /// Admission comes first.
+    Wait,
+}
+
+async fn decide(
+    store: &Store,
+    row: &JobRow,
+    revision: i32,
+    standing: Option<&JobStatus>,
+) -> Result<Decision, Failure> {
+    let mut status = blank(row, revision);
+    let invalid = |mut status: JobStatus, problems: &[Problem]| {
+        status.problems = problems.iter().map(line).collect();
+        Ok(Decision::Status(Box::new(status)))
+    };
+    let manifest = match read(row) {
+        Ok(manifest) => manifest,
+        Err(problems) => return invalid(status, &problems),
+    };
+    let target = manifest.target();
+    status.model = Some(manifest.model.clone());
+    status.source = Some(manifest.source.to_string());
+    status.target = Some(target.to_string());
+    let Checked { job, aliases, .. } = match resolve::check(store, &manifest).await? {
+        Ok(checked) => checked,
+        Err(problems) if problems.iter().any(|problem| problem.code == PENDING) => {
+            return Ok(Decision::Wait);
+        }
+        Err(problems) => return invalid(status, &problems),
+    };
+    status.source_id = Some(job.source.id);
+    status.fingerprint = Some(job.fingerprint.to_vec());
+    status.warnings.clone_from(&job.warnings);
+    // Scoring the same rows by the same models again would find the same.
+    if let Some(same) = standing.filter(|old| failed_expectations(old, &status)) {
+        return Ok(Decision::Status(Box::new(same.clone())));
+    }
+    if let Err(problems) = expect::check_rows(store, &manifest, &aliases, &job).await? {
+        return invalid(status, &problems);
+    }
+    // Nothing was made so far.
+    let outputs = job
+        .target
+        .outputs
+        .iter()
+        .map(|column| (column.name.clone(), column.cql_type.to_string()))
+        .collect();
+    let claim = store.claim_table(&target, &manifest.job, &outputs).await?;
+    if claim.job != manifest.job {
+        return invalid(status, &[belongs_to(&target, &claim.job)]);
+    }
+    match store.make_prediction_table(&job).await {
+        Ok(Made::Ready(statements)) => {
+            status.state = JobState::Ready;
+            status.ddl = statements;
+            status.ddl_applied = true;
+            status.target_id = target_id_now(store, &target).await?;
+        }
+        Ok(Made::Denied(statements)) => {
+            status.state = JobState::NeedsTable;
+            status.ddl = statements;
+            status.problems = vec![line(&needs_table(&target))];
+        }
+        Err(error) if error.kind == StoreErrorKind::Invalid => {
+            let problem = Problem::new(
+                "job.ddl_refused",
+                format!("Cassandra refused to make {target}: {}", error.detail),
+            )
+            .at("outputs")
+            .help(format!("the statement was: {}", error.cql));
+            return invalid(status, &[problem]);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Decision::Status(Box::new(status)))
+}
+
+async fn target_id_now(store: &Store, target: &TableName) -> Result<Option<uuid::Uuid>, Failure> {
+    let live = store.table(target).await?;
+    Ok(live.map(|live| live.id).or_else(|| Some(target_id(target))))
+}
+
+pub(super) fn needs_table(target: &TableName) -> Problem {
+    Problem::new(
+        "job.needs_table",
+        format!("helenus may not make the prediction table {target}"),
+    )
+    .at("outputs.table")
+    .help("let an administrator run the statements of job_status.ddl (`helenus job show` prints them), or GRANT CREATE and ALTER")
+}
+
+/// The manifest of a row, whose words must be about that row.
+pub(super) fn read(row: &JobRow) -> Result<Manifest, Vec<Problem>> {
+    let Some(text) = &row.manifest else {
+        return Err(vec![Problem::new(
+            "job.manifest",
+            "the row has no manifest",
+        )]);
+    };
+    let manifest = Manifest::parse(text)?;
+    let mut problems = Vec::new();
+    if manifest.job != row.job {
+        problems.push(
+            Problem::new(
+                "job.manifest",
+                format!(
+                    "the manifest is of job `{}`, the row of `{}`",
+                    manifest.job, row.job
+                ),
+            )
+            .at("job"),
+        );
+    }
+    if let Some(expect) = &manifest.expect
+        && expect.rows.is_none()
+    {
+        problems.push(
+            Problem::new(
+                "job.manifest",
+                "a stored manifest holds its expected rows, not the name of a file",
+            )
+            .at("expect")
+            .help("`helenus job create` takes the file in; by CQL, write rows = \"\"\"…\"\"\""),
+        );
+    }
+    match problems.is_empty() {
+        true => Ok(manifest),
+        false => Err(problems),
+    }
+}
+
+fn failed_expectations(old: &JobStatus, new: &JobStatus) -> bool {
+    old.state == JobState::Invalid
+        && old.fingerprint.is_some()
+        && old.fingerprint == new.fingerprint
+        && old.manifest_sha256 == new.manifest_sha256
+        && old.source_id == new.source_id
+        && !old.problems.is_empty()
+        && old
+            .problems
+            .iter()
+            .all(|line| line.starts_with(expect::DIFFERS))
+}
+
+/// A problem as `job_status.problems` has it: the code, then what people read.
+pub(super) fn line(problem: &Problem) -> String {
+    format!("{}: {}", problem.code, problem.line())
+}

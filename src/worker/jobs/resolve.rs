@@ -1,0 +1,307 @@
+//! From a manifest's words to live tables and admitted versions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    domain::{
+        alias::PREVIOUS,
+        compile::{Asked, Existing, compile},
+        job::CompiledJob,
+        manifest::{Manifest, TableName, VersionWish},
+        mapping::listed,
+        model::ReadyVersion,
+        problem::Problem,
+        schema::TableSchema,
+        words::nearest,
+    },
+    store::{
+        Store, admissions::Readiness, error::StoreError, jobs::JobState, names::aliases_of,
+        prediction_tables::Claim,
+    },
+};
+
+/// A manifest that fits its tables and models.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// Ready to run, once its table is made.
+    pub job: CompiledJob,
+    /// The manifest's aliases and where they point now.
+    pub aliases: BTreeMap<String, i32>,
+    /// The prediction table as it stands, if it does.
+    pub target: Option<TableSchema>,
+}
+
+/// The code of what is no mistake: admission has yet to decide.
+pub(super) const PENDING: &str = "model.undecided";
+
+const NO_VERSION: &str = "job.no_version";
+
+/// Checks a manifest against everything that it names, and changes nothing.
+///
+/// # Errors
+/// Cassandra's; the inner error is all of the manifest's mistakes.
+pub async fn check(
+    store: &Store,
+    manifest: &Manifest,
+) -> Result<Result<Checked, Vec<Problem>>, StoreError> {
+    let mut problems = Vec::new();
+    let source = source(store, manifest, &mut problems).await?;
+    let source_version = source_version(store, manifest, source.as_ref(), &mut problems).await?;
+    let (asked, aliases) = versions(store, manifest, &mut problems).await?;
+    let target = target(store, manifest, &mut problems).await?;
+    let Some(source) = source else {
+        return Ok(Err(problems));
+    };
+    let existing = target.live.as_ref().map(|schema| Existing {
+        schema,
+        made: target.claim.as_ref().map(|claim| &claim.outputs),
+    });
+    Ok(
+        match compile(manifest, &source, source_version, existing, &asked) {
+            Ok(job) if problems.is_empty() => Ok(Checked {
+                job,
+                aliases,
+                target: target.live,
+            }),
+            Ok(_) => Err(problems),
+            Err(more) => {
+                // Why there is none was said above.
+                problems.extend(more.into_iter().filter(|more| more.code != NO_VERSION));
+                Err(problems)
+            }
+        },
+    )
+}
+
+async fn source(
+    store: &Store,
+    manifest: &Manifest,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<TableSchema>, StoreError> {
+    let table = store.table(&manifest.source).await?;
+    if table.is_none() {
+        problems.push(missing_table(store, &manifest.source, "source.table").await?);
+    }
+    Ok(table)
+}
+
+async fn missing_table(
+    store: &Store,
+    table: &TableName,
+    place: &str,
+) -> Result<Problem, StoreError> {
+    let names = store.table_names(&table.keyspace).await?;
+    Ok(match names {
+        None => {
+            let keyspaces = store.keyspaces().await?;
+            let near = nearest(&table.keyspace, keyspaces.iter().map(String::as_str));
+            Problem::new(
+                "job.unknown_keyspace",
+                format!("there is no keyspace `{}`", table.keyspace),
+            )
+            .at(place)
+            .help(near.map_or_else(
+                || "names are exact, without quotes".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            ))
+        }
+        Some(names) => {
+            let near = nearest(&table.table, names.iter().map(String::as_str));
+            Problem::new("job.unknown_table", format!("there is no table `{table}`"))
+                .at(place)
+                .help(near.map_or_else(
+                    || {
+                        format!(
+                            "keyspace {} has {}",
+                            table.keyspace,
+                            listed(names.iter().map(String::as_str))
+                        )
+                    },
+                    |near| format!("did you mean `{}.{near}`?", table.keyspace),
+                ))
+        }
+    })
+}
+
+struct Target {
+    live: Option<TableSchema>,
+    claim: Option<Claim>,
+}
+
+async fn target(
+    store: &Store,
+    manifest: &Manifest,
+    problems: &mut Vec<Problem>,
+) -> Result<Target, StoreError> {
+    let name = manifest.target();
+    let live = store.table(&name).await?;
+    if live.is_none() && store.table_names(&name.keyspace).await?.is_none() {
+        // A missing source keyspace was told about at the source.
+        if name.keyspace != manifest.source.keyspace {
+            problems.push(missing_table(store, &name, "outputs.table").await?);
+        }
+    }
+    let claim = store.claim_of(&name).await?;
+    if let Some(claim) = &claim
+        && claim.job != manifest.job
+    {
+        problems.push(belongs_to(&name, &claim.job));
+    }
+    Ok(Target { live, claim })
+}
+
+/// One prediction table belongs to one job.
+pub(super) fn belongs_to(table: &TableName, job: &str) -> Problem {
+    Problem::new(
+        "job.target_claimed",
+        format!("prediction table {table} belongs to job `{job}`"),
+    )
+    .at("outputs.table")
+    .help("name another table, or leave it out")
+}
+
+/// The versions that the manifest asks for, each once.
+async fn versions(
+    store: &Store,
+    manifest: &Manifest,
+    problems: &mut Vec<Problem>,
+) -> Result<(Vec<Asked>, BTreeMap<String, i32>), StoreError> {
+    let model = &manifest.model;
+    let rows = store.versions(model).await?;
+    let pushed: BTreeSet<i32> = rows.iter().map(|row| row.version).collect();
+    if pushed.is_empty() {
+        let models = store.models().await?;
+        let near = nearest(model, models.iter().map(String::as_str));
+        problems.push(
+            Problem::new("job.unknown_model", format!("there is no model `{model}`"))
+                .at("model")
+                .help(near.map_or_else(
+                    || format!("push it first: helenus model push {model} FILE"),
+                    |near| format!("did you mean `{near}`?"),
+                )),
+        );
+        return Ok((Vec::new(), BTreeMap::new()));
+    }
+    let mut aliases = BTreeMap::new();
+    let mut numbers: BTreeMap<i32, Vec<VersionWish>> = BTreeMap::new();
+    for wish in &manifest.versions {
+        let number = match wish {
+            VersionWish::Number(number) => *number,
+            VersionWish::Alias(alias) => match store.alias(model, alias).await? {
+                Some(number) => {
+                    aliases.insert(alias.clone(), number);
+                    number
+                }
+                None => {
+                    problems.push(unknown_alias(store, model, alias, "versions").await?);
+                    continue;
+                }
+            },
+        };
+        let by = numbers
+            .entry(number)
+            .or_insert_with(|| vec![VersionWish::Number(number)]);
+        if !by.contains(wish) {
+            by.push(wish.clone());
+        }
+    }
+    let mut asked = Vec::new();
+    for (number, by) in numbers {
+        match ready(store, model, number, &pushed).await? {
+            Ok(ready) => asked.push(Asked { ready, by }),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    Ok((asked, aliases))
+}
+
+async fn unknown_alias(
+    store: &Store,
+    model: &str,
+    alias: &str,
+    place: &str,
+) -> Result<Problem, StoreError> {
+    let known = store.names(&aliases_of(model)).await?;
+    let near = nearest(alias, known.iter().map(String::as_str));
+    Ok(Problem::new(
+        "job.unknown_alias",
+        format!("no version of model `{model}` is `{alias}`"),
+    )
+    .at(place)
+    .help(match near.filter(|near| *near != alias) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if alias == PREVIOUS => {
+            "there is a previous one only after the champion has moved".to_owned()
+        }
+        None => format!("promote one: helenus model promote {model} VERSION --alias {alias}"),
+    }))
+}
+
+/// A version that may score, or why it may not.
+async fn ready(
+    store: &Store,
+    model: &str,
+    number: i32,
+    pushed: &BTreeSet<i32>,
+) -> Result<Result<ReadyVersion, Problem>, StoreError> {
+    let readiness = store.readiness(model, number).await?;
+    if let Readiness::Ready(ready) = readiness {
+        return Ok(Ok(*ready));
+    }
+    let Some(problem) = readiness.problem(model, number) else {
+        return Err(StoreError::corrupt("neither ready nor not", "admissions"));
+    };
+    let known: Vec<String> = pushed.iter().map(ToString::to_string).collect();
+    Ok(Err(match readiness {
+        Readiness::Missing => problem.help(format!("it has {}", known.join(", "))),
+        _ => problem,
+    }
+    .at("versions")))
+}
+
+/// Which version's rows are read, when the source is a prediction table.
+async fn source_version(
+    store: &Store,
+    manifest: &Manifest,
+    source: Option<&TableSchema>,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<i32>, StoreError> {
+    let (Some(source), Some(wish)) = (source, &manifest.source_version) else {
+        return Ok(None);
+    };
+    if !source.is_prediction_table() {
+        return Ok(None);
+    }
+    let alias = match wish {
+        VersionWish::Number(number) => return Ok(Some(*number)),
+        VersionWish::Alias(alias) => alias,
+    };
+    // Whose alias it is: of the model whose predictions stand there.
+    let mut model = None;
+    if let Some(claim) = store.claim_of(&manifest.source).await? {
+        let statuses = store.job_statuses(&claim.job).await?;
+        model = statuses
+            .into_iter()
+            .find(|status| status.state == JobState::Ready)
+            .and_then(|status| status.model);
+    }
+    let Some(model) = model else {
+        problems.push(
+            Problem::new(
+                "job.source_version",
+                format!(
+                    "no job of this helenus writes {}, so `{alias}` means nothing there",
+                    manifest.source
+                ),
+            )
+            .at("source.version")
+            .help("say the version by its number"),
+        );
+        return Ok(None);
+    };
+    let number = store.alias(&model, alias).await?;
+    if number.is_none() {
+        problems.push(unknown_alias(store, &model, alias, "source.version").await?);
+    }
+    Ok(number)
+}

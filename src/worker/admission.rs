@@ -307,7 +307,10 @@ impl Service {
 }
 
 /// Golden rows' text, or why they cannot be had.
-async fn golden(store: &Store, row: &VersionRow) -> Result<Result<Option<String>, String>, Trouble> {
+async fn golden(
+    store: &Store,
+    row: &VersionRow,
+) -> Result<Result<Option<String>, String>, Trouble> {
     let sha256 = row.golden_sha256.as_deref();
     let Some(sha256) = sha256.and_then(|sha| <[u8; 32]>::try_from(sha).ok()) else {
         return Ok(Ok(None));

@@ -1,6 +1,7 @@
 //! The tests against real things: `make test` starts a Cassandra and fetches ONNX Runtime.
 
 mod admission;
+mod admission_service;
 mod connection;
 mod docs;
 mod harness;

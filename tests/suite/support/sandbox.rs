@@ -150,6 +150,8 @@ impl Sandbox {
 
     /// helenus's own way to this keyspace, for tests of `store` and `worker`.
     pub fn config(&self) -> helenus::config::Config {
+        // Admission starts helenus again, which this process is not.
+        helenus::scorer::child::use_program(env!("CARGO_BIN_EXE_helenus"));
         let flags = helenus::config::Flags {
             // A file that exists and says nothing: no other is looked for.
             config: Some("/dev/null".into()),

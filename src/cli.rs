@@ -30,6 +30,13 @@ pub enum Command {
     Config(command::config::Args),
     /// Models and their versions
     Model(command::model::Args),
+    /// Score the rows of a job that are pending
+    Score(command::score::Args),
+    /// Look at runs, list what they rejected, cancel one
+    #[command(subcommand)]
+    Run(command::run::Command),
+    /// Answer rows that people wrote, and work on open runs
+    Worker(command::worker::Args),
 }
 
 impl Cli {

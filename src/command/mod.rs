@@ -1,8 +1,12 @@
 //! One file a command: each talks to its user and holds no logic.
 
 pub mod config;
+pub mod dry_run;
 pub mod migrate;
 pub mod model;
+pub mod run;
+pub mod score;
+pub mod worker;
 
 use crate::{
     cli::{Cli, Command},
@@ -62,6 +66,9 @@ fn name(command: &Command) -> &'static str {
         Command::Migrate(_) => "migrate",
         Command::Config(_) => "config",
         Command::Model(args) => args.name(),
+        Command::Score(_) => "score",
+        Command::Run(command) => command.name(),
+        Command::Worker(_) => "worker",
     }
 }
 
@@ -70,5 +77,39 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Config(args) => config::run(args, context),
         Command::Model(args) => model::run(args, context).await,
+        Command::Score(args) => score::run(args, context).await,
+        Command::Run(command) => run::run(command, context).await,
+        Command::Worker(args) => worker::run(args, context).await,
+    }
+}
+
+/// A timeuuid of now, as `now()` in CQL makes one.
+fn new_id() -> uuid::Uuid {
+    let mut node: [u8; 6] = rand::random();
+    // RFC 9562, 6.10: a node that is no IEEE 802 address has its multicast bit set.
+    node[0] |= 1;
+    uuid::Uuid::now_v1(&node)
+}
+
+/// Who asks: the person's login on this machine.
+fn who() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    let user = user.unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
+    format!(
+        "{user} on {}",
+        crate::process::spoken(crate::process::identity())
+    )
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        // Without a handler the signal ends the process, which loses nothing either.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
     }
 }

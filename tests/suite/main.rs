@@ -6,5 +6,8 @@ mod connection;
 mod docs;
 mod harness;
 mod migrate;
+mod outage;
+mod parity;
+mod score;
 mod scorer;
 mod support;

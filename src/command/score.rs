@@ -1,0 +1,328 @@
+//! `helenus score`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::Context;
+use crate::{
+    command::run::{run_json, run_text},
+    domain::{
+        csv,
+        problem::Problem,
+        run::{Run, RunState},
+    },
+    failure::{Exit, Failure},
+    output::{Answer, Format},
+    store::{Store, run_requests::RunRequest},
+    worker::{
+        requests,
+        run::{
+            context::{Progress, RunContext},
+            start::{Started, start_or_fail},
+            work::{Say, Work, Worked},
+        },
+    },
+};
+
+/// Score the rows of a job that are pending
+///
+/// Writes a row into `run_requests`, as any CQL client may, then plans and works on the run in
+/// this process, together with whatever workers there are. Rows whose stored input hash equals
+/// today's are left alone. If this is stopped or killed, the same command goes on where it was.
+///
+/// Examples:
+///
+///     helenus score tumour
+///     helenus score tumour --version 2 --scope all
+///     helenus score tumour --keys some_ids.csv --output json
+///
+/// Exit code 1: the run failed on its data; 4: another run with another scope is open; 130:
+/// interrupted. JSON result: the run's row.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The job
+    job: String,
+    /// Which rows: those that are pending, or all of them anew
+    #[arg(long, value_enum, default_value = "pending")]
+    scope: ScopeArg,
+    /// Only rows whose token t has FROM < t <= TO
+    #[arg(
+        long,
+        value_name = "FROM:TO",
+        allow_hyphen_values = true,
+        conflicts_with = "keys"
+    )]
+    token_range: Option<String>,
+    /// Only these rows: a CSV file with all primary key columns, values as CQL literals without quotes
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// Only this version of those the job names (may be repeated)
+    #[arg(long = "version", value_name = "N")]
+    versions: Vec<i32>,
+    /// At most so many predictions a second
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(i32).range(1..))]
+    max_rate: Option<i32>,
+    /// Say why, for the run's row
+    #[arg(long)]
+    note: Option<String>,
+    /// Count what is pending; write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ScopeArg {
+    Pending,
+    All,
+}
+
+/// Asks, plans, works, reports.
+///
+/// # Errors
+/// As the exit codes say.
+pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
+    let request = request(&args)?;
+    let store = context.store().await?;
+    if args.dry_run {
+        return super::dry_run::run(&store, &request).await;
+    }
+    store.insert_run_request(&request).await?;
+    let answer = requests::answer(&store, &request).await?;
+    let Some(run_id) = answer.run_id.filter(|_| answer.answer != "refused") else {
+        return Err(refusal(&store, &args.job, answer.reason).await);
+    };
+    let Some(planned) = store.run(&args.job, run_id).await? else {
+        return Err(Failure::system(Problem::new(
+            "run.unknown",
+            format!("run {run_id} was accepted and is not there"),
+        )));
+    };
+    if answer.answer == "joined" {
+        eprintln!("joins run {run_id}, which is open with the same scope");
+    }
+    work(&store, planned, context.format).await
+}
+
+fn request(args: &Args) -> Result<RunRequest, Failure> {
+    let id = super::new_id();
+    let range = args.token_range.as_deref().map(token_range).transpose()?;
+    let keys = args.keys.as_deref().map(read_keys).transpose()?;
+    let scope = match (args.scope, &range, &keys) {
+        (ScopeArg::All, ..) => "all",
+        (ScopeArg::Pending, Some(_), _) => "range",
+        (ScopeArg::Pending, _, Some(_)) => "keys",
+        (ScopeArg::Pending, None, None) => "pending",
+    };
+    Ok(RunRequest {
+        day: requests::day_of(id),
+        id,
+        action: Some("run".to_owned()),
+        job: Some(args.job.clone()),
+        scope: Some(scope.to_owned()),
+        keys,
+        token_from: range.map(|range| range.0),
+        token_to: range.map(|range| range.1),
+        versions: (!args.versions.is_empty())
+            .then(|| args.versions.iter().copied().collect::<BTreeSet<_>>()),
+        max_rows_per_s: args.max_rate,
+        requested_by: Some(super::who()),
+        note: args.note.clone(),
+        ..RunRequest::default()
+    })
+}
+
+fn token_range(text: &str) -> Result<(i64, i64), Failure> {
+    text.split_once(':')
+        .and_then(|(from, to)| Some((from.trim().parse().ok()?, to.trim().parse().ok()?)))
+        .ok_or_else(|| {
+            Failure::input(
+                Problem::new("score.token_range", format!("`{text}` is no token range"))
+                    .at("--token-range")
+                    .help("FROM:TO, two tokens, such as -9223372036854775808:0"),
+            )
+        })
+}
+
+fn read_keys(path: &std::path::Path) -> Result<Vec<BTreeMap<String, String>>, Failure> {
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::input(Problem::new("keys.unreadable", error.to_string()).at(file.clone()))
+    })?;
+    let located = |problem: Problem| {
+        let place = problem.place.clone().unwrap_or_default();
+        Failure::input(problem.at(format!("{file}, {place}")))
+    };
+    let mut reader = csv::Reader::new(&text).map_err(located)?;
+    let header = reader.header.clone();
+    let mut keys = Vec::new();
+    for record in &mut reader {
+        let record = record.map_err(located)?;
+        let mut key = BTreeMap::new();
+        for (name, field) in header.iter().zip(record.fields) {
+            let Some(value) = field.value else {
+                let problem =
+                    Problem::new("keys.null", format!("`{name}` is null; a key has no nulls"));
+                return Err(located(problem.at(format!("line {}", record.line))));
+            };
+            key.insert(name.clone(), value);
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+/// A refusal with its exit code: 4 where another run is in the way.
+async fn refusal(store: &Store, job: &str, reason: Option<String>) -> Failure {
+    let reason = reason.unwrap_or_else(|| "refused without a reason".to_owned());
+    let open = store.open_runs(job).await.unwrap_or_default();
+    let conflict = reason.contains("must end first") && open.iter().any(|row| row.run_id.is_some());
+    let unknown = reason.starts_with("job `") && reason.contains("unknown");
+    let exit = match (conflict, unknown) {
+        (true, _) => Exit::Conflict,
+        (_, true) => Exit::NotFound,
+        _ => Exit::Input,
+    };
+    Failure::new(exit, Problem::new("run.refused", reason))
+}
+
+/// Works on a run in this process until it ends, with progress on the terminal.
+pub async fn work(store: &Store, run: Run, format: Format) -> Result<Answer, Failure> {
+    if run.state.is_terminal() {
+        return Ok(ended(run, Duration::ZERO, format));
+    }
+    let began = Instant::now();
+    let progress = Arc::<Progress>::default();
+    let (job, run_id) = (run.job.clone(), run.run_id);
+    let prepared = match start_or_fail(store, run, Arc::clone(&progress)).await? {
+        Started::Failed(run) => return Ok(ended(*run, Duration::ZERO, format)),
+        Started::Ready(prepared) => Arc::<RunContext>::from(prepared),
+    };
+    let stop = stop_on_signal(&job);
+    let bar = bar(store, &prepared.run, format).await;
+    let say = say(bar.clone());
+    let drawing = tokio::spawn(draw(bar.clone(), Arc::clone(&progress)));
+    let by = crate::worker::claimant();
+    let worked = Work::new(prepared, by, Arc::clone(&stop), say).run().await;
+    drawing.abort();
+    bar.finish_and_clear();
+    match worked? {
+        Worked::Ended(run) => Ok(ended(*run, began.elapsed(), format)),
+        Worked::Stopped => Err(Failure::new(
+            Exit::Interrupted,
+            Problem::new(
+                "run.interrupted",
+                format!("run {run_id} was interrupted; nothing is lost"),
+            )
+            .help(format!("`helenus score {job}` goes on with it")),
+        )),
+        Worked::GaveUp(reason) => Err(Failure::system(
+            Problem::new("run.gave_up", format!("run {run_id} stays open: {reason}")).help(
+                format!("mend the cause, then `helenus score {job}` goes on with it"),
+            ),
+        )),
+    }
+}
+
+/// On a terminal beside the bar; elsewhere a line on stderr, at most one in ten seconds.
+fn say(bar: ProgressBar) -> Say {
+    let last = Mutex::new(None::<Instant>);
+    Arc::new(move |text: String| {
+        if !bar.is_hidden() {
+            bar.set_message(text);
+            return;
+        }
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() > Duration::from_secs(10)) {
+            *last = Some(Instant::now());
+            eprintln!("{text}");
+        }
+    })
+}
+
+/// The first signal ends the splits in order; the second one leaves at once, which loses nothing.
+fn stop_on_signal(job: &str) -> Arc<AtomicBool> {
+    let stop = Arc::<AtomicBool>::default();
+    let (seen, job) = (Arc::clone(&stop), job.to_owned());
+    tokio::spawn(async move {
+        loop {
+            super::signal().await;
+            if seen.swap(true, Ordering::Relaxed) {
+                eprintln!(
+                    "left at once; `helenus score {job}` goes on after the lease has run out"
+                );
+                std::process::exit(Exit::Interrupted as i32);
+            }
+            eprintln!("finishing what is under way; once more leaves at once");
+        }
+    });
+    stop
+}
+
+async fn bar(store: &Store, run: &Run, format: Format) -> ProgressBar {
+    let (keyspace, table) = run.source.split_once('.').unwrap_or_default();
+    let rows = store
+        .estimated_partitions(keyspace, table)
+        .await
+        .ok()
+        .flatten();
+    let bar = match rows {
+        Some(rows) => ProgressBar::new(rows).with_style(style(
+            "{elapsed_precise} {bar:30} ~{percent} % {pos} rows read, {per_sec}, ETA {eta} {msg}",
+        )),
+        None => ProgressBar::new_spinner().with_style(style(
+            "{elapsed_precise} {spinner} {pos} rows read, {per_sec} {msg}",
+        )),
+    };
+    if format == Format::Json {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+async fn draw(bar: ProgressBar, progress: Arc<Progress>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let (read, written, rejected) = progress.so_far();
+        bar.set_position(read);
+        if rejected > 0 {
+            bar.set_message(format!("{written} written, {rejected} rejected"));
+        }
+    }
+}
+
+fn ended(run: Run, took: Duration, format: Format) -> Answer {
+    let mut answer = Answer::new(run_json(&run), run_text(&run));
+    if format == Format::Text && !took.is_zero() {
+        let rows = run.counts.source_rows as f64;
+        answer.text.push_str(&format!(
+            "\n{:.1} s, {:.0} rows a second",
+            took.as_secs_f64(),
+            rows / took.as_secs_f64()
+        ));
+    }
+    answer.warnings.clone_from(&run.warnings);
+    if run.state != RunState::Succeeded {
+        let reason = run.reason.clone().unwrap_or_default();
+        answer.failed = Some(Failure::no(Problem::new(
+            "run.failed",
+            format!("run {} {}: {reason}", run.run_id, run.state),
+        )));
+    }
+    answer.result["seconds"] = json!(took.as_secs_f64());
+    answer
+}

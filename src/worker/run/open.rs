@@ -1,0 +1,31 @@
+//! Which runs are open.
+
+use std::collections::BTreeSet;
+
+use super::close;
+use crate::{
+    domain::run::{Run, RunState},
+    store::{Store, error::StoreError},
+};
+
+/// All runs that may be worked on now. Runs that ended without freeing their table are freed.
+pub async fn open_runs(store: &Store) -> Result<Vec<Run>, StoreError> {
+    let mut runs = Vec::new();
+    for job in store.job_names().await? {
+        let open: BTreeSet<_> = store
+            .open_runs(&job)
+            .await?
+            .into_iter()
+            .filter_map(|row| row.run_id)
+            .collect();
+        for run_id in open {
+            match store.run(&job, run_id).await? {
+                Some(run) if run.state.is_terminal() => close::free(store, &run).await?,
+                Some(run) if run.state == RunState::Running => runs.push(run),
+                // Its planner is at work, or the next wish takes its place.
+                _ => {}
+            }
+        }
+    }
+    Ok(runs)
+}

@@ -1,0 +1,80 @@
+//! What a run would do: the same walk, without scoring and without a write.
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use futures::{StreamExt, TryStreamExt};
+
+use super::{
+    batch::Batch,
+    plan, source,
+    split::SplitError,
+    walk::{Sink, Walk},
+};
+use crate::{
+    domain::{
+        job::CompiledJob,
+        problem::Problem,
+        run::{Counts, Part, Scope},
+    },
+    failure::Failure,
+    store::Store,
+};
+
+/// Rows that would be scored (under `scored`), are unchanged, and that would be or stand as
+/// rejected before any model has seen them.
+///
+/// # Errors
+/// Cassandra's, or keys that are no keys.
+pub async fn count(store: &Store, job: &CompiledJob, scope: &Scope) -> Result<Counts, Failure> {
+    let keys = match &scope.part {
+        Part::Keys(keys) => source::asked_keys(job, keys).map_err(Failure::inputs)?,
+        _ => Vec::new(),
+    };
+    let keys = Arc::new(keys);
+    let never = AtomicBool::new(false);
+    let splits = plan::splits(store, job, &scope.part).await?;
+    let counts: Vec<Counts> = futures::stream::iter(splits)
+        .map(|range| {
+            let walk = Walk {
+                store,
+                job,
+                range,
+                keys: &keys,
+                rewrite: scope.rewrite,
+                unfinished: &[],
+                batch_rows: store.config().batch_rows,
+                stop: &never,
+            };
+            async move {
+                let mut counter = Counter::default();
+                let walked = walk.run(&mut counter).await?;
+                counter.0.add(&walked.counts);
+                Ok::<_, SplitError>(counter.0)
+            }
+        })
+        .buffer_unordered(store.config().readers.max(1))
+        .try_collect()
+        .await
+        .map_err(|error| match error {
+            SplitError::Store(error) => Failure::from(error),
+            other => Failure::system(Problem::new("score.dry_run", other.to_string())),
+        })?;
+    let mut total = Counts::default();
+    counts.iter().for_each(|counts| total.add(counts));
+    Ok(total)
+}
+
+#[derive(Default)]
+struct Counter(Counts);
+
+impl Sink for Counter {
+    fn arrived(&self, _: usize) {}
+
+    async fn push(&mut self, batch: Batch) -> Result<(), SplitError> {
+        for rows in &batch.versions {
+            *self.0.scored.entry(rows.version).or_default() += rows.rows.len() as u64;
+            *self.0.rejected.entry(rows.version).or_default() += rows.rejected.len() as u64;
+        }
+        Ok(())
+    }
+}

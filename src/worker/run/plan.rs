@@ -1,0 +1,366 @@
+//! From a wish to a run whose splits may be claimed.
+//!
+//! Each step may be repeated, by the same process or another: the run's id is derived from the
+//! wish, the table is taken by one conditional batch, the run's row is inserted once, and its plan
+//! written once. If a planner dies, whoever answers the wish again goes on from where it stopped.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{close, source};
+use crate::{
+    domain::{
+        job::CompiledJob,
+        lease::{Seen, Watch},
+        problem::Problem,
+        ring::{self, TokenRange},
+        run::{Counts, Part, Plan, Run, RunState, Scope},
+        run_id,
+    },
+    failure::Failure,
+    process::boot_time,
+    scorer::runtime,
+    store::{
+        Store,
+        open_runs::{OpenRun, Opened},
+    },
+    worker::jobs::{self, PreparedJob},
+};
+
+/// Rows of a split, about.
+const SPLIT_ROWS: u64 = 25_000;
+/// Splits of a run: at least, so that workers can share small tables; at most.
+const SPLITS: (u64, u64) = (8, 10_000);
+/// Epochs take up 2 microseconds each, up to 1,000 of them.
+const BASE_GAP_US: i64 = 10_000;
+/// A clock further than this from Cassandra's is refused.
+const CLOCK_LIMIT_US: i64 = 5_000_000;
+
+/// Somebody's wish for a run.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// The job.
+    pub job: String,
+    /// Which rows.
+    pub scope: Scope,
+    /// Only these of the job's versions.
+    pub versions: Option<BTreeSet<i32>>,
+    /// `request`, or the trigger's name.
+    pub trigger: String,
+    /// With `due_at`, what the run's id is derived from: the request's id, or the trigger's name.
+    pub cause: String,
+    /// When it is due.
+    pub due_at: DateTime<Utc>,
+    /// The request.
+    pub request_id: Option<Uuid>,
+    /// Who asked.
+    pub requested_by: Option<String>,
+    /// Why.
+    pub note: Option<String>,
+    /// Limit on rows a second.
+    pub max_rows_per_s: Option<i32>,
+}
+
+/// What a wish came to.
+#[derive(Debug)]
+pub enum Planned {
+    /// A run of its own.
+    Opened(Box<Run>),
+    /// An open run that does the same.
+    Joined(Box<Run>),
+}
+
+/// Opens and plans the run that `wish` asks for, or finds the open run that does the same.
+///
+/// # Errors
+/// Why not: wrong input, a conflict with an open run, a clock that is off, Cassandra.
+pub async fn plan(store: &Store, wish: &Wish) -> Result<Planned, Failure> {
+    let ticks = wish.due_at.timestamp_micros().max(0) as u64 * 10;
+    let run_id = run_id::derive(&wish.job, &wish.cause, ticks);
+    if let Some(run) = store.run(&wish.job, run_id).await?
+        && run.state != RunState::Planning
+    {
+        return Ok(Planned::Opened(Box::new(run)));
+    }
+    let prepared = jobs::prepare(store, &wish.job, wish.versions.as_ref()).await?;
+    if let Part::Keys(keys) = &wish.scope.part {
+        source::asked_keys(&prepared.job, keys).map_err(Failure::inputs)?;
+    }
+    let versions: BTreeSet<i32> = prepared
+        .job
+        .versions
+        .iter()
+        .map(|version| version.ready.version)
+        .collect();
+    if let Some(joined) = open(store, wish, &prepared, &versions, run_id).await? {
+        return Ok(Planned::Joined(Box::new(joined)));
+    }
+    store.refresh_open_run(&wish.job, &versions, run_id).await?;
+    let opened = store.open_runs(&wish.job).await?;
+    if let Err(problem) = check_clock(&opened, run_id) {
+        // Nothing was written under it.
+        store
+            .free_open_run(&wish.job, run_id, None, &unused(&versions))
+            .await?;
+        return Err(Failure::system(problem));
+    }
+    store
+        .insert_run(&new_run(store, wish, &prepared, &versions, run_id))
+        .await?;
+    let run = start(store, wish, &prepared, &versions, run_id).await?;
+    Ok(Planned::Opened(Box::new(run)))
+}
+
+fn new_run(
+    store: &Store,
+    wish: &Wish,
+    prepared: &PreparedJob,
+    versions: &BTreeSet<i32>,
+    run_id: Uuid,
+) -> Run {
+    let job = &prepared.job;
+    let sha256 = job.versions.iter().map(|version| {
+        let ready = &version.ready;
+        (ready.version, ready.admitted.sha256.to_vec())
+    });
+    Run {
+        job: wish.job.clone(),
+        run_id,
+        job_revision: prepared.revision,
+        versions: versions.clone(),
+        aliases: prepared.aliases.clone(),
+        model_sha256: sha256.collect(),
+        scope: wish.scope.clone(),
+        source: format!("{}.{}", job.source.keyspace, job.source.table),
+        source_version: job.source_version,
+        target: format!("{}.{}", job.target.keyspace, job.target.table),
+        trigger: wish.trigger.clone(),
+        request_id: wish.request_id,
+        requested_by: wish.requested_by.clone(),
+        note: wish.note.clone(),
+        max_rows_per_s: wish.max_rows_per_s,
+        state: RunState::Planning,
+        reason: None,
+        warnings: Vec::new(),
+        cancel_requested: false,
+        due_at: wish.due_at,
+        started_at: None,
+        finished_at: None,
+        run_base: None,
+        plan: None,
+        splits_total: 0,
+        splits_done: 0,
+        counts: Counts::default(),
+        output_statistics: BTreeMap::new(),
+        helenus_version: env!("CARGO_PKG_VERSION").to_owned(),
+        runtime_version: runtime_version(store),
+    }
+}
+
+/// `None` where the library can't be loaded: then this process plans and others score.
+fn runtime_version(store: &Store) -> Option<String> {
+    let runtime = runtime::load(store.config().onnxruntime.as_deref()).ok()?;
+    Some(runtime.version.clone())
+}
+
+/// Takes the job's versions. `Some`: another run holds them and does the same.
+async fn open(
+    store: &Store,
+    wish: &Wish,
+    prepared: &PreparedJob,
+    versions: &BTreeSet<i32>,
+    run_id: Uuid,
+) -> Result<Option<Run>, Failure> {
+    let mut watch: Option<(Uuid, Watch)> = None;
+    loop {
+        let holder = match store.open_run(&wish.job, versions, run_id).await? {
+            Opened::Mine => return Ok(None),
+            Opened::HeldBy(holder) => holder,
+        };
+        let run = store.run(&wish.job, holder).await?;
+        match &run {
+            Some(run) if run.state.is_terminal() => {
+                close::free(store, run).await?;
+                continue;
+            }
+            Some(run) => {
+                let same = run.scope == wish.scope
+                    && run.versions == *versions
+                    && run.job_revision == prepared.revision;
+                match (same, run.state) {
+                    (true, RunState::Planning) => {
+                        let started = start(store, wish, prepared, versions, holder).await?;
+                        return Ok(Some(started));
+                    }
+                    (true, _) => return Ok(Some(run.clone())),
+                    (false, RunState::Planning) => {}
+                    (false, _) => return Err(conflict(run)),
+                }
+            }
+            None => {}
+        }
+        // Between opening and planning: its planner is about to go on, or has died.
+        let now = boot_time();
+        let watched = match watch {
+            Some((watched, watch)) if watched == holder => watch,
+            _ => Watch::new(Seen { epoch: 0, beat: 0 }, now),
+        };
+        if watched.remaining(store.settings().lease, now).is_zero() {
+            match &run {
+                Some(run) => drop(close::fail(store, run, "its planner vanished").await?),
+                None => {
+                    let held = unused(versions);
+                    store.free_open_run(&wish.job, holder, None, &held).await?;
+                }
+            }
+        }
+        watch = Some((holder, watched));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn unused(versions: &BTreeSet<i32>) -> Vec<(i32, Vec<TokenRange>)> {
+    versions
+        .iter()
+        .map(|version| (*version, Vec::new()))
+        .collect()
+}
+
+fn conflict(run: &Run) -> Failure {
+    let versions: Vec<_> = run.versions.iter().map(i32::to_string).collect();
+    Failure::conflict(
+        Problem::new(
+            "run.conflict",
+            format!(
+                "run {} of job `{}` is open over scope `{}`, versions {}, revision {}: it must end first",
+                run.run_id,
+                run.job,
+                run.scope.as_str(),
+                versions.join(", "),
+                run.job_revision,
+            ),
+        )
+        .help(format!(
+            "`helenus run show {} {}` follows it, `helenus run cancel {} {}` ends it",
+            run.job, run.run_id, run.job, run.run_id
+        )),
+    )
+}
+
+/// Timestamps come from Cassandra; a process whose own clock is far from it says so at once.
+fn check_clock(opened: &[OpenRun], run_id: Uuid) -> Result<(), Problem> {
+    let written_at = opened
+        .iter()
+        .filter(|row| row.run_id == Some(run_id))
+        .find_map(|row| row.written_at);
+    let Some(written_at) = written_at else {
+        return Ok(());
+    };
+    let ahead = Utc::now().timestamp_micros() - written_at;
+    if ahead.abs() <= CLOCK_LIMIT_US {
+        return Ok(());
+    }
+    Err(Problem::new(
+        "clock.off",
+        format!(
+            "this machine's clock is {:.1} s {} Cassandra's",
+            ahead.abs() as f64 / 1e6,
+            if ahead > 0 { "ahead of" } else { "behind" }
+        ),
+    )
+    .help("let NTP mend the clock that is wrong, this one or Cassandra's; `helenus doctor` shows the difference"))
+}
+
+/// planning → running: base and plan.
+async fn start(
+    store: &Store,
+    wish: &Wish,
+    prepared: &PreparedJob,
+    versions: &BTreeSet<i32>,
+    run_id: Uuid,
+) -> Result<Run, Failure> {
+    let (base, unfinished) = loop {
+        if !store.refresh_open_run(&wish.job, versions, run_id).await? {
+            break (None, Vec::new());
+        }
+        let rows: Vec<OpenRun> = store
+            .open_runs(&wish.job)
+            .await?
+            .into_iter()
+            .filter(|row| row.run_id == Some(run_id))
+            .collect();
+        if rows.len() < versions.len() {
+            break (None, Vec::new());
+        }
+        let base = rows.iter().filter_map(|row| row.written_at).max();
+        let last = rows.iter().filter_map(|row| row.last_base).max();
+        if base
+            .zip(last)
+            .is_none_or(|(base, last)| base - last >= BASE_GAP_US)
+        {
+            let unfinished: BTreeSet<TokenRange> =
+                rows.into_iter().flat_map(|row| row.unfinished).collect();
+            break (base, unfinished.into_iter().collect());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    if let Some(base) = base {
+        let plan = Plan {
+            splits: splits(store, &prepared.job, &wish.scope.part).await?,
+            unfinished,
+        };
+        store
+            .start_run(&wish.job, run_id, base, &plan, &prepared.job.warnings)
+            .await?;
+    }
+    match store.run(&wish.job, run_id).await? {
+        Some(run) if run.state != RunState::Planning => Ok(run),
+        planning => {
+            if let Some(run) = planning {
+                close::fail(
+                    store,
+                    &run,
+                    "it lost its place in open_runs while it was planned",
+                )
+                .await?;
+            }
+            Err(Failure::system(
+                Problem::new(
+                    "run.lost_place",
+                    format!("run {run_id} lost its place in open_runs while it was planned"),
+                )
+                .help("ask again"),
+            ))
+        }
+    }
+}
+
+/// The splits of a part of `job`'s source: more for larger tables, never across the ring's cuts.
+pub async fn splits(
+    store: &Store,
+    job: &CompiledJob,
+    part: &Part,
+) -> Result<Vec<Option<TokenRange>>, Failure> {
+    let range = match part {
+        Part::Keys(_) => return Ok(vec![None]),
+        Part::Whole => TokenRange::WHOLE,
+        Part::Range(range) => *range,
+    };
+    let source = &job.source;
+    let rows = store
+        .estimated_partitions(&source.keyspace, &source.table)
+        .await?
+        .unwrap_or(0);
+    let share = range.width() as f64 / u64::MAX as f64;
+    let count = ((rows / SPLIT_ROWS).clamp(SPLITS.0, SPLITS.1) as f64 * share).ceil() as usize;
+    let cuts = store.replica_cuts(&job.target.keyspace);
+    Ok(ring::split(range, &cuts, count)
+        .into_iter()
+        .map(Some)
+        .collect())
+}

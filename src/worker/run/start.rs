@@ -1,0 +1,142 @@
+//! A planned run made ready in this process: job compiled as planned, models loaded, statements
+//! prepared.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::{
+    close,
+    context::{Progress, RunContext},
+    pace::Pace,
+    source,
+    work::Worked,
+};
+use crate::{
+    domain::{
+        model::ReadyVersion,
+        problem::Problem,
+        run::{Part, Run},
+    },
+    failure::{Exit, Failure},
+    scorer::{
+        image::Image,
+        pool::{self, Pool},
+        runtime,
+    },
+    store::Store,
+    worker::jobs,
+};
+
+/// What starting came to.
+pub enum Started {
+    /// Ready to work on.
+    Ready(Box<RunContext>),
+    /// Nobody could work on it: the run has ended.
+    Failed(Box<Run>),
+}
+
+/// As [`start`]; a run that no worker could start (its source has changed, a model is gone) fails
+/// with the reason instead of staying open.
+///
+/// # Errors
+/// What another process or a later try may not meet: Cassandra, the library.
+pub async fn start_or_fail(
+    store: &Store,
+    run: Run,
+    progress: Arc<Progress>,
+) -> Result<Started, Failure> {
+    match start(store, run.clone(), progress).await {
+        Ok(context) => Ok(Started::Ready(Box::new(context))),
+        Err(failure) if failure.exit == Exit::System => Err(failure),
+        Err(failure) => {
+            let reasons: Vec<_> = failure.problems.iter().map(Problem::line).collect();
+            match close::fail(store, &run, &reasons.join("; ")).await? {
+                Worked::Ended(run) => Ok(Started::Failed(run)),
+                _ => Err(failure),
+            }
+        }
+    }
+}
+
+/// Brings together what the splits of `run` need. The versions and the revision are the planned
+/// ones, wherever aliases point by now.
+///
+/// # Errors
+/// The source has changed, a model's chunks are missing or altered, the library can't be loaded.
+async fn start(store: &Store, run: Run, progress: Arc<Progress>) -> Result<RunContext, Failure> {
+    let prepared = jobs::prepare_planned(store, &run).await?;
+    let job = prepared.job;
+    let mut models = Vec::with_capacity(job.versions.len());
+    for version in &job.versions {
+        let ready = &version.ready;
+        let planned = run.model_sha256.get(&ready.version);
+        if planned.is_some_and(|planned| planned.as_slice() != ready.admitted.sha256) {
+            return Err(Failure::input(Problem::new(
+                "model.tampered",
+                format!(
+                    "version {} of model `{}` is not the one the run was planned with",
+                    ready.version, ready.model
+                ),
+            )));
+        }
+        let bytes = model_bytes(store, ready).await?;
+        let image = Image::new(bytes, &ready.admitted).map_err(Failure::input)?;
+        models.push((image, ready.admitted.signature.clone()));
+    }
+    let config = store.config();
+    let runtime = runtime::load(config.onnxruntime.as_deref()).map_err(Failure::system)?;
+    let scorer = Pool::start(runtime, &models, config.scoring_threads, pool::TIME_LIMIT)
+        .map_err(Failure::system)?;
+    let keys = match &run.scope.part {
+        Part::Keys(keys) => source::asked_keys(&job, keys).map_err(Failure::inputs)?,
+        _ => Vec::new(),
+    };
+    Ok(RunContext {
+        base: run.run_base.unwrap_or_default(),
+        unfinished: run
+            .plan
+            .as_ref()
+            .map(|plan| plan.unfinished.clone())
+            .unwrap_or_default(),
+        writer: store.prediction_writer(&job).await?,
+        keys: Arc::new(keys),
+        pace: Pace::new(run.max_rows_per_s),
+        batch_rows: config.batch_rows,
+        permits: Arc::new(Semaphore::new(config.concurrency)),
+        store: store.clone(),
+        progress,
+        scorer,
+        run,
+        job,
+    })
+}
+
+/// The stored bytes of an admitted version, checked against its sha256.
+///
+/// # Errors
+/// A chunk that is missing or was altered, or a version whose row is gone.
+pub async fn model_bytes(store: &Store, ready: &ReadyVersion) -> Result<Vec<u8>, Failure> {
+    let (model, version) = (&ready.model, ready.version);
+    let gone = |detail: String| {
+        Failure::input(Problem::new(
+            "model.tampered",
+            format!("version {version} of model `{model}`: {detail}"),
+        ))
+    };
+    let row = store.version(model, version).await?;
+    let row = row.ok_or_else(|| gone("its row is gone".to_owned()))?;
+    let blob = row.blob().map_err(|problems| gone(problems.join("; ")))?;
+    if blob.sha256 != ready.admitted.sha256 {
+        return Err(gone(
+            "its row names other bytes than were admitted".to_owned(),
+        ));
+    }
+    let mut bytes = Vec::with_capacity(blob.size as usize);
+    let sink = |chunk: &[u8]| {
+        bytes.extend_from_slice(chunk);
+        Ok(())
+    };
+    store.download(&blob, sink).await?;
+    Ok(bytes)
+}

@@ -1,0 +1,282 @@
+//! The prediction table, walked in step with the source: what stands for each row, and which
+//! predictions have lost their row.
+//!
+//! Partitions come in the same order from both tables: token, then the serialised partition key as
+//! unsigned bytes (tokens collide). Inside a partition rows are matched by their canonical
+//! clustering key, so no comparator of clustering types is needed; one partition's predictions
+//! are held in memory at a time.
+
+use std::collections::HashMap;
+
+use tokio::sync::mpsc;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::batch::Stored;
+use crate::{
+    domain::{cells::CellBuffer, job::CompiledJob, key, schema::Column},
+    store::{error::StoreError, raw::Page, scan::token_of},
+};
+
+/// Where a partition stands in its table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Murmur3 of the serialised key.
+    pub token: i64,
+    /// The serialised key.
+    pub partition_key: Vec<u8>,
+}
+
+impl Position {
+    /// Takes the position of a row whose first cells are the partition key.
+    ///
+    /// # Errors
+    /// A component that Cassandra could not have stored.
+    pub fn set<'a>(
+        &mut self,
+        cells: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
+    ) -> Result<(), StoreError> {
+        self.partition_key.clear();
+        key::append_partition_key(
+            cells.map(Option::unwrap_or_default),
+            &mut self.partition_key,
+        )
+        .map_err(|error| StoreError::corrupt(error.to_string(), "a partition key"))?;
+        self.token = token_of(&self.partition_key);
+        Ok(())
+    }
+}
+
+/// The identity of a row within its partition: a hash of its canonical clustering key.
+pub fn row_identity<'a>(
+    clustering: &'a [Column],
+    cells: impl Iterator<Item = Option<&'a [u8]>>,
+    scratch: &mut Vec<u8>,
+) -> u128 {
+    scratch.clear();
+    key::append_clustering_key(clustering.iter(), cells, scratch);
+    xxh3_128(scratch)
+}
+
+/// A prediction whose source row is gone.
+pub struct Orphans {
+    /// Key cells.
+    pub keys: CellBuffer,
+    /// Versions, aligned with the rows of `keys`.
+    pub versions: Vec<i32>,
+}
+
+struct Entry {
+    identity: u128,
+    version: i32,
+    stored: Stored,
+    /// Row in `partition_keys`, for orphans that are to be deleted.
+    row: usize,
+}
+
+/// The cursor over the prediction table.
+pub struct StoredPredictions<'j> {
+    job: &'j CompiledJob,
+    pages: mpsc::Receiver<Result<Page, StoreError>>,
+    page: Page,
+    at: usize,
+    head: Option<Position>,
+    spare: Position,
+    entries: Vec<Entry>,
+    matched: Vec<bool>,
+    index: HashMap<(u128, i32), usize>,
+    partition_keys: CellBuffer,
+    scratch: Vec<u8>,
+    /// Seconds; a prediction that lives no longer than this is expiring. `None`: without TTL.
+    expiring_below: Option<i32>,
+    /// All predictions so far whose source row is gone.
+    pub orphaned: u64,
+    /// Their keys, kept only when the job deletes them.
+    pub orphans: Option<Orphans>,
+}
+
+/// Up to here a partition is searched without an index.
+const FEW: usize = 16;
+
+impl<'j> StoredPredictions<'j> {
+    /// A cursor over pages of: key columns, model_version, lineage.input_hash, lineage.rejected,
+    /// and TTL(lineage) where the job has one.
+    pub fn new(job: &'j CompiledJob, pages: mpsc::Receiver<Result<Page, StoreError>>) -> Self {
+        let ttl = job.rules.ttl_seconds;
+        Self {
+            job,
+            pages,
+            page: Page::default(),
+            at: 0,
+            head: None,
+            spare: Position::default(),
+            entries: Vec::new(),
+            matched: Vec::new(),
+            index: HashMap::new(),
+            partition_keys: CellBuffer::new(job.key.len()),
+            scratch: Vec::new(),
+            expiring_below: (ttl > 0).then_some(ttl / 10),
+            orphaned: 0,
+            orphans: job.rules.delete_orphans.then(|| Orphans {
+                keys: CellBuffer::new(job.key.len()),
+                versions: Vec::new(),
+            }),
+        }
+    }
+
+    /// Moves to a partition of the source; must be called in ascending order.
+    pub async fn seek(&mut self, position: &Position) -> Result<(), StoreError> {
+        self.close_partition();
+        loop {
+            if self.head.is_none() && !self.advance().await? {
+                return Ok(());
+            }
+            match self.head.as_ref().map(|head| head.cmp(position)) {
+                Some(std::cmp::Ordering::Less) => {
+                    self.take_entry()?;
+                    self.close_partition();
+                }
+                Some(std::cmp::Ordering::Equal) => self.take_entry()?,
+                _ => break,
+            }
+        }
+        if self.entries.len() > FEW {
+            let entries = self.entries.iter().enumerate();
+            self.index
+                .extend(entries.map(|(at, entry)| ((entry.identity, entry.version), at)));
+        }
+        Ok(())
+    }
+
+    /// Walks to the end of the range: what is left has no source row.
+    pub async fn finish(&mut self) -> Result<(), StoreError> {
+        self.close_partition();
+        while self.head.is_some() || self.advance().await? {
+            self.take_entry()?;
+            self.close_partition();
+        }
+        Ok(())
+    }
+
+    /// What stands for a row of the current partition. Call [`StoredPredictions::mark`] for each
+    /// source row first, so that its predictions do not count as orphaned.
+    pub fn get(&self, identity: u128, version: i32) -> Option<Stored> {
+        self.find(identity, version)
+            .map(|at| self.entries[at].stored)
+    }
+
+    /// Notes that the source has this row.
+    pub fn mark(&mut self, identity: u128) {
+        for at in 0..self.job.versions.len() {
+            let version = self.job.versions[at].ready.version;
+            if let Some(found) = self.find(identity, version) {
+                self.matched[found] = true;
+            }
+        }
+    }
+
+    fn find(&self, identity: u128, version: i32) -> Option<usize> {
+        if self.entries.len() > FEW {
+            return self.index.get(&(identity, version)).copied();
+        }
+        self.entries
+            .iter()
+            .position(|entry| entry.identity == identity && entry.version == version)
+    }
+
+    /// Moves `head` to the next row; `false` at the end.
+    async fn advance(&mut self) -> Result<bool, StoreError> {
+        while self.at >= self.page.rows() {
+            match self.pages.recv().await {
+                None => return Ok(false),
+                Some(page) => self.page = page?,
+            }
+            self.at = 0;
+        }
+        let mut head = std::mem::take(&mut self.spare);
+        head.set(self.page.row(self.at).take(self.job.partition_key_len))?;
+        self.head = Some(head);
+        Ok(true)
+    }
+
+    /// Takes the row at `head` into the current partition and steps behind it.
+    fn take_entry(&mut self) -> Result<(), StoreError> {
+        let key_len = self.job.key.len();
+        let corrupt = || {
+            StoreError::corrupt(
+                "a prediction row without model_version; was the table altered by hand?",
+                &self.job.target.table,
+            )
+        };
+        let row = self.at;
+        let cell = |column| self.page.cell(row, column);
+        let version = cell(key_len)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(i32::from_be_bytes)
+            .ok_or_else(corrupt)?;
+        let clustering = &self.job.key[self.job.partition_key_len..];
+        let identity = row_identity(
+            clustering,
+            self.page
+                .row(row)
+                .take(key_len)
+                .skip(self.job.partition_key_len),
+            &mut self.scratch,
+        );
+        // A row without a lineage (written by hand) matches no hash: it is scored and replaced.
+        let input_hash = cell(key_len + 1)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(u128::from_be_bytes);
+        let ttl = cell(key_len + 3)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(i32::from_be_bytes);
+        let expiring = input_hash.is_none()
+            || self
+                .expiring_below
+                .is_some_and(|below| ttl.is_none_or(|ttl| ttl <= below));
+        let stored = Stored {
+            input_hash: input_hash.unwrap_or_default(),
+            rejected: cell(key_len + 2).is_some(),
+            expiring,
+        };
+        self.entries.push(Entry {
+            identity,
+            version,
+            stored,
+            row: self.entries.len(),
+        });
+        self.matched.push(false);
+        if self.orphans.is_some() {
+            let page = &self.page;
+            page.row(row)
+                .take(key_len)
+                .for_each(|cell| self.partition_keys.push(cell));
+        }
+        self.at += 1;
+        self.spare = self.head.take().unwrap_or_default();
+        // The head of the same page follows without waiting.
+        if self.at < self.page.rows() {
+            let mut head = std::mem::take(&mut self.spare);
+            head.set(self.page.row(self.at).take(self.job.partition_key_len))?;
+            self.head = Some(head);
+        }
+        Ok(())
+    }
+
+    fn close_partition(&mut self) {
+        for (entry, matched) in self.entries.iter().zip(&self.matched) {
+            if *matched {
+                continue;
+            }
+            self.orphaned += 1;
+            if let Some(orphans) = &mut self.orphans {
+                let cells = self.partition_keys.row(entry.row);
+                cells.for_each(|cell| orphans.keys.push(cell));
+                orphans.versions.push(entry.version);
+            }
+        }
+        self.entries.clear();
+        self.matched.clear();
+        self.index.clear();
+        self.partition_keys.clear();
+    }
+}

@@ -1,0 +1,375 @@
+//! Working on a run: claim splits, score them, watch those that others hold, until all are done.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rand::seq::SliceRandom;
+use tokio::task::JoinSet;
+
+use super::{claim::Claim, close, context::RunContext, lease::Lease, owned, split::SplitError};
+use crate::{
+    domain::{lease::Watch, run::Run},
+    process::{boot_time, spoken},
+    store::{
+        error::{StoreError, StoreErrorKind},
+        splits::{Claimant, Split, SplitState},
+    },
+};
+
+/// Attempts of this process at a split before it gives up.
+const ATTEMPTS: u32 = 3;
+/// Processes that may vanish over a split they worked on alone, before the run is given up.
+const MAX_DEATHS: i32 = 3;
+
+/// How working on a run ended here.
+#[derive(Debug)]
+pub enum Worked {
+    /// The run has ended: succeeded, failed or cancelled.
+    Ended(Box<Run>),
+    /// This process was asked to stop; its splits are free to claim.
+    Stopped,
+    /// This process can't go on; the run stays open and can be resumed.
+    GaveUp(String),
+}
+
+/// What the terminal may say while nothing happens.
+pub type Say = Arc<dyn Fn(String) + Send + Sync>;
+
+/// One process's share of a run.
+pub struct Work {
+    pub(super) context: Arc<RunContext>,
+    pub(super) by: Claimant,
+    stop: Arc<AtomicBool>,
+    say: Say,
+    todo: VecDeque<i32>,
+    pub(super) watched: HashMap<i32, (Watch, Split)>,
+    running: JoinSet<(i32, Result<(), SplitError>)>,
+    attempts: HashMap<i32, u32>,
+    /// A split whose owners vanished waits here, its lease kept, until nothing else runs: it is
+    /// run by itself, so that no innocent is blamed if it takes this process down as well.
+    suspect: Option<Lease>,
+    alone: bool,
+    cancelling: bool,
+    stop_splits: Arc<AtomicBool>,
+    leaving: Option<Worked>,
+    /// Splits known to be done, whoever did them.
+    done: i32,
+    done_noted: i32,
+}
+
+impl Work {
+    /// Sets out to work on the context's run until it ends, or `stop` is set.
+    pub fn new(context: Arc<RunContext>, by: Claimant, stop: Arc<AtomicBool>, say: Say) -> Self {
+        let splits = context
+            .run
+            .plan
+            .as_ref()
+            .map_or(0, |plan| plan.splits.len());
+        let mut todo: Vec<i32> = (0..splits as i32).collect();
+        // In a random order, so that workers seldom meet.
+        todo.shuffle(&mut rand::rng());
+        Self {
+            context,
+            by,
+            stop,
+            say,
+            todo: todo.into(),
+            watched: HashMap::new(),
+            running: JoinSet::new(),
+            attempts: HashMap::new(),
+            suspect: None,
+            alone: false,
+            cancelling: false,
+            stop_splits: Arc::default(),
+            leaving: None,
+            done: 0,
+            done_noted: 0,
+        }
+    }
+
+    /// Works until the run has ended or this process must leave.
+    ///
+    /// # Errors
+    /// Cassandra's, when the control tables can't be reached; the run can be resumed.
+    pub async fn run(mut self) -> Result<Worked, StoreError> {
+        let outcome = self.until_left().await;
+        self.drain().await;
+        outcome
+    }
+
+    async fn until_left(&mut self) -> Result<Worked, StoreError> {
+        let lease = self.context.store.settings().lease;
+        let poll = (lease / 5).clamp(Duration::from_millis(100), Duration::from_secs(2));
+        let mut ticks = tokio::time::interval(poll);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            self.fill().await?;
+            if let Some(worked) = self.leaving.take() {
+                return Ok(worked);
+            }
+            if self.running.is_empty() && self.suspect.is_none() {
+                if self.stop.load(Ordering::Relaxed) {
+                    return Ok(Worked::Stopped);
+                }
+                if self.todo.is_empty() && self.watched.is_empty() && !self.cancelling {
+                    return close::close(&self.context).await;
+                }
+            }
+            tokio::select! {
+                Some(ended) = self.running.join_next() => {
+                    let (split, outcome) = match ended {
+                        Ok(ended) => ended,
+                        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+                    };
+                    self.ended(split, outcome).await?;
+                }
+                _ = ticks.tick() => self.look_around().await?,
+            }
+        }
+    }
+
+    fn may_claim(&self) -> bool {
+        let room = self.context.store.config().readers.max(1);
+        self.running.len() < room
+            && !self.alone
+            && !self.cancelling
+            && self.suspect.is_none()
+            && self.leaving.is_none()
+            && !self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Claims splits while there is room.
+    async fn fill(&mut self) -> Result<(), StoreError> {
+        if self.running.is_empty() {
+            self.alone = false;
+            if let Some(lease) = self.suspect.take() {
+                self.alone = true;
+                self.start(lease);
+            }
+        }
+        while self.may_claim() {
+            let Some(split) = self.todo.pop_front() else {
+                return Ok(());
+            };
+            match self.claim(split).await? {
+                Claim::Done => self.done += 1,
+                Claim::Held(seen) => self.watch(split, *seen),
+                Claim::Mine {
+                    epoch,
+                    deaths,
+                    claimed_at,
+                } => {
+                    self.take(split, epoch, deaths, claimed_at).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A split has become this process's.
+    async fn take(
+        &mut self,
+        split: i32,
+        epoch: i32,
+        deaths: i32,
+        claimed_at: Duration,
+    ) -> Result<(), StoreError> {
+        self.watched.remove(&split);
+        if deaths > MAX_DEATHS {
+            let reason = format!(
+                "crash_loop: split {split} ended {MAX_DEATHS} processes that worked on nothing else, without a word; see their logs"
+            );
+            self.drain().await;
+            self.leaving =
+                Some(close::fail(&self.context.store, &self.context.run, &reason).await?);
+            return Ok(());
+        }
+        let lease = Lease::start(
+            &self.context.store,
+            &self.by,
+            self.id(split),
+            epoch,
+            claimed_at,
+        );
+        if deaths > 0 && !self.running.is_empty() {
+            self.suspect = Some(lease);
+        } else {
+            self.alone = deaths > 0;
+            self.start(lease);
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, lease: Lease) {
+        let context = Arc::clone(&self.context);
+        let by = self.by.clone();
+        let stop = Arc::clone(&self.stop_splits);
+        self.running.spawn(async move {
+            let outcome = owned::score_and_finish(&context, &by, &lease, &stop).await;
+            (lease.id.split, outcome)
+        });
+    }
+
+    /// A split of this process came to its end, one way or another.
+    async fn ended(
+        &mut self,
+        split: i32,
+        outcome: Result<(), SplitError>,
+    ) -> Result<(), StoreError> {
+        let error = match outcome {
+            Ok(()) => {
+                self.done += 1;
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        self.todo.push_back(split);
+        let hopeless = match &error {
+            SplitError::Stopped | SplitError::Fenced => return Ok(()),
+            SplitError::Score(_) => false,
+            SplitError::Store(error) => !error.kind.may_pass(),
+        };
+        tracing::warn!(split, %error, "a split failed");
+        let attempts = self.attempts.entry(split).or_default();
+        *attempts += 1;
+        if *attempts < ATTEMPTS && !hopeless {
+            return Ok(());
+        }
+        self.drain().await;
+        // What another worker may be able to do stays open; what none can do ends the run.
+        let elsewhere = match &error {
+            SplitError::Store(error) => {
+                error.kind == StoreErrorKind::Denied || error.kind.may_pass()
+            }
+            _ => false,
+        };
+        self.leaving = Some(match elsewhere {
+            true => Worked::GaveUp(error.to_string()),
+            false => {
+                close::fail(
+                    &self.context.store,
+                    &self.context.run,
+                    &format!("split {split}: {error}"),
+                )
+                .await?
+            }
+        });
+        Ok(())
+    }
+
+    /// Ends this process's splits in order.
+    async fn drain(&mut self) {
+        self.stop_splits.store(true, Ordering::Relaxed);
+        if let Some(lease) = self.suspect.take() {
+            let released =
+                self.context
+                    .store
+                    .release_split(&lease.id, self.by.owner, lease.epoch, None);
+            // A lease that can't be given up runs out by itself.
+            if let Err(error) = released.await {
+                tracing::warn!(split = lease.id.split, %error, "giving a split up");
+            }
+        }
+        while self.running.join_next().await.is_some() {}
+    }
+
+    /// Every now and then: has the run ended, must it be cancelled, have others let go?
+    async fn look_around(&mut self) -> Result<(), StoreError> {
+        if self.stop.load(Ordering::Relaxed) {
+            self.drain().await;
+            return Ok(());
+        }
+        let run = &self.context.run;
+        let Some(now) = self.context.store.run(&run.job, run.run_id).await? else {
+            self.leaving = Some(Worked::GaveUp("the run's row is gone".to_owned()));
+            return Ok(());
+        };
+        if now.state.is_terminal() {
+            self.leaving = Some(Worked::Ended(Box::new(now)));
+            return Ok(());
+        }
+        if now.cancel_requested {
+            return self.cancel().await;
+        }
+        if self.done > self.done_noted {
+            self.context
+                .store
+                .note_progress(&run.job, run.run_id, self.done)
+                .await?;
+            self.done_noted = self.done;
+        }
+        let watched: Vec<i32> = self.watched.keys().copied().collect();
+        for split in watched {
+            if !self.may_claim() {
+                return Ok(());
+            }
+            match self.claim(split).await? {
+                Claim::Done => {
+                    self.watched.remove(&split);
+                    self.done += 1;
+                }
+                Claim::Mine {
+                    epoch,
+                    deaths,
+                    claimed_at,
+                } => {
+                    self.take(split, epoch, deaths, claimed_at).await?;
+                }
+                Claim::Held(seen) => self.watch(split, *seen),
+            }
+        }
+        self.say_what_is_waited_for();
+        Ok(())
+    }
+
+    fn say_what_is_waited_for(&self) {
+        let lease = self.context.store.settings().lease;
+        let now = boot_time();
+        let soonest = self
+            .watched
+            .iter()
+            .min_by_key(|(_, (watch, _))| watch.remaining(lease, now));
+        if let (true, Some((split, (watch, seen)))) = (self.running.is_empty(), soonest) {
+            (self.say)(format!(
+                "{} splits are held by other processes; split {split} (held by {}) is taken over unless that one gives a sign of life within {:.0} s (the lease is {} s)",
+                self.watched.len(),
+                spoken(&seen.process),
+                watch.remaining(lease, now).as_secs_f64(),
+                lease.as_secs(),
+            ));
+        }
+    }
+
+    /// Ends this process's splits, waits for those of others, then ends the run.
+    async fn cancel(&mut self) -> Result<(), StoreError> {
+        self.cancelling = true;
+        self.drain().await;
+        let splits = close::read_splits(&self.context.store, &self.context.run).await?;
+        self.watched.retain(|split, _| {
+            let split = splits.get(*split as usize).and_then(Option::as_ref);
+            split.is_some_and(|split| split.state == SplitState::Claimed)
+        });
+        let mut held = false;
+        for (split, seen) in (0..).zip(splits) {
+            let Some(seen) = seen.filter(|seen| seen.state == SplitState::Claimed) else {
+                continue;
+            };
+            if !self.gone(split, &seen) {
+                self.watch(split, seen);
+                held = true;
+            }
+        }
+        if held {
+            self.say_what_is_waited_for();
+        } else {
+            self.leaving = Some(close::cancel(&self.context.store, &self.context.run).await?);
+        }
+        Ok(())
+    }
+}

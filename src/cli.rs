@@ -9,7 +9,7 @@ use crate::{command, config, domain::problem::Problem, failure::Failure, output,
 /// Everything is a row: each command writes what any CQL client could write, and reads back what
 /// the worker answered.
 #[derive(Debug, Parser)]
-#[command(name = "helenus", version, propagate_version = true)]
+#[command(name = "helenus", version)]
 pub struct Cli {
     #[command(flatten)]
     pub connection: config::Flags,

@@ -226,13 +226,11 @@ impl<'j> StoredPredictions<'j> {
         let input_hash = cell(key_len + 1)
             .and_then(|bytes| bytes.try_into().ok())
             .map(u128::from_be_bytes);
-        let ttl = cell(key_len + 3)
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(i32::from_be_bytes);
-        let expiring = input_hash.is_none()
-            || self
-                .expiring_below
-                .is_some_and(|below| ttl.is_none_or(|ttl| ttl <= below));
+        let runs_out = |below: i32| {
+            let ttl = cell(key_len + 3).and_then(|bytes| bytes.try_into().ok());
+            ttl.map(i32::from_be_bytes).is_none_or(|ttl| ttl <= below)
+        };
+        let expiring = input_hash.is_none() || self.expiring_below.is_some_and(runs_out);
         let stored = Stored {
             input_hash: input_hash.unwrap_or_default(),
             rejected: cell(key_len + 2).is_some(),

@@ -13,7 +13,10 @@ use crate::{
     failure::Failure,
     output::{self, Answer},
     store::{Store, run_requests::RunRequest},
-    worker::{requests, run::close},
+    worker::{
+        requests::{self, Answered},
+        run::close,
+    },
 };
 
 /// Look at runs, list what they rejected, cancel one
@@ -192,10 +195,11 @@ async fn cancel(store: &Store, job: String, run: Uuid) -> Result<Answer, Failure
         ..RunRequest::default()
     };
     store.insert_run_request(&request).await?;
-    let answer = requests::answer(store, &request).await?;
+    let Answered { answer, refusal } = requests::answer(store, &request).await?;
     if answer.answer == "refused" {
         let reason = answer.reason.unwrap_or_default();
-        return Err(Failure::conflict(Problem::new("run.not_cancelled", reason)));
+        let ended = Failure::conflict(Problem::new("run.not_cancelled", reason));
+        return Err(refusal.unwrap_or(ended));
     }
     // Where nobody works on it, nobody would end it either.
     let ended = match store.run(&job, run).await? {

@@ -25,7 +25,7 @@ use crate::{
     output::{Answer, Format},
     store::{Store, run_requests::RunRequest},
     worker::{
-        requests,
+        requests::{self, Answered},
         run::{
             context::{Progress, RunContext},
             start::{Started, start_or_fail},
@@ -98,9 +98,10 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         return super::dry_run::run(&store, &request).await;
     }
     store.insert_run_request(&request).await?;
-    let answer = requests::answer(&store, &request).await?;
+    let Answered { answer, refusal } = requests::answer(&store, &request).await?;
     let Some(run_id) = answer.run_id.filter(|_| answer.answer != "refused") else {
-        return Err(refusal(&store, &args.job, answer.reason).await);
+        let reason = answer.reason.unwrap_or_default();
+        return Err(refusal.unwrap_or_else(|| Failure::input(Problem::new("run.refused", reason))));
     };
     let Some(planned) = store.run(&args.job, run_id).await? else {
         return Err(Failure::system(Problem::new(
@@ -180,20 +181,6 @@ fn read_keys(path: &std::path::Path) -> Result<Vec<BTreeMap<String, String>>, Fa
         keys.push(key);
     }
     Ok(keys)
-}
-
-/// A refusal with its exit code: 4 where another run is in the way.
-async fn refusal(store: &Store, job: &str, reason: Option<String>) -> Failure {
-    let reason = reason.unwrap_or_else(|| "refused without a reason".to_owned());
-    let open = store.open_runs(job).await.unwrap_or_default();
-    let conflict = reason.contains("must end first") && open.iter().any(|row| row.run_id.is_some());
-    let unknown = reason.starts_with("job `") && reason.contains("unknown");
-    let exit = match (conflict, unknown) {
-        (true, _) => Exit::Conflict,
-        (_, true) => Exit::NotFound,
-        _ => Exit::Input,
-    };
-    Failure::new(exit, Problem::new("run.refused", reason))
 }
 
 /// Works on a run in this process until it ends, with progress on the terminal.

@@ -36,23 +36,34 @@ pub async fn run_once(store: &Store) -> Result<usize, Failure> {
     Ok(answered)
 }
 
+/// An answer, and what a command that asked makes of a refusal.
+#[derive(Debug)]
+pub struct Answered {
+    /// As it stands in `answers`.
+    pub answer: Answer,
+    /// With the exit code, when it was refused here and now.
+    pub refusal: Option<Failure>,
+}
+
 /// Answers one request; an answer that stands already is given back.
 ///
 /// # Errors
 /// Cassandra's, or this process is not fit to serve (its clock, the library): the request stays
 /// unanswered for another worker.
-pub async fn answer(store: &Store, request: &RunRequest) -> Result<Answer, Failure> {
+pub async fn answer(store: &Store, request: &RunRequest) -> Result<Answered, Failure> {
     if let Some(answer) = store.answer(request.day, request.id).await? {
-        return Ok(answer);
+        let refusal = None;
+        return Ok(Answered { answer, refusal });
     }
-    let answer = match serve(store, request).await {
-        Ok(answer) => answer,
+    let (answer, refusal) = match serve(store, request).await {
+        Ok(answer) => (answer, None),
         Err(failure) if failure.exit == Exit::System => return Err(failure),
-        Err(failure) => refused(&failure.problems),
+        Err(failure) => (refused(&failure.problems), Some(failure)),
     };
-    Ok(store
+    let answer = store
         .insert_answer(request.day, request.id, &answer)
-        .await?)
+        .await?;
+    Ok(Answered { answer, refusal })
 }
 
 fn refused(problems: &[Problem]) -> Answer {

@@ -37,6 +37,8 @@ pub enum Command {
     Run(command::run::Command),
     /// Answer rows that people wrote, and work on open runs
     Worker(command::worker::Args),
+    /// Jobs: which models score which table
+    Job(command::job::Args),
 }
 
 impl Cli {

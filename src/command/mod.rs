@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod dry_run;
+pub mod job;
 pub mod migrate;
 pub mod model;
 pub mod run;
@@ -69,6 +70,7 @@ fn name(command: &Command) -> &'static str {
         Command::Score(_) => "score",
         Command::Run(command) => command.name(),
         Command::Worker(_) => "worker",
+        Command::Job(args) => args.name(),
     }
 }
 
@@ -77,6 +79,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Config(args) => config::run(args, context),
         Command::Model(args) => model::run(args, context).await,
+        Command::Job(args) => job::run(args, context).await,
         Command::Score(args) => score::run(args, context).await,
         Command::Run(command) => run::run(command, context).await,
         Command::Worker(args) => worker::run(args, context).await,

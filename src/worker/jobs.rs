@@ -8,5 +8,5 @@ mod resolve;
 
 pub use answer::{run_once, serve};
 pub use expect::check_rows;
-pub use prepare::{PreparedJob, prepare, prepare_planned};
-pub use resolve::{Checked, check};
+pub use prepare::{PreparedJob, prepare, prepare_planned, refused, unknown};
+pub use resolve::{Checked, PENDING, check};

@@ -199,7 +199,11 @@ async fn began_with(
     })
 }
 
-async fn unknown(store: &Store, job: &str) -> Result<Failure, Failure> {
+/// No job of that name; with the nearest.
+///
+/// # Errors
+/// Cassandra's.
+pub async fn unknown(store: &Store, job: &str) -> Result<Failure, Failure> {
     let jobs = store.sweep_jobs().await?;
     let near = nearest(job, jobs.iter().map(String::as_str));
     let problem = Problem::new("job.unknown", format!("there is no job `{job}`"));
@@ -238,7 +242,7 @@ async fn usable<'a>(
 }
 
 /// What stands in `job_status`, as a failure.
-pub(super) fn refused(status: &JobStatus) -> Failure {
+pub fn refused(status: &JobStatus) -> Failure {
     let head = Problem::new(
         &format!("job.{}", status.state.as_str()),
         format!(

@@ -32,7 +32,7 @@ pub struct Checked {
 }
 
 /// The code of what is no mistake: admission has yet to decide.
-pub(super) const PENDING: &str = "model.undecided";
+pub const PENDING: &str = "model.undecided";
 
 const NO_VERSION: &str = "job.no_version";
 

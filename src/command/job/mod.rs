@@ -1,0 +1,155 @@
+//! `helenus job …`.
+
+pub mod check;
+pub mod create;
+pub mod list;
+pub mod plan;
+pub mod show;
+pub mod wishes;
+
+use std::path::Path;
+
+use clap::Subcommand;
+
+use super::Context;
+use crate::{
+    domain::{
+        manifest::{Manifest, inline_expect},
+        problem::Problem,
+    },
+    failure::Failure,
+    output::Answer,
+    store::{Store, jobs::JobRow},
+    worker::{
+        admission,
+        jobs::{self, Checked},
+    },
+};
+
+/// Arguments of `job`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Job,
+}
+
+/// What to do with jobs.
+#[derive(Debug, Subcommand)]
+enum Job {
+    /// Add a job, or a new revision of one, from its manifest
+    Create(create::Args),
+    /// Check a manifest against models and tables, and change nothing
+    Check(check::Args),
+    /// Print the DDL and the mapping of a job, and change nothing
+    Plan(plan::Args),
+    /// List jobs
+    List(list::Args),
+    /// Show a revision of a job: manifest, answer, problems, DDL
+    Show(show::Args),
+    /// Let no trigger start a run of the job
+    Pause(wishes::Args),
+    /// Take a pause back
+    Resume(wishes::Args),
+    /// End a job; its predictions stay
+    Delete(wishes::Args),
+}
+
+impl Args {
+    /// The command's words, as the JSON object names them.
+    pub fn name(&self) -> &'static str {
+        match &self.command {
+            Job::Create(_) => "job create",
+            Job::Check(_) => "job check",
+            Job::Plan(_) => "job plan",
+            Job::List(_) => "job list",
+            Job::Show(_) => "job show",
+            Job::Pause(_) => "job pause",
+            Job::Resume(_) => "job resume",
+            Job::Delete(_) => "job delete",
+        }
+    }
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// As the command has them.
+pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
+    match args.command {
+        Job::Create(args) => create::run(args, context).await,
+        Job::Check(args) => check::run(args, context).await,
+        Job::Plan(args) => plan::run(args, context).await,
+        Job::List(args) => list::run(args, context).await,
+        Job::Show(args) => show::run(args, context).await,
+        Job::Pause(args) => wishes::pause(args, context, true).await,
+        Job::Resume(args) => wishes::pause(args, context, false).await,
+        Job::Delete(args) => wishes::delete(args, context).await,
+    }
+}
+
+/// A manifest file as it would be stored: its expected rows taken in.
+fn read_manifest(path: &Path) -> Result<(String, Manifest), Failure> {
+    let text = read(path)?;
+    let placed = |problems: Vec<Problem>| {
+        Failure::inputs(
+            problems
+                .into_iter()
+                .map(|problem| match &problem.place {
+                    Some(place) => {
+                        let place = format!("{}: {place}", path.display());
+                        problem.at(place)
+                    }
+                    None => problem.at(path.display().to_string()),
+                })
+                .collect(),
+        )
+    };
+    let manifest = Manifest::parse(&text).map_err(placed)?;
+    let file = manifest
+        .expect
+        .as_ref()
+        .filter(|expect| expect.rows.is_none())
+        .and_then(|expect| expect.file.clone());
+    let Some(file) = file else {
+        return Ok((text, manifest));
+    };
+    let beside = path.parent().unwrap_or(Path::new("")).join(file);
+    let text = inline_expect(&text, &read(&beside)?).map_err(|problem| placed(vec![problem]))?;
+    let manifest = Manifest::parse(&text).map_err(placed)?;
+    Ok((text, manifest))
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let unusable = |message: String| {
+        Failure::input(Problem::new("file.unusable", message).at(path.display().to_string()))
+    };
+    let bytes = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|_| unusable("the file is not UTF-8 text".to_owned()))
+}
+
+/// Checks a manifest against everything it names, its expected rows included. Versions that wait
+/// for admission are admitted first.
+async fn check_all(store: &Store, manifest: &Manifest) -> Result<Checked, Failure> {
+    let mut checked = jobs::check(store, manifest).await?;
+    if let Err(problems) = &checked
+        && problems.iter().any(|problem| problem.code == jobs::PENDING)
+    {
+        admission::run_once(store).await?;
+        checked = jobs::check(store, manifest).await?;
+    }
+    let checked = checked.map_err(Failure::inputs)?;
+    jobs::check_rows(store, manifest, &checked.aliases, &checked.job)
+        .await?
+        .map_err(Failure::inputs)?;
+    Ok(checked)
+}
+
+/// The rows of a job that somebody wrote.
+async fn rows_of(store: &Store, job: &str) -> Result<Vec<JobRow>, Failure> {
+    let mut rows = store.job_rows(job).await?;
+    rows.retain(|row| row.revision.is_some());
+    match rows.is_empty() {
+        true => Err(jobs::unknown(store, job).await?),
+        false => Ok(rows),
+    }
+}

@@ -5,20 +5,24 @@
 //! lease `admission/<model>/<version>`. Claims of that lease are counted before the work starts:
 //! what kills its worker or its child twice is rejected. One hostile model stops no other.
 
-use std::{io::Write, path::PathBuf};
+mod look;
 
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
+use self::look::{Looker, Trouble};
 use crate::{
-    domain::{csv, model::AdmissionState, problem::Problem, tolerance::Tolerance},
-    failure::Failure,
-    scorer::{
-        admit::{Request, Sha, too_big},
-        child::{self, Limits, Outcome},
-        runtime,
+    domain::{
+        model::{AdmissionState, ReadyVersion, Signature},
+        problem::Problem,
     },
+    failure::Failure,
+    scorer::runtime,
     store::{
         Store,
         admissions::{Admission, Decision},
-        chunks::{Blob, BlobError},
         error::{StoreError, StoreErrorKind},
         leases::{Asked, Watches},
         models::VersionRow,
@@ -27,8 +31,6 @@ use crate::{
 
 /// Deaths, of workers or of children, after which a version is rejected.
 const DEATHS: i32 = 2;
-/// Golden rows are read into memory.
-const MAX_GOLDEN: usize = 64 << 20;
 
 /// Decides about every version that waits for it; gives how many verdicts were written.
 ///
@@ -38,15 +40,44 @@ pub async fn run_once(store: &Store) -> Result<usize, Failure> {
     Service::new(store)?.run_once(store).await
 }
 
+/// Call before the first split of a run: a version that an ONNX Runtime of another minor version
+/// admitted is looked at again here. A newer library writes its verdict; an older one only finds
+/// out for this process, and does not undo what the newer one found.
+///
+/// # Errors
+/// `model.not_here`: the library here refuses the version, or sees another signature.
+pub async fn confirm(store: &Store, ready: &ReadyVersion) -> Result<(), Failure> {
+    static CONFIRMED: Mutex<BTreeSet<[u8; 32]>> = Mutex::new(BTreeSet::new());
+    let confirmed = || CONFIRMED.lock().unwrap_or_else(PoisonError::into_inner);
+    let admitted = &ready.admitted;
+    let mut service = Service::new(store)?;
+    let here = number(&service.looker.version);
+    if number(&admitted.runtime_version) == here || confirmed().contains(&admitted.sha256) {
+        return Ok(());
+    }
+    let reason = match service.again(store, ready).await? {
+        Ok(signature) if signature == admitted.signature => {
+            confirmed().insert(admitted.sha256);
+            return Ok(());
+        }
+        Ok(_) => "it has another signature here; plan again".to_owned(),
+        Err(reason) => reason,
+    };
+    let (model, version) = (&ready.model, ready.version);
+    Err(Failure::system(Problem::new(
+        "model.not_here",
+        format!(
+            "version {version} of model `{model}` was admitted by ONNX Runtime {}, and ONNX Runtime {} refuses it: {reason}",
+            admitted.runtime_version, service.looker.version
+        ),
+    )))
+}
+
 /// What deciding takes; keep it between sweeps, so that leases of dead workers are noticed.
 #[derive(Debug)]
 pub struct Service {
     watches: Watches,
-    limits: Limits,
-    max_size: u64,
-    library: PathBuf,
-    /// ONNX Runtime's version here.
-    version: String,
+    looker: Looker,
 }
 
 /// What came of asking for one version's verdict.
@@ -66,18 +97,11 @@ impl Service {
     /// # Errors
     /// `runtime.library`: without ONNX Runtime nothing can be decided.
     pub fn new(store: &Store) -> Result<Self, Failure> {
-        let config = store.config();
-        let runtime = runtime::load(config.onnxruntime.as_deref()).map_err(Failure::system)?;
+        let named = store.config().onnxruntime.as_deref();
+        let runtime = runtime::load(named).map_err(Failure::system)?;
         Ok(Self {
             watches: Watches::default(),
-            limits: Limits {
-                time: config.admission_timeout,
-                memory: (config.admission_memory_mib as u64) << 20,
-                ..Limits::default()
-            },
-            max_size: (config.max_model_mib as u64) << 20,
-            library: runtime.library.clone(),
-            version: runtime.version.clone(),
+            looker: Looker::new(store, runtime),
         })
     }
 
@@ -145,6 +169,38 @@ impl Service {
         })
     }
 
+    /// The signature that the library here sees in an admitted version, or why it refuses.
+    async fn again(
+        &mut self,
+        store: &Store,
+        ready: &ReadyVersion,
+    ) -> Result<Result<Signature, String>, Failure> {
+        let (model, version) = (&ready.model, ready.version);
+        let Some(row) = store.version(model, version).await? else {
+            return Ok(Err("its row is gone".to_owned()));
+        };
+        if number(&ready.admitted.runtime_version) < number(&self.looker.version) {
+            return Ok(match self.decide(store, model, version).await? {
+                Answer::Decided(admission) => match admission.admitted {
+                    Some(admitted) if admission.state == AdmissionState::Ready => {
+                        Ok(admitted.signature)
+                    }
+                    _ => Err(admission.reason.unwrap_or_default()),
+                },
+                Answer::Elsewhere(who) => Err(format!("{who} is looking at it; try again")),
+                Answer::Missing => Err("its row is gone".to_owned()),
+            });
+        }
+        let blob = match self.looker.sensible(&row) {
+            Ok(blob) => blob,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        Ok(match self.looker.look(store, &row, &blob, DEATHS).await? {
+            Decision::Ready(admitted) => Ok(admitted.signature),
+            Decision::Rejected { reason, .. } => Err(reason),
+        })
+    }
+
     /// True when a verdict was written.
     async fn consider(
         &mut self,
@@ -167,7 +223,7 @@ impl Service {
         // An older library here does not undo what a newer one found: it looks again before its
         // first split, not in every sweep.
         let admitted_by = admission.runtime_version.as_deref().unwrap_or_default();
-        if number(admitted_by) < number(&self.version) {
+        if number(admitted_by) < number(&self.looker.version) {
             return self.admit(store, row, Some(admission)).await;
         }
         Ok(false)
@@ -179,10 +235,10 @@ impl Service {
         row: &VersionRow,
         over: Option<&Admission>,
     ) -> Result<bool, Trouble> {
-        let blob = match self.sensible(row) {
+        let blob = match self.looker.sensible(row) {
             Ok(blob) => blob,
             Err(reason) => {
-                let decision = self.rejected(reason);
+                let decision = self.looker.rejected(reason);
                 store.decide(row, &decision, over).await?;
                 return Ok(true);
             }
@@ -199,9 +255,11 @@ impl Service {
         }
         let died = lease.attempts() - 1;
         let decided = if died >= DEATHS {
-            Ok(self.rejected(format!("{died} workers died while they looked at it")))
+            Ok(self
+                .looker
+                .rejected(format!("{died} workers died while they looked at it")))
         } else {
-            self.look(store, row, &blob, DEATHS - died).await
+            self.looker.look(store, row, &blob, DEATHS - died).await
         };
         let decision = match decided {
             Ok(decision) => decision,
@@ -217,111 +275,6 @@ impl Service {
         let (model, version, state) = (&row.name, row.version, admission.state);
         tracing::info!(model, version, %state, "decided");
         Ok(true)
-    }
-
-    /// What can be told from the row alone.
-    fn sensible(&self, row: &VersionRow) -> Result<Blob, String> {
-        let mut wrong = Vec::new();
-        if row.version < 1 {
-            wrong.push(format!("version is {}; versions count from 1", row.version));
-        }
-        for (name, value) in [("rtol", row.rtol), ("atol", row.atol)] {
-            if let Some(value) = value.filter(|value| value.is_nan() || *value < 0.0) {
-                wrong.push(format!("{name} is {value}; it must be a number from 0"));
-            }
-        }
-        let blob = row.blob().map_err(|more| wrong.extend(more));
-        match blob {
-            Ok(blob) if wrong.is_empty() && blob.size > self.max_size => {
-                Err(too_big(blob.size, self.max_size).line())
-            }
-            Ok(blob) if wrong.is_empty() => Ok(blob),
-            _ => Err(wrong.join("\n")),
-        }
-    }
-
-    /// Fetches the bytes and has a child decide, again after a death until `deaths` are used up.
-    async fn look(
-        &self,
-        store: &Store,
-        row: &VersionRow,
-        blob: &Blob,
-        deaths: i32,
-    ) -> Result<Decision, Trouble> {
-        let golden = match golden(store, row).await? {
-            Ok(golden) => golden,
-            Err(reason) => return Ok(self.rejected(reason)),
-        };
-        let place = tempfile::tempdir().map_err(Trouble::local)?;
-        let path = place.path().join("model.onnx");
-        let mut file = std::fs::File::create(&path).map_err(Trouble::local)?;
-        match store.download(blob, |bytes| file.write_all(bytes)).await {
-            Ok(()) => {}
-            Err(BlobError::Damaged(reason)) => return Ok(self.rejected(reason)),
-            Err(BlobError::Store(error)) => return Err(error.into()),
-            Err(BlobError::Local(error)) => return Err(Trouble::local(error)),
-        }
-        drop(file);
-        let usual = Tolerance::default();
-        let request = Request {
-            feature_names: row.feature_names.clone().unwrap_or_default(),
-            class_names: row.class_names.clone().unwrap_or_default(),
-            golden,
-            tolerance: Tolerance {
-                rtol: row.rtol.unwrap_or(usual.rtol),
-                atol: row.atol.unwrap_or(usual.atol),
-            },
-            max_size: self.max_size,
-            sha256: Some(Sha(blob.sha256)),
-            ..Request::new(path, self.library.clone())
-        };
-        let mut last = String::new();
-        for _ in 0..deaths {
-            let (request, limits) = (request.clone(), self.limits.clone());
-            let outcome = tokio::task::spawn_blocking(move || child::run(&request, &limits))
-                .await
-                .map_err(|error| Trouble::local(std::io::Error::other(error)))?
-                .map_err(Trouble::Here)?;
-            match outcome {
-                Outcome::Admitted(admitted) => return Ok(Decision::Ready(admitted)),
-                Outcome::Rejected(problems) => {
-                    let lines: Vec<_> = problems.iter().map(Problem::line).collect();
-                    return Ok(self.rejected(lines.join("\n")));
-                }
-                Outcome::Died(problem) => {
-                    let (model, version) = (&row.name, row.version);
-                    last = problem.line();
-                    tracing::warn!(model, version, "the admission process died: {last}");
-                }
-            }
-        }
-        Ok(self.rejected(format!("killed the admission process twice: {last}")))
-    }
-
-    fn rejected(&self, reason: String) -> Decision {
-        Decision::Rejected {
-            reason,
-            runtime_version: Some(self.version.clone()),
-        }
-    }
-}
-
-/// Golden rows' text, or why they cannot be had.
-async fn golden(
-    store: &Store,
-    row: &VersionRow,
-) -> Result<Result<Option<String>, String>, Trouble> {
-    let sha256 = row.golden_sha256.as_deref();
-    let Some(sha256) = sha256.and_then(|sha| <[u8; 32]>::try_from(sha).ok()) else {
-        return Ok(Ok(None));
-    };
-    match store.download_small(&sha256, MAX_GOLDEN).await {
-        Ok(bytes) => Ok(csv::decode(&bytes)
-            .map(|text| Some(text.to_owned()))
-            .map_err(|problem| format!("golden rows: {}", problem.line()))),
-        Err(BlobError::Damaged(reason)) => Ok(Err(format!("golden rows: {reason}"))),
-        Err(BlobError::Store(error)) => Err(error.into()),
-        Err(BlobError::Local(error)) => Err(Trouble::local(error)),
     }
 }
 
@@ -341,34 +294,6 @@ fn ends_the_sweep(error: &StoreError) -> bool {
         error.kind,
         StoreErrorKind::Unavailable | StoreErrorKind::Denied | StoreErrorKind::Missing
     )
-}
-
-/// Why there is no verdict; nothing that the model is to blame for.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// This machine: no room, no processes, no library.
-    #[error("{}", .0.line())]
-    Here(Problem),
-}
-
-impl Trouble {
-    fn local(error: std::io::Error) -> Self {
-        Self::Here(Problem::new(
-            "admission.no_room",
-            format!("the model cannot be looked at here: {error}"),
-        ))
-    }
-}
-
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Store(error) => error.into(),
-            Trouble::Here(problem) => Self::system(problem),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{io::Cursor, path::PathBuf, time::Duration};
 
 use helenus::{
     config::Config,
-    domain::model::AdmissionState,
+    domain::model::{AdmissionState, ReadyVersion},
     scorer::image::Image,
     store::{
         Store,
@@ -12,7 +12,7 @@ use helenus::{
         chunks::Blob,
         models::VersionRow,
     },
-    worker::admission::{Answer, Service},
+    worker::admission::{Answer, Service, confirm},
 };
 
 use crate::support::{Model, Sandbox, block_on};
@@ -408,6 +408,41 @@ fn a_newer_library_looks_again_and_an_older_one_does_not() {
         pretend("9.0.0");
         let third = decide(&store, &name, version).await;
         assert_eq!(third.runtime_version.as_deref(), Some("9.0.0"));
+    });
+}
+
+#[test]
+fn an_older_library_looks_before_its_first_split_and_writes_nothing() {
+    let sandbox = Sandbox::shared("admit_confirm");
+    let (good, bad) = (sandbox.name("fine"), sandbox.name("not_here"));
+    block_on(async {
+        let store = sandbox.store().await;
+        let version = Push::shipped("wine_lgbm", &good).send(&store).await;
+        let first = decide(&store, &good, version).await;
+        let mut ready = ReadyVersion {
+            model: good.clone(),
+            version,
+            admitted: first.admitted.clone().expect("ready"),
+        };
+        confirm(&store, &ready).await.expect("the same library");
+        ready.admitted.runtime_version = "9.0.0".to_owned();
+        confirm(&store, &ready).await.expect("looked at again");
+        assert_eq!(decide(&store, &good, version).await, first);
+        // As a newer library may have admitted it.
+        let version = Push::hostile("future_opset.onnx", &bad).send(&store).await;
+        ready.model.clone_from(&bad);
+        ready.version = version;
+        ready.admitted.sha256 = [7; 32];
+        let refused = confirm(&store, &ready).await.expect_err("refused here");
+        assert_eq!(refused.problems[0].code, "model.not_here");
+        assert!(refused.problems[0].message.contains("opset"), "{refused}");
+        assert!(
+            store
+                .admission(&bad, version)
+                .await
+                .expect("read")
+                .is_none()
+        );
     });
 }
 

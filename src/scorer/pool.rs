@@ -23,8 +23,6 @@ use crate::domain::{
     tensor::{InputBatch, OutputBatch},
 };
 
-/// How long a batch may take unless configured otherwise.
-pub const TIME_LIMIT: Duration = Duration::from_secs(300);
 /// How long after being told to stop a run may go on before its thread is given up.
 const GRACE: Duration = Duration::from_secs(10);
 const WATCH: Duration = Duration::from_millis(50);

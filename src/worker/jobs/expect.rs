@@ -21,7 +21,7 @@ use crate::{
     failure::Failure,
     scorer::{
         image::Image,
-        pool::{Pool, Scored, TIME_LIMIT},
+        pool::{Pool, Scored},
         runtime,
     },
     store::{
@@ -196,11 +196,12 @@ async fn score(
     let bytes = model_bytes(store, admitted).await?;
     let image = Image::new(bytes, admitted).map_err(Failure::input)?;
     let library = store.config().onnxruntime.clone();
+    let limit = store.config().batch_timeout;
     let signature = admitted.signature.clone();
     // Loading a model keeps its thread busy.
     let pool = tokio::task::spawn_blocking(move || {
         let runtime = runtime::load(library.as_deref())?;
-        Pool::start(runtime, &[(image, signature)], 1, TIME_LIMIT)
+        Pool::start(runtime, &[(image, signature)], 1, limit)
     })
     .await
     .map_err(|error| Failure::system(Problem::new("scorer.threads", error.to_string())))?

@@ -19,13 +19,9 @@ use crate::{
         run::{Part, Run},
     },
     failure::{Exit, Failure},
-    scorer::{
-        image::Image,
-        pool::{self, Pool},
-        runtime,
-    },
+    scorer::{image::Image, pool::Pool, runtime},
     store::Store,
-    worker::jobs,
+    worker::{admission, jobs},
 };
 
 /// What starting came to.
@@ -80,14 +76,20 @@ async fn start(store: &Store, run: Run, progress: Arc<Progress>) -> Result<RunCo
                 ),
             )));
         }
+        admission::confirm(store, ready).await?;
         let bytes = model_bytes(store, ready).await?;
         let image = Image::new(bytes, &ready.admitted).map_err(Failure::input)?;
         models.push((image, ready.admitted.signature.clone()));
     }
     let config = store.config();
     let runtime = runtime::load(config.onnxruntime.as_deref()).map_err(Failure::system)?;
-    let scorer = Pool::start(runtime, &models, config.scoring_threads, pool::TIME_LIMIT)
-        .map_err(Failure::system)?;
+    let scorer = Pool::start(
+        runtime,
+        &models,
+        config.scoring_threads,
+        config.batch_timeout,
+    )
+    .map_err(Failure::system)?;
     let keys = match &run.scope.part {
         Part::Keys(keys) => source::asked_keys(&job, keys).map_err(Failure::inputs)?,
         _ => Vec::new(),

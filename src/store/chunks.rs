@@ -10,7 +10,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use super::{Store, error::StoreError};
-use crate::{domain::problem::Problem, failure::Failure};
+use crate::{
+    domain::{model::Admitted, problem::Problem},
+    failure::Failure,
+};
 
 /// Bytes in each chunk but the last.
 pub const CHUNK: usize = 512 * 1024;
@@ -40,7 +43,7 @@ pub enum BlobError {
     Store(#[from] StoreError),
     /// What stands in `model_chunks` is not the file: a chunk is missing or altered.
     #[error("{0}")]
-    Damaged(String),
+    Damaged(Problem),
     /// The local side.
     #[error("{0}")]
     Local(#[from] io::Error),
@@ -50,9 +53,9 @@ impl From<BlobError> for Failure {
     fn from(error: BlobError) -> Self {
         match error {
             BlobError::Store(error) => error.into(),
-            BlobError::Damaged(detail) => Self::system(
-                Problem::new("model.damaged", detail)
-                    .help("push the same file again: it replaces what is missing or altered"),
+            // Not Exit::System: asking again gives the same answer until somebody pushes.
+            BlobError::Damaged(problem) => Self::no(
+                problem.help("push the same file again: it replaces what is missing or altered"),
             ),
             BlobError::Local(error) => {
                 Self::input(Problem::new("file.unusable", error.to_string()))
@@ -62,6 +65,15 @@ impl From<BlobError> for Failure {
 }
 
 impl Blob {
+    /// A file of `size` bytes: how many chunks it has follows.
+    pub fn of_size(sha256: [u8; 32], size: u64) -> Self {
+        Self {
+            sha256,
+            size,
+            chunks: i32::try_from(size.div_ceil(CHUNK as u64)).unwrap_or(i32::MAX),
+        }
+    }
+
     /// Reads everything once.
     ///
     /// # Errors
@@ -165,10 +177,13 @@ impl Store {
         if stands(self.chunk(sha256, chunk).await?) {
             return Ok(true);
         }
-        Err(BlobError::Damaged(format!(
-            "chunk {chunk} of {} was written and is not there: is there a newer delete, or a clock that runs ahead?",
-            hex::encode(sha256)
-        )))
+        Err(damaged(
+            "model.chunk_altered",
+            format!(
+                "chunk {chunk} of {} was written and is not there: is there a newer delete, or a clock that runs ahead?",
+                hex::encode(sha256)
+            ),
+        ))
     }
 
     async fn chunk(
@@ -202,10 +217,10 @@ impl Store {
             .buffered(IN_FLIGHT);
         while let Some((chunk, found)) = chunks.try_next().await? {
             let data = checked(&name, chunk, found)?.ok_or_else(|| {
-                BlobError::Damaged(format!(
-                    "chunk {chunk} of {} of {name} is missing",
-                    blob.chunks
-                ))
+                damaged(
+                    "model.chunk_missing",
+                    format!("chunk {chunk} of {} of {name} is missing", blob.chunks),
+                )
             })?;
             size += data.len() as u64;
             if size > blob.size {
@@ -216,12 +231,40 @@ impl Store {
         }
         if size != blob.size {
             let relation = if size > blob.size { "more" } else { "fewer" };
-            return Err(BlobError::Damaged(format!(
-                "the chunks of {name} hold {relation} bytes than the {} of its row",
-                blob.size
-            )));
+            return Err(damaged(
+                "model.altered",
+                format!(
+                    "the chunks of {name} hold {relation} bytes than the {} of its row",
+                    blob.size
+                ),
+            ));
         }
         settled(&name, hash, &blob.sha256)
+    }
+
+    /// The bytes of an admitted version, in memory: exactly those that were admitted.
+    ///
+    /// # Errors
+    /// As [`Store::download`]; no memory for them.
+    pub async fn model_bytes(&self, admitted: &Admitted) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        // The scorer appends the merge: no second allocation of a large model for that.
+        let room = usize::try_from(admitted.size)
+            .unwrap_or(usize::MAX)
+            .saturating_add(admitted.merge.len());
+        bytes.try_reserve_exact(room).map_err(|_| {
+            Failure::system(Problem::new(
+                "system.memory",
+                format!("no memory for a model of {} bytes", admitted.size),
+            ))
+        })?;
+        let blob = Blob::of_size(admitted.sha256, admitted.size);
+        self.download(&blob, |chunk| {
+            bytes.extend_from_slice(chunk);
+            Ok(())
+        })
+        .await?;
+        Ok(bytes)
     }
 
     /// A small file of unknown length (golden rows): chunks are read until one is missing.
@@ -241,17 +284,25 @@ impl Store {
             };
             bytes.extend_from_slice(&data);
             if bytes.len() > limit {
-                return Err(BlobError::Damaged(format!(
-                    "{name} is longer than {limit} bytes"
-                )));
+                return Err(damaged(
+                    "model.altered",
+                    format!("{name} is longer than {limit} bytes"),
+                ));
             }
         }
         if bytes.is_empty() {
-            return Err(BlobError::Damaged(format!("chunk 0 of {name} is missing")));
+            return Err(damaged(
+                "model.chunk_missing",
+                format!("chunk 0 of {name} is missing"),
+            ));
         }
         settled(&name, Sha256::new_with_prefix(&bytes), sha256)?;
         Ok(bytes)
     }
+}
+
+fn damaged(code: &str, message: String) -> BlobError {
+    BlobError::Damaged(Problem::new(code, message))
 }
 
 fn checked(
@@ -262,9 +313,10 @@ fn checked(
     match found {
         None => Ok(None),
         Some((data, checksum)) if Sha256::digest(&data).as_slice() == checksum => Ok(Some(data)),
-        Some(_) => Err(BlobError::Damaged(format!(
-            "chunk {chunk} of {name} was altered"
-        ))),
+        Some(_) => Err(damaged(
+            "model.chunk_altered",
+            format!("chunk {chunk} of {name} was altered"),
+        )),
     }
 }
 
@@ -273,8 +325,11 @@ fn settled(name: &str, hash: Sha256, wanted: &[u8; 32]) -> Result<(), BlobError>
     if found == *wanted {
         return Ok(());
     }
-    Err(BlobError::Damaged(format!(
-        "the chunks of {name} have sha256 {} together",
-        hex::encode(found)
-    )))
+    Err(damaged(
+        "model.altered",
+        format!(
+            "the chunks of {name} have sha256 {} together",
+            hex::encode(found)
+        ),
+    ))
 }

@@ -8,9 +8,10 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Store,
-    chunks::Blob,
+    chunks::{Blob, CHUNK},
     codec::encode,
     error::{StoreError, StoreErrorKind},
+    migrate::now,
     statement::Applied,
 };
 
@@ -87,14 +88,18 @@ impl VersionRow {
         {
             wrong.push("golden_sha256 is not 32 bytes long".to_owned());
         }
-        match (sha256, size, chunks) {
-            (Some(sha256), Some(size), Some(chunks)) if wrong.is_empty() => Ok(Blob {
-                sha256,
-                size,
-                chunks,
-            }),
-            _ => Err(wrong),
+        if let (Some(sha256), Some(size), Some(chunks)) = (sha256, size, chunks) {
+            let blob = Blob::of_size(sha256, size);
+            if blob.chunks != chunks {
+                wrong.push(format!(
+                    "chunks is {chunks}; {size} bytes are {} chunks of {CHUNK} bytes",
+                    blob.chunks
+                ));
+            } else if wrong.is_empty() {
+                return Ok(blob);
+            }
         }
+        Err(wrong)
     }
 
     /// sha256 over the columns that are not null, each with its name: a version whose row hashes
@@ -142,11 +147,13 @@ fn spoken(number: Option<impl std::fmt::Display>) -> String {
 }
 
 impl Store {
-    /// Writes the row as the model's next version and gives its number. Its `version` is ignored.
+    /// Writes the row as the model's next version, registered now, and gives its number. Its
+    /// `version` and `registered_at` are ignored.
     ///
     /// # Errors
     /// [`StoreErrorKind::Unknown`] when it may have been written and can't be read back.
     pub async fn insert_version(&self, mut row: VersionRow) -> Result<i32, StoreError> {
+        row.registered_at = Some(now());
         loop {
             row.version = self.last_version(&row.name).await? + 1;
             match self.apply(INSERT, &row).await {
@@ -285,5 +292,11 @@ mod tests {
             ..bare
         };
         assert_eq!(odd.blob().unwrap_err().len(), 5);
+        let many = VersionRow {
+            chunks: Some(2),
+            ..row()
+        };
+        let told = many.blob().unwrap_err();
+        assert!(told[0].contains("1 chunks of 524288"), "{told:?}");
     }
 }

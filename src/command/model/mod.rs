@@ -1,6 +1,8 @@
 //! `helenus model …`.
 
 pub mod check;
+mod push;
+mod wait;
 
 use clap::Subcommand;
 
@@ -17,6 +19,8 @@ pub struct Args {
 /// What to do with models.
 #[derive(Debug, Subcommand)]
 enum Model {
+    /// Store an ONNX file as the next version of a model
+    Push(push::Args),
     /// Decide about a local file as admission would, without Cassandra
     Check(check::Args),
 }
@@ -25,6 +29,7 @@ impl Args {
     /// The command's words, as the JSON object names them.
     pub fn name(&self) -> &'static str {
         match &self.command {
+            Model::Push(_) => "model push",
             Model::Check(_) => "model check",
         }
     }
@@ -36,6 +41,7 @@ impl Args {
 /// As the command has them.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     match args.command {
+        Model::Push(args) => push::run(args, context).await,
         Model::Check(args) => check::run(args, context),
     }
 }

@@ -86,7 +86,7 @@ impl Looker {
         let mut file = std::fs::File::create(&path).map_err(Trouble::local)?;
         match store.download(blob, |bytes| file.write_all(bytes)).await {
             Ok(()) => {}
-            Err(BlobError::Damaged(reason)) => return Ok(self.rejected(reason)),
+            Err(BlobError::Damaged(problem)) => return Ok(self.rejected(problem.line())),
             Err(BlobError::Store(error)) => return Err(error.into()),
             Err(BlobError::Local(error)) => return Err(Trouble::local(error)),
         }
@@ -149,7 +149,7 @@ async fn golden(
         Ok(bytes) => Ok(csv::decode(&bytes)
             .map(|text| Some(text.to_owned()))
             .map_err(|problem| format!("golden rows: {}", problem.line()))),
-        Err(BlobError::Damaged(reason)) => Ok(Err(format!("golden rows: {reason}"))),
+        Err(BlobError::Damaged(problem)) => Ok(Err(format!("golden rows: {problem}"))),
         Err(BlobError::Store(error)) => Err(error.into()),
         Err(BlobError::Local(error)) => Err(Trouble::local(error)),
     }

@@ -12,7 +12,6 @@ use crate::{
         job::{CompiledJob, CompiledVersion},
         literal,
         manifest::Manifest,
-        model::Admitted,
         outputs,
         problem::Problem,
         tensor::InputBatch,
@@ -26,7 +25,6 @@ use crate::{
     },
     store::{
         Store,
-        chunks::{Blob, CHUNK},
         raw::{Page, push_cell},
         selects,
     },
@@ -193,7 +191,7 @@ async fn score(
     batch: InputBatch,
 ) -> Result<Scored, Failure> {
     let admitted = &version.ready.admitted;
-    let bytes = model_bytes(store, admitted).await?;
+    let bytes = store.model_bytes(admitted).await?;
     let image = Image::new(bytes, admitted).map_err(Failure::input)?;
     let library = store.config().onnxruntime.clone();
     let limit = store.config().batch_timeout;
@@ -211,23 +209,6 @@ async fn score(
         .await
         .map_err(|error| Failure::system(Problem::new("scorer.threads", error.to_string())))?;
     scored.map_err(|error| Failure::system(Problem::new("scorer.failed", error.to_string())))
-}
-
-/// The bytes that were admitted, with room for what is appended to them.
-async fn model_bytes(store: &Store, admitted: &Admitted) -> Result<Vec<u8>, Failure> {
-    let blob = Blob {
-        sha256: admitted.sha256,
-        size: admitted.size,
-        chunks: admitted.size.div_ceil(CHUNK as u64) as i32,
-    };
-    let mut bytes = Vec::with_capacity(admitted.size as usize + admitted.merge.len());
-    store
-        .download(&blob, |chunk| {
-            bytes.extend_from_slice(chunk);
-            Ok(())
-        })
-        .await?;
-    Ok(bytes)
 }
 
 /// The row's key, for people.

@@ -4,6 +4,8 @@ use std::{fs, path::Path};
 
 use helenus::domain::manifest::Manifest;
 
+use crate::support::{Model, Sandbox};
+
 /// A fenced block of a Markdown file: the words behind the fence, its text, its first line.
 struct Block {
     words: String,
@@ -62,4 +64,159 @@ fn every_manifest_shown_is_one_and_every_fragment_fits_into_one() {
         seen += 1;
     }
     assert!(seen > 8, "{seen} manifests in docs/manifest.md");
+}
+
+/// A world as the documentation supposes it: `clinic.biopsies` scored by versions 1 and 2 of the
+/// model `tumour`, version 1 the champion, one row that no model can score. Made with rows alone.
+struct World {
+    sandbox: Sandbox,
+    run: String,
+}
+
+const MANIFEST: &str = r#"
+job = "tumour"
+model = "tumour"
+versions = [1, 2]
+[source]
+table = "clinic.biopsies"
+[outputs]
+positive = "malignant"
+[outputs.columns]
+p_malignant = { output = "probabilities", class = "malignant", index = true }
+"#;
+
+impl World {
+    fn new(test: &str) -> Self {
+        let mut world = Self {
+            sandbox: Sandbox::migrated(test),
+            run: String::new(),
+        };
+        Model::named("breast_cancer_lr").load(&world.sandbox);
+        world.cql("INSERT INTO clinic.biopsies (id, mean_radius) VALUES (9001, 14.2)");
+        world.register(1, "breast_cancer_lr");
+        world.register(2, "breast_cancer_lgbm");
+        world.cql(&format!(
+            "INSERT INTO helenus.jobs (job, revision, manifest, created_by) VALUES ('tumour', 1, $${MANIFEST}$$, 'ada') IF NOT EXISTS"
+        ));
+        world.cql("INSERT INTO helenus.alias_requests (day, id, action, model, alias, version) VALUES (toDate(now()), now(), 'promote', 'tumour', 'champion', 1)");
+        world.cql("INSERT INTO helenus.run_requests (day, id, job) VALUES (toDate(now()), now(), 'tumour')");
+        world.worker();
+        let run = world
+            .sandbox
+            .row("SELECT run_id, state, reason FROM {helenus}.runs WHERE job = 'tumour'");
+        assert_eq!(run["state"].as_text().unwrap(), "succeeded", "{run:?}");
+        world.run = run["run_id"].as_timeuuid().unwrap().to_string();
+        world
+    }
+
+    /// As the page says it, in this sandbox's words.
+    fn here(&self, text: &str) -> String {
+        text.replace("helenus.", &format!("{}.", self.sandbox.keyspace))
+            .replace("clinic.", &format!("{}.", self.sandbox.data))
+            .replace("4e1e5305-c64f-11f0-8000-0123456789ab", &self.run)
+    }
+
+    fn cql(&self, statement: &str) {
+        self.sandbox.cql(&self.here(statement));
+    }
+
+    fn worker(&self) {
+        let said = self.sandbox.json(&["worker", "--once"]).ok().json();
+        assert_eq!(said["warnings"], serde_json::json!([]), "{said}");
+    }
+
+    /// Registers a version by the program that docs/cql.md shows.
+    fn register(&self, version: i32, folder: &str) {
+        let model = Model::named(folder);
+        for file in ["model.onnx", "features.txt"] {
+            fs::copy(model.folder.join(file), self.sandbox.directory().join(file)).unwrap();
+        }
+        let shown = blocks("docs/cql.md")
+            .into_iter()
+            .find(|block| block.words == "python");
+        let program = self.here(&shown.expect("a program").text);
+        let named = format!("\"tumour\", {version},");
+        assert!(program.contains("\"tumour\", 3,"));
+        self.sandbox
+            .python(&program.replace("\"tumour\", 3,", &named), &[])
+            .ok();
+    }
+
+    /// Executes a page from top to bottom.
+    fn follow(&self, page: &str) -> usize {
+        let mut executed = 0;
+        for block in blocks(page) {
+            match block.words.as_str() {
+                "cql" => executed += self.statements(&block),
+                "console" => {
+                    for line in block.text.lines() {
+                        assert_eq!(line, "$ helenus worker --once", "{}", block.place);
+                        self.worker();
+                    }
+                }
+                "python" => self.register(3, "breast_cancer_lr"),
+                _ => {}
+            }
+        }
+        executed
+    }
+
+    fn statements(&self, block: &Block) -> usize {
+        let text = self.here(&block.text);
+        let statements: Vec<&str> = text
+            .split(";\n")
+            .map(str::trim)
+            .filter(|statement| !statement.is_empty())
+            .collect();
+        for statement in &statements {
+            let rows = self.sandbox.rows(statement);
+            if statement.contains("-- returns rows") {
+                assert!(!rows.is_empty(), "{}: no rows: {statement}", block.place);
+            }
+        }
+        statements.len()
+    }
+}
+
+#[test]
+fn what_the_pages_tell_cql_clients_to_do_works() {
+    let world = World::new("docs");
+    assert!(world.follow("docs/cql.md") > 25);
+    assert!(world.follow("README.md") > 4);
+    world.worker();
+    let row = world
+        .sandbox
+        .row("SELECT state, problems FROM {helenus}.job_status WHERE job = 'tumour_again'");
+    assert_eq!(row["state"].as_text().unwrap(), "ready", "{row:?}");
+    let row = world.sandbox.row(
+        "SELECT state, reason FROM {helenus}.admissions WHERE name = 'tumour' AND version = 3",
+    );
+    assert_eq!(row["state"].as_text().unwrap(), "ready", "{row:?}");
+    let asked = ["run_requests", "alias_requests"].map(|table| {
+        world
+            .sandbox
+            .rows(&format!("SELECT id FROM {{helenus}}.{table}"))
+            .len()
+    });
+    let answers = world
+        .sandbox
+        .rows("SELECT id, answer, reason FROM {helenus}.answers");
+    assert_eq!(answers.len(), asked[0] + asked[1]);
+    for answer in answers {
+        let said = answer["answer"].as_text().unwrap().as_str();
+        let reason = answer.get("reason").and_then(|reason| reason.as_text());
+        // Refused are those that meet the run or the alias that stands in their way, not those
+        // that are written wrongly.
+        let in_the_way = [
+            "is open over",
+            "does not exist",
+            "is `champion`",
+            "has ended",
+        ];
+        assert!(
+            said != "refused"
+                || reason.is_some_and(|reason| in_the_way.iter().any(|why| reason.contains(why))),
+            "{answer:?}"
+        );
+    }
 }

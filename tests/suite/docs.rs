@@ -220,3 +220,20 @@ fn what_the_pages_tell_cql_clients_to_do_works() {
         );
     }
 }
+
+#[test]
+fn the_configuration_files_shown_are_taken() {
+    let sandbox = Sandbox::empty("docs_config");
+    let secret = sandbox.file("secret", "hunter2\n").display().to_string();
+    let shown: Vec<Block> = blocks("docs/operations.md")
+        .into_iter()
+        .filter(|block| block.words == "toml")
+        .collect();
+    assert!(!shown.is_empty());
+    for block in shown {
+        let text = block.text.replace("/run/secrets/helenus", &secret);
+        let file = sandbox.file("shown.toml", text).display().to_string();
+        let said = sandbox.helenus(&["config", "--config", &file]).ok();
+        assert!(said.stdout.contains("helenus_worker"), "{}", block.place);
+    }
+}

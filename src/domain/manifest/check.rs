@@ -13,8 +13,8 @@ use crate::domain::{
 };
 
 /// A run fails when more than this share of its rows is rejected, unless the manifest says else:
-/// some rows are poison in any real table; many mean that the mapping is wrong.
-const DEFAULT_MAX_REJECTED: f64 = 0.1;
+/// what a table's owner has not called normal is told loudly.
+const DEFAULT_MAX_REJECTED: f64 = 0.001;
 /// Cassandra's own limit: 20 years.
 const MAX_TTL_SECONDS: u64 = 630_720_000;
 

@@ -120,7 +120,18 @@ async fn end_early(
     end(store, run, ending).await
 }
 
-async fn end(store: &Store, run: &Run, ending: Ending) -> Result<Worked, StoreError> {
+async fn end(store: &Store, run: &Run, mut ending: Ending) -> Result<Worked, StoreError> {
+    // A reader finds every version in every map.
+    for version in &run.versions {
+        let counts = &mut ending.counts;
+        for map in [
+            &mut counts.scored,
+            &mut counts.unchanged,
+            &mut counts.rejected,
+        ] {
+            map.entry(*version).or_default();
+        }
+    }
     // Refused or unknown: the row tells which ending stands.
     store.finish_run(&run.job, run.run_id, &ending).await?;
     ended_elsewhere(store, run, "the run could not be ended").await

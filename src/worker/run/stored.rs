@@ -128,7 +128,7 @@ impl<'j> StoredPredictions<'j> {
         self.close_partition();
         loop {
             if self.head.is_none() && !self.advance().await? {
-                return Ok(());
+                break;
             }
             match self.head.as_ref().map(|head| head.cmp(position)) {
                 Some(std::cmp::Ordering::Less) => {

@@ -20,15 +20,14 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// What to do.
+/// What to do. Each is described where its arguments are: a comment here would hide that one from
+/// `--help`.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)]
 pub enum Command {
-    /// Make or upgrade the schema in helenus's keyspace
     Migrate(command::migrate::Args),
-    /// Print each setting and where it comes from
     Config(command::config::Args),
-    /// Models and their versions
+    /// Models, their versions and their aliases
     Model(command::model::Args),
     /// Score the rows of a job that are pending
     Score(command::score::Args),
@@ -68,5 +67,15 @@ impl Cli {
             };
             output::print(Format::Json, "", Err(Failure::input(problem)))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_words_of_the_commands_do_not_collide() {
+        super::Cli::command().debug_assert();
     }
 }

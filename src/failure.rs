@@ -41,6 +41,13 @@ impl Failure {
         }
     }
 
+    /// Whether the headline has this code.
+    pub fn is(&self, code: &str) -> bool {
+        self.problems
+            .first()
+            .is_some_and(|problem| problem.code == code)
+    }
+
     /// Wrong input (exit 2).
     pub fn input(problem: Problem) -> Self {
         Self::new(Exit::Input, problem)

@@ -2,12 +2,15 @@
 
 mod admission;
 mod admission_service;
+mod aliases;
 mod connection;
 mod docs;
 mod harness;
+mod leases;
 mod migrate;
 mod outage;
 mod parity;
+mod registry;
 mod score;
 mod scorer;
 mod support;

@@ -191,7 +191,7 @@ fn rejected(args: &Args, mut problems: Vec<Problem>) -> Failure {
 }
 
 /// Problems of golden rows know their line, not their file.
-fn name_file(problems: &mut [Problem], file: &Path) {
+pub fn name_file(problems: &mut [Problem], file: &Path) {
     for problem in problems {
         let golden = ["golden.", "csv."]
             .iter()

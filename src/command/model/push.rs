@@ -1,19 +1,14 @@
 //! `helenus model push`.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, Cursor},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs::File, io::Seek, path::PathBuf, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::{super::Context, check, wait};
+use super::{super::Context, ask, check};
 use crate::{
     domain::{
+        golden::Golden,
         model::{AdmissionState, check_name},
         problem::Problem,
     },
@@ -22,252 +17,303 @@ use crate::{
     process,
     scorer::admit::too_big,
     store::{Store, admissions::Admission, chunks::Blob, models::VersionRow},
-    worker::admission,
+    worker::admission::{Answer as Verdict, Service},
 };
 
-/// Store an ONNX file as the next version of a model
+/// Register a file as the model's next version, and have it admitted
 ///
-/// The file goes into Cassandra in chunks of 512 KiB, each read back before the version exists; a
-/// push that dies leaves nothing visible, and the same command goes on where it stopped. Then the
-/// version is admitted: walked, loaded and tried in a process with limits. A rejected version stays
-/// as a fact and can't be used (exit code 1).
+/// The bytes go in chunks that are read back, then the version's row makes them visible: a push
+/// that dies before leaves nothing to see. Versions count 1, 2, 3 …; two pushes at once make two.
+/// Admission then decides whether it may score: here, if this login and this machine can, or by a
+/// worker. Exit code 1: registered, and rejected.
 ///
 /// Order is the silent killer: exports of scikit-learn, LightGBM and XGBoost carry no feature
-/// names. Give them, and 20 or more golden rows, which catch every swapped pair.
+/// names. Give them, and 20 or more golden rows, which catch every swapped pair. features.txt has
+/// a name a line, in the model's order; golden.csv has columns `in.<feature>` and `out.<output>`.
 ///
 /// Examples:
 ///
-///     helenus model push tumour tumour.onnx --features features.txt --golden golden.csv
-///     helenus model push tumour tumour.onnx --classes benign,malignant \
-///         --tag git=4f2c1e --metric auc=0.991 --note "retrained on 2026 data"
+///     helenus model push tumour model.onnx --features features.txt --golden golden.csv
+///     helenus model push tumour model.onnx --classes benign,malignant --metric auc=0.991
 ///
-/// features.txt has a name a line, in the model's order. golden.csv has columns `in.<feature>`
-/// and `out.<output>` (`out.probabilities[1]`).
-///
-/// JSON result: {"model", "version", "sha256", "size", "chunks", "sent", "state": "ready" |
-///   "rejected" | "undecided", "reason", "admission": as of `model check`, or null}
+/// JSON result: {"name", "version", "sha256", "size", "bytes_sent", "state": "ready" | "rejected" |
+///   "undecided", "found": null or as of `model check`}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// The model's name: a lower-case letter, then lower-case letters, digits and `_`
+    /// The model
     name: String,
     /// The ONNX file
     file: PathBuf,
     #[command(flatten)]
     facts: check::Facts,
-    /// Something to remember, `key=value`; may be given again
-    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = pair)]
-    tags: Vec<(String, String)>,
-    /// A number to remember, `auc=0.99`; may be given again
-    #[arg(long = "metric", value_name = "KEY=NUMBER", value_parser = metric)]
-    metrics: Vec<(String, f64)>,
-    /// A sentence to remember
+    /// A tag, `key=value`; may be given again
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    tags: Vec<String>,
+    /// A metric, `key=number`; may be given again
+    #[arg(long = "metric", value_name = "KEY=NUMBER")]
+    metrics: Vec<String>,
+    /// A note for people
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
+    /// Do not wait for the admission
+    #[arg(long)]
+    no_wait: bool,
+    #[command(flatten)]
+    wait: ask::Wait,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("it takes key=value".to_owned()),
-    }
-}
-
-fn metric(text: &str) -> Result<(String, f64), String> {
-    let (key, value) = pair(text)?;
-    match value.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok((key, number)),
-        _ => Err(format!("`{value}` is no finite number")),
-    }
-}
-
-/// Uploads, registers, and has it admitted.
+/// Pushes.
 ///
 /// # Errors
-/// Wrong input before anything is sent; Cassandra; exit 1 with all reasons when it is rejected.
+/// Exit 2: a file or an option can't be used; exit 1: the version is rejected; exit 3: Cassandra,
+/// or nobody decided in time.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     check_name("a model", &args.name).map_err(Failure::input)?;
-    let feature_names = args.facts.feature_names()?;
-    let golden = args.facts.golden_text()?;
-    args.facts.tolerance()?;
+    let mut row = row(&args)?;
     let limit = (context.config.max_model_mib as u64) << 20;
-    let mut file = open(&args.file, limit)?;
+    let (mut file, blob) = open(&args.file, limit)?;
+    let golden = args.facts.golden_text()?;
+    if let (Some(text), Some(path)) = (&golden, &args.facts.golden) {
+        Golden::parse(text).map_err(|mut problems| {
+            check::name_file(&mut problems, path);
+            Failure::inputs(problems)
+        })?;
+    }
     let store = context.store().await?;
 
-    let blob = Blob::measure(&file).map_err(|error| unreadable(&args.file, &error))?;
-    if blob.size > limit {
-        return Err(Failure::input(too_big(blob.size, limit)));
-    }
-    io::Seek::rewind(&mut file).map_err(|error| unreadable(&args.file, &error))?;
-    let golden_sha256 = match &golden {
-        None => None,
-        Some(text) => {
-            let golden = Blob::measure(text.as_bytes()).map_err(|error| {
-                Failure::system(Problem::new("system.memory", error.to_string()))
-            })?;
-            store.upload(Cursor::new(text), &golden, |_| {}).await?;
-            Some(golden.sha256.to_vec())
-        }
-    };
-    let bar = bar(blob.size, context.format);
+    let bar = progress(context, blob.size);
     let sent = store
-        .upload(file, &blob, |length| bar.inc(length as u64))
+        .upload(&mut file, &blob, |bytes| bar.inc(bytes as u64))
         .await?;
     bar.finish_and_clear();
-
-    let row = VersionRow {
-        name: args.name.clone(),
-        format: Some("onnx".to_owned()),
-        sha256: Some(blob.sha256.to_vec()),
-        size: i64::try_from(blob.size).ok(),
-        chunks: Some(blob.chunks),
-        feature_names: some(feature_names),
-        class_names: some(args.facts.classes.clone()),
-        golden_sha256,
-        rtol: args.facts.rtol,
-        atol: args.facts.atol,
-        tags: map(args.tags),
-        metrics: map(args.metrics),
-        note: args.note,
-        registered_by: Some(process::user()),
-        ..VersionRow::default()
-    };
+    if let Some(text) = &golden {
+        let measured =
+            Blob::measure(text.as_bytes()).map_err(|error| unusable(&args.file, &error))?;
+        store.upload(text.as_bytes(), &measured, |_| {}).await?;
+        row.golden_sha256 = Some(measured.sha256.to_vec());
+    }
+    row.sha256 = Some(blob.sha256.to_vec());
+    row.size = i64::try_from(blob.size).ok();
+    row.chunks = Some(blob.chunks);
+    let same: Vec<_> = store
+        .versions(&args.name)
+        .await?
+        .into_iter()
+        .filter(|other| other.sha256 == row.sha256)
+        .map(|other| other.version.to_string())
+        .collect();
     let version = store.insert_version(row).await?;
-    if context.format == Format::Text {
-        let name = &args.name;
-        eprintln!(
-            "`{name}` version {version} is stored ({sent} of {} bytes sent); admission tries it now",
-            blob.size
-        );
-    }
-    let admission = admitted(&store, &args.name, version).await?;
-    Ok(answer(&args.name, version, &blob, sent, admission))
-}
-
-fn some<T>(values: Vec<T>) -> Option<Vec<T>> {
-    (!values.is_empty()).then_some(values)
-}
-
-fn map<T>(pairs: Vec<(String, T)>) -> Option<BTreeMap<String, T>> {
-    (!pairs.is_empty()).then(|| pairs.into_iter().collect())
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::input(Problem::new(
-        "model.unreadable",
-        format!("{} cannot be read: {error}", path.display()),
-    ))
-}
-
-fn open(path: &Path, limit: u64) -> Result<File, Failure> {
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    let about = file.metadata().map_err(|error| unreadable(path, &error))?;
-    if !about.is_file() {
-        return Err(unreadable(path, &io::Error::other("it is no file")));
-    }
-    if about.len() == 0 {
-        let problem = Problem::new("model.empty", format!("{} is empty", path.display()));
-        return Err(Failure::input(problem));
-    }
-    if about.len() > limit {
-        return Err(Failure::input(too_big(about.len(), limit)));
-    }
-    Ok(file)
-}
-
-fn bar(size: u64, format: Format) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "{elapsed_precise} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, ETA {eta}",
+    ask::say(
+        context,
+        &format!("{} version {version} is registered", args.name),
     );
-    let bar =
-        ProgressBar::new(size).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    if format == Format::Json {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
+
+    let admission = if args.no_wait {
+        None
+    } else {
+        Some(admitted(&store, context, &args.name, version, args.wait).await?)
+    };
+    let mut answer = told(&args.name, version, &blob, sent, admission.as_ref());
+    if !same.is_empty() {
+        answer = answer.warn(format!(
+            "same_bytes: version {} of `{}` has the same bytes",
+            same.join(", "),
+            args.name
+        ));
     }
-    bar
+    Ok(answer)
 }
 
-/// The verdict: made here, or by a worker where this login or this machine can't.
-async fn admitted(store: &Store, name: &str, version: i32) -> Result<Option<Admission>, Failure> {
-    let mut here = match admission::Service::new(store) {
+/// The verdict: decided here where that can be, by a worker otherwise.
+async fn admitted(
+    store: &Store,
+    context: &Context,
+    name: &str,
+    version: i32,
+    wait: ask::Wait,
+) -> Result<Admission, Failure> {
+    let deadline = wait.deadline();
+    let mut said = false;
+    let mut service = match Service::new(store) {
         Ok(service) => Some(service),
         Err(failure) => {
-            wait::say(&format!("this machine can't admit ({failure})"));
+            ask::say(
+                context,
+                &format!(
+                    "{failure}; waiting up to {} s for a worker to admit it",
+                    wait.wait
+                ),
+            );
             None
         }
     };
-    let mut wait = wait::Wait::new();
     loop {
-        if let Some(service) = &mut here {
-            match service.decide(store, name, version).await {
-                Ok(admission::Answer::Decided(admission)) => return Ok(Some(*admission)),
-                Ok(admission::Answer::Elsewhere(who)) => wait.tell(&who),
-                Ok(admission::Answer::Missing) => {
-                    let problem = "the version that was just written is gone";
-                    return Err(Failure::system(Problem::new("store.corrupt", problem)));
+        let standing = match &mut service {
+            None => store.admission(name, version).await?,
+            Some(deciding) => match deciding.decide(store, name, version).await {
+                Ok(Verdict::Decided(admission)) => Some(*admission),
+                Ok(Verdict::Missing) => return Err(super::no_version(name, Some(version))),
+                Ok(Verdict::Elsewhere(who)) => {
+                    if !std::mem::replace(&mut said, true) {
+                        ask::say(context, &format!("{who} is admitting it; waiting"));
+                    }
+                    None
                 }
-                Err(failure) if wait::is_denied(&failure) => {
-                    wait::say("this login may not admit");
-                    here = None;
+                Err(failure) if failure.is("cassandra.denied") => {
+                    service = None;
+                    ask::say(
+                        context,
+                        &format!(
+                            "this login may not admit it; waiting up to {} s for a worker",
+                            wait.wait
+                        ),
+                    );
+                    None
                 }
                 Err(failure) => return Err(failure),
+            },
+        };
+        match standing {
+            Some(admission) if admission.state != AdmissionState::Admitting => {
+                return Ok(admission);
             }
-        } else {
-            wait.tell("a worker");
-            if let Some(admission) = store.admission(name, version).await? {
-                return Ok(Some(admission));
+            _ if std::time::Instant::now() >= deadline => {
+                return Err(ask::silent(
+                    &format!("{name} version {version} is registered but not admitted"),
+                    wait,
+                ));
             }
-        }
-        if !wait.more(Duration::from_millis(250)).await {
-            return Ok(None);
+            _ => tokio::time::sleep(Duration::from_millis(250)).await,
         }
     }
 }
 
-fn answer(
-    name: &str,
-    version: i32,
-    blob: &Blob,
-    sent: u64,
-    admission: Option<Admission>,
-) -> Answer {
-    let mut result = json!({
-        "model": name, "version": version, "sha256": hex::encode(blob.sha256),
-        "size": blob.size, "chunks": blob.chunks, "sent": sent,
-        "state": "undecided", "reason": null, "admission": null,
-    });
-    let Some(admission) = admission else {
-        let text = format!("`{name}` version {version} is stored and waits for its admission");
-        return Answer::new(result, text).warn(format!(
-            "no verdict yet: `helenus worker --once` where ONNX Runtime is, then `helenus model show {name} {version}`"
-        ));
+fn told(name: &str, version: i32, blob: &Blob, sent: u64, admission: Option<&Admission>) -> Answer {
+    let found = admission
+        .and_then(|admission| admission.admitted.as_ref())
+        .map(check::accepted);
+    let state = admission.map_or_else(
+        || "undecided".to_owned(),
+        |admission| admission.state.to_string(),
+    );
+    let sent_text = match sent {
+        0 => "all bytes were there already".to_owned(),
+        sent => format!("{sent} bytes sent"),
     };
-    result["state"] = json!(admission.state.to_string());
-    result["reason"] = json!(admission.reason);
-    if let (AdmissionState::Ready, Some(admitted)) = (admission.state, &admission.admitted) {
-        let told = check::accepted(admitted);
-        result["admission"] = told.result;
-        let text = format!("`{name}` version {version} is ready\n{}", told.text);
-        let mut answer = Answer::new(result, text);
-        answer.warnings = told.warnings;
-        return answer;
+    let mut text = format!("{name} version {version}: {state} ({sent_text})");
+    if let Some(found) = &found {
+        text.push_str(&format!("\n{}", found.text));
     }
     let mut answer = Answer::new(
-        result,
-        format!(
-            "`{name}` version {version} is {}; the row stays as a fact",
-            admission.state
-        ),
+        json!({
+            "name": name,
+            "version": version,
+            "sha256": hex::encode(blob.sha256),
+            "size": blob.size,
+            "bytes_sent": sent,
+            "state": state,
+            "found": found.as_ref().map(|found| &found.result),
+        }),
+        text,
     );
-    let reason = admission.reason.unwrap_or_default();
-    let problems: Vec<Problem> = reason
-        .lines()
-        .map(|line| Problem::new("model.rejected", line))
-        .collect();
-    let mut failure = Failure::no(Problem::new("model.rejected", "no reason was given"));
-    if !problems.is_empty() {
-        failure.problems = problems;
+    if let Some(found) = found {
+        answer.warnings = found.warnings;
     }
-    answer.failed = Some(failure);
+    if let Some(admission) = admission.filter(|admission| admission.state != AdmissionState::Ready)
+    {
+        let reason = admission.reason.clone().unwrap_or_default();
+        let problem =
+            Problem::new(&format!("model.{state}"), reason).at(format!("{name} version {version}"));
+        answer.failed = Some(Failure::no(problem));
+    }
     answer
+}
+
+fn row(args: &Args) -> Result<VersionRow, Failure> {
+    let pair = |option: &str, text: &str| match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(Failure::input(
+            Problem::new("usage", format!("`{text}` is no key=value")).at(option),
+        )),
+    };
+    let tags = args
+        .tags
+        .iter()
+        .map(|text| pair("--tag", text))
+        .collect::<Result<BTreeMap<_, _>, _>>()?;
+    let metrics = args
+        .metrics
+        .iter()
+        .map(|text| {
+            let (key, value) = pair("--metric", text)?;
+            let number = value
+                .parse::<f64>()
+                .ok()
+                .filter(|number| number.is_finite());
+            let number = number.ok_or_else(|| {
+                Failure::input(
+                    Problem::new("usage", format!("`{value}` is no finite number")).at("--metric"),
+                )
+            })?;
+            Ok((key, number))
+        })
+        .collect::<Result<BTreeMap<_, _>, Failure>>()?;
+    let tolerance = args.facts.tolerance()?;
+    let features = args.facts.feature_names()?;
+    Ok(VersionRow {
+        name: args.name.clone(),
+        format: Some("onnx".to_owned()),
+        feature_names: Some(features).filter(|names| !names.is_empty()),
+        class_names: Some(args.facts.classes.clone()).filter(|names| !names.is_empty()),
+        rtol: args.facts.rtol.map(|_| tolerance.rtol),
+        atol: args.facts.atol.map(|_| tolerance.atol),
+        tags: Some(tags).filter(|tags| !tags.is_empty()),
+        metrics: Some(metrics).filter(|metrics| !metrics.is_empty()),
+        note: args.note.clone(),
+        registered_by: Some(process::user()),
+        ..VersionRow::default()
+    })
+}
+
+fn open(path: &PathBuf, limit: u64) -> Result<(File, Blob), Failure> {
+    let mut file = File::open(path).map_err(|error| unusable(path, &error))?;
+    let metadata = file.metadata().map_err(|error| unusable(path, &error))?;
+    if !metadata.is_file() {
+        return Err(unusable(path, &std::io::Error::other("it is no file")));
+    }
+    let place = path.display().to_string();
+    if metadata.len() > limit {
+        return Err(Failure::input(too_big(metadata.len(), limit).at(place)));
+    }
+    let blob = Blob::measure(&file).map_err(|error| unusable(path, &error))?;
+    if blob.size == 0 {
+        return Err(Failure::input(
+            Problem::new("model.empty", "the file is empty").at(place),
+        ));
+    }
+    file.rewind().map_err(|error| unusable(path, &error))?;
+    Ok((file, blob))
+}
+
+fn unusable(path: &std::path::Path, error: &std::io::Error) -> Failure {
+    Failure::input(
+        Problem::new("model.unreadable", format!("cannot be read: {error}"))
+            .at(path.display().to_string()),
+    )
+}
+
+/// On a terminal: bytes, rate and time left.
+fn progress(context: &Context, size: u64) -> ProgressBar {
+    let bar = ProgressBar::new(size);
+    if context.format == Format::Json {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    // The template is ours and parses; if it did not, the plain bar would do.
+    if let Ok(style) =
+        ProgressStyle::with_template("pushing {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+    {
+        bar.set_style(style);
+    }
+    bar
 }

@@ -1,0 +1,129 @@
+//! `helenus model history`.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::{super::Context, no_version, time};
+use crate::{
+    domain::{
+        alias::{CHAMPION, Change},
+        model::check_name,
+        problem::Problem,
+        run_id,
+    },
+    failure::Failure,
+    output::{self, Answer},
+};
+
+/// Show where an alias pointed, and when, and why
+///
+/// Examples:
+///
+///     helenus model history tumour
+///     helenus model history tumour --at 2026-03-01T14:03:00Z
+///
+/// The same in CQL:
+///
+///     SELECT * FROM helenus.model_aliases WHERE model = 'tumour' AND alias = 'champion'
+///       AND changed_at <= maxTimeuuid('2026-03-01 14:03+0000') LIMIT 1
+///
+/// JSON result: {"model", "alias", "changes": [{"changed_at", "seq", "from", "to", "who", "why",
+///   "evidence", "request"} …]}, the newest first; with --at the one that was in force
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The model
+    name: String,
+    /// The alias
+    #[arg(long, default_value = CHAMPION)]
+    alias: String,
+    /// Only where it pointed at that time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// At most so many changes
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i32).range(1..))]
+    limit: i32,
+}
+
+/// Reads the history.
+///
+/// # Errors
+/// Exit 5: no such model or alias, or none at that time; exit 2: no time.
+pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
+    check_name("a model", &args.name).map_err(Failure::input)?;
+    check_name("an alias", &args.alias).map_err(Failure::input)?;
+    let at = args.at.as_deref().map(parse_time).transpose()?;
+    let store = context.store().await?;
+    let changes = match at {
+        Some(at) => store
+            .alias_at(&args.name, &args.alias, at)
+            .await?
+            .into_iter()
+            .collect(),
+        None => {
+            store
+                .alias_history(&args.name, &args.alias, args.limit)
+                .await?
+        }
+    };
+    if changes.is_empty() {
+        if store.versions(&args.name).await?.is_empty() {
+            return Err(no_version(&args.name, None));
+        }
+        let then = at.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
+        return Err(Failure::not_found(Problem::new(
+            "model.no_alias",
+            format!("model `{}` had no alias `{}`{then}", args.name, args.alias),
+        )));
+    }
+    let rows = changes.iter().map(|change| {
+        [
+            changed_at(change).unwrap_or_default(),
+            change
+                .from
+                .map_or_else(|| "-".to_owned(), |from| from.to_string()),
+            change.to.to_string(),
+            change.who.clone().unwrap_or_default(),
+            change.why.clone().unwrap_or_default(),
+        ]
+    });
+    let text = output::table(["WHEN", "FROM", "TO", "WHO", "WHY"], rows);
+    let result = json!({
+        "model": args.name,
+        "alias": args.alias,
+        "changes": changes.iter().map(told).collect::<Vec<_>>(),
+    });
+    Ok(Answer::new(result, text))
+}
+
+fn changed_at(change: &Change) -> Option<String> {
+    let time_100ns = run_id::time_100ns(change.changed_at)?;
+    time(DateTime::<Utc>::from_timestamp_millis(
+        i64::try_from(time_100ns / 10_000).ok()?,
+    ))
+}
+
+fn told(change: &Change) -> Value {
+    json!({
+        "changed_at": changed_at(change),
+        "seq": change.seq,
+        "from": change.from,
+        "to": change.to,
+        "who": change.who,
+        "why": change.why,
+        "evidence": change.evidence,
+        "request": change.request_id,
+    })
+}
+
+fn parse_time(text: &str) -> Result<DateTime<Utc>, Failure> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.with_timezone(&Utc))
+        .map_err(|error| {
+            Failure::input(
+                Problem::new("usage", format!("`{text}` is no time: {error}"))
+                    .at("--at")
+                    .help("write it as 2026-03-01T14:03:00Z"),
+            )
+        })
+}

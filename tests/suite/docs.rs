@@ -83,6 +83,8 @@ table = "clinic.biopsies"
 positive = "malignant"
 [outputs.columns]
 p_malignant = { output = "probabilities", class = "malignant", index = true }
+[rules]
+max_rejected = 5
 "#;
 
 impl World {

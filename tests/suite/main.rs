@@ -6,6 +6,7 @@ mod aliases;
 mod connection;
 mod docs;
 mod harness;
+mod jobs;
 mod leases;
 mod migrate;
 mod outage;

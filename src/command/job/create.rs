@@ -117,16 +117,31 @@ async fn standing(store: &Store, job: &str, text: &str) -> Result<Option<JobStat
 
 async fn insert(store: &Store, job: &str, text: &str, note: Option<&str>) -> Result<i32, Failure> {
     let by = who();
-    let rows = store.job_rows(job).await?;
-    if rows.iter().any(|row| row.deleted == Some(true)) {
-        store.delete_job(job, false).await?;
+    loop {
+        let rows = store.job_rows(job).await?;
+        if rows.iter().any(|row| row.deleted == Some(true)) {
+            store.delete_job(job, false).await?;
+        }
+        let newest = rows.first().and_then(|row| Some((row, row.revision?)));
+        // Somebody adds the same in this moment: one revision is enough.
+        if let Some((row, revision)) = newest
+            && row.manifest.as_deref() == Some(text)
+            && !is_refused(store, job, revision).await?
+        {
+            return Ok(revision);
+        }
+        let next = newest.map_or(1, |(_, revision)| revision + 1);
+        if store.insert_job(job, next, text, &by, note).await? {
+            return Ok(next);
+        }
     }
-    let mut revision = rows.first().and_then(|row| row.revision).unwrap_or(0) + 1;
-    while !store.insert_job(job, revision, text, &by, note).await? {
-        // Somebody else has just added that one.
-        revision += 1;
-    }
-    Ok(revision)
+}
+
+async fn is_refused(store: &Store, job: &str, revision: i32) -> Result<bool, Failure> {
+    let statuses = store.job_statuses(job).await?;
+    Ok(statuses
+        .iter()
+        .any(|status| status.revision == revision && status.state != JobState::Ready))
 }
 
 /// The answer to the revision, or to a newer one; and who gave it.

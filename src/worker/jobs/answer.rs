@@ -53,14 +53,36 @@ pub async fn serve(store: &Store, job: &str) -> Result<Option<JobStatus>, Failur
     Ok(serve_counting(store, job).await?.0)
 }
 
+/// How often an answer may turn out to be given by others before it is left to them.
+const RACES: usize = 5;
+
 async fn serve_counting(store: &Store, job: &str) -> Result<(Option<JobStatus>, usize), Failure> {
+    let mut last = None;
+    for _ in 0..RACES {
+        match serve_once(store, job).await? {
+            Turn::Done(status, count) => return Ok((status.map(|status| *status), count)),
+            Turn::Raced(status) => last = status.map(|status| *status),
+        }
+    }
+    Ok((last, 0))
+}
+
+enum Turn {
+    /// What stands, and how many answers were written.
+    Done(Option<Box<JobStatus>>, usize),
+    /// Another worker was faster, perhaps with a newer revision.
+    Raced(Option<Box<JobStatus>>),
+}
+
+async fn serve_once(store: &Store, job: &str) -> Result<Turn, Failure> {
+    let done = |status: Option<JobStatus>, count| Ok(Turn::Done(status.map(Box::new), count));
     let rows = store.job_rows(job).await?;
     let deleted = rows.iter().any(|row| row.deleted == Some(true));
     let Some((row, revision)) = rows.iter().find_map(|row| Some((row, row.revision?))) else {
-        return Ok((None, 0));
+        return done(None, 0);
     };
     if deleted {
-        return Ok((None, 0));
+        return done(None, 0);
     }
     let statuses = store.job_statuses(job).await?;
     let standing = statuses
@@ -69,10 +91,10 @@ async fn serve_counting(store: &Store, job: &str) -> Result<(Option<JobStatus>, 
         .cloned();
     if let Some(ready) = standing.clone().filter(|s| s.state == JobState::Ready) {
         let count = supersede(store, &rows, &statuses, revision).await?;
-        return Ok((Some(ready), count));
+        return done(Some(ready), count);
     }
     let decision = match decide(store, row, revision, standing.as_ref()).await? {
-        Decision::Wait => return Ok((standing, 0)),
+        Decision::Wait => return done(standing, 0),
         Decision::Status(status) => *status,
     };
     if let Some(standing) = standing.clone().filter(|old| {
@@ -81,24 +103,23 @@ async fn serve_counting(store: &Store, job: &str) -> Result<(Option<JobStatus>, 
             old.state == JobState::SourceChanged && decision.state == JobState::Invalid;
         still_changed || says_the_same(old, &decision)
     }) {
-        return Ok((Some(standing), 0));
+        return done(Some(standing), 0);
     }
     store.note_name(JOB, job).await?;
     let was = standing.as_ref().map(|status| status.state);
     if !store.answer_job(&decision, was).await? {
-        // Another worker was faster: its answer stands.
         let statuses = store.job_statuses(job).await?;
         let standing = statuses
             .into_iter()
             .find(|status| status.revision == revision);
-        return Ok((standing, 0));
+        return Ok(Turn::Raced(standing.map(Box::new)));
     }
     tracing::info!(job, revision, state = decision.state.as_str(), "answered");
     let mut count = 1;
     if decision.state == JobState::Ready {
         count += supersede(store, &rows, &statuses, revision).await?;
     }
-    Ok((Some(decision), count))
+    done(Some(decision), count)
 }
 
 fn says_the_same(old: &JobStatus, new: &JobStatus) -> bool {
@@ -121,19 +142,35 @@ async fn supersede(
         let Some(revision) = row.revision.filter(|revision| *revision < ready) else {
             continue;
         };
-        let old = statuses.iter().find(|status| status.revision == revision);
-        if old.is_some_and(|old| matches!(old.state, JobState::Superseded | JobState::Invalid)) {
+        let mut old = statuses
+            .iter()
+            .find(|status| status.revision == revision)
+            .cloned();
+        if old
+            .as_ref()
+            .is_some_and(|old| matches!(old.state, JobState::Superseded | JobState::Invalid))
+        {
             continue;
         }
-        let status = JobStatus {
-            state: JobState::Superseded,
-            problems: Vec::new(),
-            ..match old {
-                Some(old) => old.clone(),
-                None => blank(row, revision),
+        for _ in 0..RACES {
+            let status = JobStatus {
+                state: JobState::Superseded,
+                problems: Vec::new(),
+                ..old.clone().unwrap_or_else(|| blank(row, revision))
+            };
+            if store.answer_job(&status, old.map(|old| old.state)).await? {
+                count += 1;
+                break;
             }
-        };
-        count += usize::from(store.answer_job(&status, old.map(|old| old.state)).await?);
+            // Somebody answered it in this moment.
+            let statuses = store.job_statuses(&row.job).await?;
+            old = statuses
+                .into_iter()
+                .find(|status| status.revision == revision);
+            if old.as_ref().is_none_or(|old| old.state != JobState::Ready) {
+                break;
+            }
+        }
     }
     Ok(count)
 }

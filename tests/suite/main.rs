@@ -11,7 +11,6 @@ mod leases;
 mod migrate;
 mod outage;
 mod parity;
-mod permissions;
 mod registry;
 mod score;
 mod scorer;

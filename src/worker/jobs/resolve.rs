@@ -27,6 +27,8 @@ pub struct Checked {
     pub job: CompiledJob,
     /// The manifest's aliases and where they point now.
     pub aliases: BTreeMap<String, i32>,
+    /// The prediction table as it stands, if it does.
+    pub target: Option<TableSchema>,
 }
 
 /// The code of what is no mistake: admission has yet to decide.
@@ -56,7 +58,11 @@ pub async fn check(
     });
     Ok(
         match compile(manifest, &source, source_version, existing, &asked) {
-            Ok(job) if problems.is_empty() => Ok(Checked { job, aliases }),
+            Ok(job) if problems.is_empty() => Ok(Checked {
+                job,
+                aliases,
+                target: target.live,
+            }),
             Ok(_) => Err(problems),
             Err(more) => {
                 // Why there is none was said above.

@@ -94,7 +94,7 @@ async fn list(store: &Store, job: &str, limit: i32) -> Result<Answer, Failure> {
             |map: &std::collections::BTreeMap<i32, u64>| map.values().sum::<u64>().to_string();
         [
             run.run_id.to_string(),
-            run.state.to_string(),
+            state(run),
             run.scope.as_str().to_owned(),
             versions(run),
             run.counts.source_rows.to_string(),
@@ -119,6 +119,16 @@ async fn list(store: &Store, job: &str, limit: i32) -> Result<Answer, Failure> {
     ];
     let text = output::table(header, rows.collect::<Vec<_>>());
     Ok(Answer::new(runs.iter().map(run_json).collect(), text))
+}
+
+fn state(run: &Run) -> String {
+    match run.state {
+        RunState::Running => format!(
+            "running, {} of {} splits",
+            run.splits_done, run.splits_total
+        ),
+        ended => ended.to_string(),
+    }
 }
 
 /// The run with that id, or the newest one.

@@ -11,6 +11,7 @@ mod leases;
 mod migrate;
 mod outage;
 mod parity;
+mod permissions;
 mod registry;
 mod score;
 mod scorer;

@@ -10,7 +10,7 @@ use crate::{failure::Failure, output::Answer};
 /// Check a manifest against models and tables, and change nothing
 ///
 /// The same check as `job create`: names, types, classes, the prediction table as it stands, and
-/// the rows of [expect], scored through the real mapping. All mistakes are told at once.
+/// the expected rows, scored through the real mapping. All mistakes are told at once.
 ///
 /// Examples:
 ///

@@ -25,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Add a job, or a new revision of one, from its manifest
 ///
-/// Everything is checked against the live tables and the admitted models first, the rows of
-/// [expect] are scored through the real mapping, and all mistakes are told at once; nothing is
+/// Everything is checked against the live tables and the admitted models first, the manifest's
+/// expected rows are scored through the real mapping, and all mistakes are told at once; nothing is
 /// written while there are any. Then the row of `jobs` is written, and answered in this process if
 /// its login may, else by a worker: the prediction table is made, or extended by new columns.
 ///

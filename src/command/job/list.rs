@@ -13,7 +13,7 @@ use crate::{
 /// Examples:
 ///
 ///     helenus job list
-///     helenus job list --all --output json | jq '.result.jobs[].job'
+///     helenus job list --all --output json | jq .result.jobs
 ///
 /// JSON result: {"jobs": [{"job", "revision", "state" (null while unanswered), "model", "source",
 ///   "target", "paused", "deleted"}]}

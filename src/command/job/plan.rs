@@ -28,7 +28,7 @@ use crate::{
 /// JSON result: {"job", "source", "target", "ddl": [statement …], "versions": [{"version",
 ///   "inputs": [{"name", "element", "width", "places": [{"place", "width", "feature", "column",
 ///   "type", "cast", "as", "null", "text", "nonfinite"}]}]}],
-///   "outputs": [{"column", "type", "index", "from": {version: "output[offset]"}, "classes"}]}
+///   "outputs": [{"column", "type", "index", "from": {version: output and offset}, "classes"}]}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

@@ -27,8 +27,6 @@ pub struct Checked {
     pub job: CompiledJob,
     /// The manifest's aliases and where they point now.
     pub aliases: BTreeMap<String, i32>,
-    /// The prediction table as it stands, if it does.
-    pub target: Option<TableSchema>,
 }
 
 /// The code of what is no mistake: admission has yet to decide.
@@ -58,11 +56,7 @@ pub async fn check(
     });
     Ok(
         match compile(manifest, &source, source_version, existing, &asked) {
-            Ok(job) if problems.is_empty() => Ok(Checked {
-                job,
-                aliases,
-                target: target.live,
-            }),
+            Ok(job) if problems.is_empty() => Ok(Checked { job, aliases }),
             Ok(_) => Err(problems),
             Err(more) => {
                 // Why there is none was said above.

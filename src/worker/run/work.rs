@@ -197,6 +197,11 @@ impl Work {
             epoch,
             claimed_at,
         );
+        if deaths > 0 {
+            (self.say)(format!(
+                "split {split} was left behind by a process that is gone or silent: it is scored anew, by itself"
+            ));
+        }
         if deaths > 0 && !self.running.is_empty() {
             self.suspect = Some(lease);
         } else {

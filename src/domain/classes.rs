@@ -1,5 +1,7 @@
 //! Which columns a version's outputs become, and what they are called.
 
+mod wished;
+
 use std::collections::BTreeMap;
 
 use super::{
@@ -12,8 +14,6 @@ use super::{
     tensor::Element,
     words::{as_column, nearest},
 };
-
-mod wished;
 
 /// Above this many classes, one vector column holds all their scores.
 const MAX_CLASS_COLUMNS: usize = 32;

@@ -225,7 +225,9 @@ fn any_primary_key_will_do() {
     }
     // A partition that holds static columns only is no row.
     flowers.cql("INSERT INTO {data}.\"OddKeys\" (\"Region\", p_decimal, p_blob, shared) VALUES ('s', 1, 0x, 7)");
-    flowers.create(&flowers.manifest_of("[1]", "OddKeys", ""));
+    // A key column may be a feature, too.
+    let features = "[features]\n\"sepal length\" = \"sepal_length\"\n\"sepal width\" = \"sepal_width\"\n\"petal length\" = \"petal_length\"\n\"petal width\" = \"c_smallint\"\n";
+    flowers.create(&flowers.manifest_of("[1]", "OddKeys", features));
     let key = |table: &str| -> Vec<String> {
         let columns = flowers.columns(table).into_iter();
         columns

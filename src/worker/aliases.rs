@@ -33,6 +33,9 @@ const LEASE: &str = "aliases";
 /// Requests that nobody answered for so long are not acted upon any more.
 const EXPIRY: TimeDelta = TimeDelta::hours(24);
 
+/// For how long requests stand: `default_time_to_live` of their table.
+const KEPT: Days = Days::new(30);
+
 /// What one round did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Round {
@@ -52,11 +55,20 @@ pub async fn run_once(store: &Store, watches: &mut Watches) -> Result<Round, Sto
     run_since(store, watches, today() - Days::new(1)).await
 }
 
-/// As [`run_once`], from an earlier day on: what was asked while no worker ran.
+/// As [`run_once`], over all days whose requests still stand: what was asked while no worker ran,
+/// and what stands under a wrong day.
 ///
 /// # Errors
 /// As [`run_once`].
-pub async fn run_since(
+pub async fn run_all(store: &Store, watches: &mut Watches) -> Result<Round, StoreError> {
+    run_since(store, watches, today() - KEPT).await
+}
+
+/// As [`run_once`], from an earlier day on.
+///
+/// # Errors
+/// As [`run_once`].
+async fn run_since(
     store: &Store,
     watches: &mut Watches,
     oldest: NaiveDate,
@@ -177,7 +189,9 @@ async fn serve(
 fn untimely(request: &AliasRequest) -> Option<Outcome> {
     let asked_at = run_id::time_100ns(request.id)
         .and_then(|time| i64::try_from(time / 10_000).ok())
-        .and_then(DateTime::from_timestamp_millis)?;
+        .and_then(DateTime::from_timestamp_millis)
+        // An id from before 1970 is old, too.
+        .unwrap_or_default();
     if Utc::now() - asked_at > EXPIRY {
         return Some(Outcome {
             answer: "expired",

@@ -53,7 +53,7 @@ pub async fn once(store: &Store, stop: Arc<AtomicBool>) -> Result<Pass, Failure>
     let mut pass = Pass {
         admissions: admission::run_once(store).await?,
         jobs: jobs::run_once(store).await?,
-        aliases: aliases::run_once(store, &mut Watches::default())
+        aliases: aliases::run_all(store, &mut Watches::default())
             .await?
             .answered,
         requests: requests::run_once(store).await?,

@@ -328,6 +328,27 @@ fn what_was_asked_too_long_ago_or_under_another_day_is_not_done() {
 }
 
 #[test]
+fn what_stands_under_any_day_is_answered_by_one_pass_of_a_worker() {
+    let sandbox = Sandbox::migrated("any_day");
+    ready(&sandbox, "tumour", 1);
+    let now = run_id::time_100ns(timeuuid()).unwrap();
+    let long_ago = run_id::derive("test", "any day", now - 20 * 24 * 36_000_000_000);
+    for id in [long_ago, timeuuid()] {
+        sandbox.cql(&format!("INSERT INTO {{helenus}}.alias_requests (day, id, action, model, alias, version) VALUES (toDate(currentTimestamp() - 20d), {id}, 'promote', 'tumour', 'champion', 1)"));
+    }
+    let pass = sandbox.json(&["worker", "--once"]).ok().result();
+    assert_eq!(pass["aliases"], 2);
+    let mut answers: Vec<_> = sandbox
+        .rows("SELECT answer FROM {helenus}.answers")
+        .iter()
+        .map(|row| row["answer"].as_text().unwrap().clone())
+        .collect();
+    answers.sort();
+    assert_eq!(answers, ["expired", "refused"]);
+    assert!(champion(&sandbox, "tumour").is_null());
+}
+
+#[test]
 fn a_death_between_change_and_answer_does_not_change_twice() {
     let sandbox = Sandbox::migrated("death");
     ready(&sandbox, "tumour", 2);

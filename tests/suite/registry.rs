@@ -4,7 +4,7 @@ use std::fs;
 
 use sha2::{Digest, Sha256};
 
-use crate::support::{Model, Sandbox};
+use crate::support::{Model, Sandbox, cli::Running};
 
 /// Bytes that are no model, different in every test.
 fn noise(size: usize) -> Vec<u8> {
@@ -204,6 +204,40 @@ fn a_push_that_dies_half_way_leaves_nothing_to_see() {
         0 < sent && sent < 40 << 20,
         "what had arrived is not sent again: {sent}"
     );
+}
+
+/// Waits for a good end; gives the most memory that was resident, in KiB.
+#[track_caller]
+fn peak_kib(mut running: Running) -> u64 {
+    let status = format!("/proc/{}/status", running.pid());
+    let mut peak = 0;
+    // The kernel keeps the high-water mark: a look every few milliseconds misses only the last ones.
+    while running.is_running() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let mark = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = mark.and_then(|mark| mark.trim().trim_end_matches(" kB").parse().ok());
+        peak = kib.unwrap_or(peak);
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    running.finish().ok();
+    assert!(peak > 0, "it was never seen running");
+    peak
+}
+
+#[test]
+fn a_large_file_goes_in_and_out_in_a_few_chunks_of_memory() {
+    let sandbox = Sandbox::shared("large");
+    let (bytes, name) = (noise(60_000_000), sandbox.name("large"));
+    let file = sandbox.file("large.onnx", &bytes);
+    let file = file.to_str().unwrap();
+    let pushing = peak_kib(sandbox.start(&["model", "push", &name, file, "--no-wait"]));
+    let pulling = peak_kib(sandbox.start(&["model", "pull", &name, "1", "-o", "pulled"]));
+    assert!(
+        pushing < 100 * 1024 && pulling < 100 * 1024,
+        "{pushing} KiB to push, {pulling} KiB to pull"
+    );
+    eprintln!("60 MB: {pushing} KiB to push, {pulling} KiB to pull");
+    assert!(fs::read(sandbox.directory().join("pulled")).unwrap() == bytes);
 }
 
 #[test]

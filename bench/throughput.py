@@ -107,6 +107,7 @@ def main():
     options = parser.parse_args()
     host, port = options.contact.split(":")
     session = Cluster([host], port=int(port)).connect()
+    session.default_timeout = 60
     data = options.keyspace + "_data"
     session.execute(f"DROP KEYSPACE IF EXISTS {options.keyspace}", timeout=60)
     session.execute(f"DROP KEYSPACE IF EXISTS {data}", timeout=60)

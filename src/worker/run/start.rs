@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     domain::{
-        model::ReadyVersion,
         problem::Problem,
         run::{Part, Run},
     },
@@ -77,7 +76,7 @@ async fn start(store: &Store, run: Run, progress: Arc<Progress>) -> Result<RunCo
             )));
         }
         admission::confirm(store, ready).await?;
-        let bytes = model_bytes(store, ready).await?;
+        let bytes = store.model_bytes(&ready.admitted).await?;
         let image = Image::new(bytes, &ready.admitted).map_err(Failure::input)?;
         models.push((image, ready.admitted.signature.clone()));
     }
@@ -112,33 +111,4 @@ async fn start(store: &Store, run: Run, progress: Arc<Progress>) -> Result<RunCo
         run,
         job,
     })
-}
-
-/// The stored bytes of an admitted version, checked against its sha256.
-///
-/// # Errors
-/// A chunk that is missing or was altered, or a version whose row is gone.
-pub async fn model_bytes(store: &Store, ready: &ReadyVersion) -> Result<Vec<u8>, Failure> {
-    let (model, version) = (&ready.model, ready.version);
-    let gone = |detail: String| {
-        Failure::input(Problem::new(
-            "model.tampered",
-            format!("version {version} of model `{model}`: {detail}"),
-        ))
-    };
-    let row = store.version(model, version).await?;
-    let row = row.ok_or_else(|| gone("its row is gone".to_owned()))?;
-    let blob = row.blob().map_err(|problems| gone(problems.join("; ")))?;
-    if blob.sha256 != ready.admitted.sha256 {
-        return Err(gone(
-            "its row names other bytes than were admitted".to_owned(),
-        ));
-    }
-    let mut bytes = Vec::with_capacity(blob.size as usize);
-    let sink = |chunk: &[u8]| {
-        bytes.extend_from_slice(chunk);
-        Ok(())
-    };
-    store.download(&blob, sink).await?;
-    Ok(bytes)
 }

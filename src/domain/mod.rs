@@ -1,8 +1,10 @@
 //! What helenus is about, free of I/O: models, jobs, mappings, hashes, runs, splits, leases.
 
+pub mod agreement;
 pub mod alias;
 pub mod canonical;
 pub mod cast;
+pub mod cell_json;
 pub mod cells;
 pub mod classes;
 pub mod compile;
@@ -23,6 +25,7 @@ pub mod model;
 pub mod number;
 pub mod outputs;
 pub mod problem;
+pub mod proof;
 pub mod rejection;
 pub mod ring;
 pub mod run;

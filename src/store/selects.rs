@@ -8,10 +8,20 @@ use super::{
     scan::RangeSelect,
     statement::{Mode, PATIENCE, into_rows, patiently},
 };
-use crate::domain::{cql_type::CqlType, job::CompiledJob, schema::Column};
+use crate::domain::{cql_type::CqlType, job::CompiledJob, proof, schema::Column};
 
 /// A page is about this large, whatever a row weighs.
 const PAGE_BYTES: usize = 1 << 20;
+
+/// How much of a stored prediction is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Carry {
+    /// Its hash, and whether it is a rejection: what decides whether its row is pending.
+    #[default]
+    Hash,
+    /// Then the rest of [`proof::FIELDS`] and every output column.
+    Proof,
+}
 
 /// The key's and the job's columns of each source row, by token range.
 pub fn source_range(job: &CompiledJob) -> RangeSelect {
@@ -31,27 +41,33 @@ pub fn source_range(job: &CompiledJob) -> RangeSelect {
         more_values,
         partition_key_len: job.partition_key_len,
         key_len: job.key.len(),
-        page_rows: page_rows(job.key.iter().chain(&job.columns)),
+        page_rows: page_rows(types(&job.key).chain(types(&job.columns))),
     }
 }
 
 /// Key, model_version, `lineage.input_hash`, `lineage.rejected` (and TTL) of the predictions of the
-/// job's versions, by token range. Filtering a range that is scanned anyway is the one permitted
+/// job's versions, then what `carry` brings, by token range. Filtering a range that is scanned anyway is the one permitted
 /// use of ALLOW FILTERING.
-pub fn stored_range(job: &CompiledJob) -> RangeSelect {
+pub fn stored_range(job: &CompiledJob, carry: Carry) -> RangeSelect {
     let mut more_values = Vec::new();
     push_cell(&mut more_values, Some(&version_list(job)));
     RangeSelect {
         cql: format!(
             "SELECT {} FROM {} WHERE {} AND model_version IN ? ALLOW FILTERING",
-            stored_columns(job),
+            stored_columns(job, carry),
             table_name(&job.target.keyspace, &job.target.table),
             token_range(job),
         ),
         more_values,
         partition_key_len: job.partition_key_len,
         key_len: job.key.len() + 1,
-        page_rows: 5_000,
+        page_rows: match carry {
+            Carry::Hash => 5_000,
+            Carry::Proof => {
+                let outputs = job.target.outputs.iter().map(|column| &column.cql_type);
+                page_rows(types(&job.key).chain(outputs)).min(2_500)
+            }
+        },
     }
 }
 
@@ -78,12 +94,12 @@ pub fn source_key(job: &CompiledJob) -> KeySelect {
 }
 
 /// As [`stored_range`], by key.
-pub fn stored_key(job: &CompiledJob) -> KeySelect {
-    let range = stored_range(job);
+pub fn stored_key(job: &CompiledJob, carry: Carry) -> KeySelect {
+    let range = stored_range(job, carry);
     KeySelect {
         cql: format!(
             "SELECT {} FROM {} WHERE {} AND model_version IN ?",
-            stored_columns(job),
+            stored_columns(job, carry),
             table_name(&job.target.keyspace, &job.target.table),
             key_conditions(job),
         ),
@@ -91,14 +107,40 @@ pub fn stored_key(job: &CompiledJob) -> KeySelect {
     }
 }
 
-fn stored_columns(job: &CompiledJob) -> String {
+/// Everything that stands for one key, whichever version it is of: key, model_version, the fields
+/// of [`proof::FIELDS`] and the output columns.
+pub fn predictions_of_key(job: &CompiledJob) -> KeySelect {
+    KeySelect {
+        cql: format!(
+            "SELECT {}, model_version, {} FROM {} WHERE {}",
+            columns(job.key.iter()),
+            proof_columns(job, &proof::FIELDS),
+            table_name(&job.target.keyspace, &job.target.table),
+            key_conditions(job),
+        ),
+        more_values: Vec::new(),
+    }
+}
+
+/// Fields of the lineage, then the output columns.
+fn proof_columns(job: &CompiledJob, fields: &[&str]) -> String {
+    let fields = fields.iter().map(|field| format!("lineage.{field}"));
+    let outputs = job.target.outputs.iter().map(|column| name(&column.name));
+    fields.chain(outputs).collect::<Vec<_>>().join(", ")
+}
+
+fn stored_columns(job: &CompiledJob, carry: Carry) -> String {
     let ttl = if job.rules.ttl_seconds > 0 {
         ", TTL(lineage)"
     } else {
         ""
     };
+    let more = match carry {
+        Carry::Hash => String::new(),
+        Carry::Proof => format!(", {}", proof_columns(job, &proof::FIELDS[2..])),
+    };
     format!(
-        "{}, model_version, lineage.input_hash, lineage.rejected{ttl}",
+        "{}, model_version, lineage.input_hash, lineage.rejected{ttl}{more}",
         columns(job.key.iter())
     )
 }
@@ -134,8 +176,12 @@ fn key_conditions(job: &CompiledJob) -> String {
     conditions.join(" AND ")
 }
 
-fn page_rows<'a>(columns: impl Iterator<Item = &'a Column>) -> i32 {
-    let bytes: usize = columns.map(|column| 4 + weight(&column.cql_type)).sum();
+fn types(columns: &[Column]) -> impl Iterator<Item = &CqlType> {
+    columns.iter().map(|column| &column.cql_type)
+}
+
+fn page_rows<'a>(types: impl Iterator<Item = &'a CqlType>) -> i32 {
+    let bytes: usize = types.map(|cql_type| 4 + weight(cql_type)).sum();
     (PAGE_BYTES / bytes.max(1)).clamp(50, 5_000) as i32
 }
 

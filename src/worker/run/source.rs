@@ -12,7 +12,8 @@ use crate::{
         Store,
         error::StoreError,
         raw::{Page, push_cell},
-        selects::{self, KeySelect},
+        scan::RangeSelect,
+        selects::{self, Carry, KeySelect},
     },
 };
 
@@ -22,15 +23,36 @@ const KEYS_AT_A_TIME: usize = 16;
 /// Pages of a table.
 pub type Pages = mpsc::Receiver<Result<Page, StoreError>>;
 
+/// How much is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reading {
+    /// Of each stored prediction.
+    pub carry: Carry,
+    /// Rows a page, where few are wanted; `None`: pages of a good size.
+    pub page_rows: Option<i32>,
+    /// How many keys of orphans are kept; `None`: all if the job deletes them.
+    pub orphans: Option<usize>,
+}
+
+impl Reading {
+    fn limited(&self, select: RangeSelect) -> RangeSelect {
+        RangeSelect {
+            page_rows: self.page_rows.unwrap_or(select.page_rows),
+            ..select
+        }
+    }
+}
+
 /// Source rows of `range` in token order; without a range, those of `keys`.
 pub fn source_pages(
     store: &Store,
     job: &CompiledJob,
     keys: &Arc<Vec<AskedKey>>,
     range: Option<TokenRange>,
+    reading: &Reading,
 ) -> Pages {
     match range {
-        Some(range) => store.scan(selects::source_range(job), range),
+        Some(range) => store.scan(reading.limited(selects::source_range(job)), range),
         None => by_keys(store.clone(), selects::source_key(job), Arc::clone(keys)),
     }
 }
@@ -41,10 +63,16 @@ pub fn stored_pages(
     job: &CompiledJob,
     keys: &Arc<Vec<AskedKey>>,
     range: Option<TokenRange>,
+    reading: &Reading,
 ) -> Pages {
+    let carry = reading.carry;
     match range {
-        Some(range) => store.scan(selects::stored_range(job), range),
-        None => by_keys(store.clone(), selects::stored_key(job), Arc::clone(keys)),
+        Some(range) => store.scan(reading.limited(selects::stored_range(job, carry)), range),
+        None => by_keys(
+            store.clone(),
+            selects::stored_key(job, carry),
+            Arc::clone(keys),
+        ),
     }
 }
 

@@ -6,15 +6,21 @@
 //! clustering key, so no comparator of clustering types is needed; one partition's predictions
 //! are held in memory at a time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::batch::Stored;
 use crate::{
-    domain::{cells::CellBuffer, job::CompiledJob, key, schema::Column},
-    store::{error::StoreError, raw::Page, scan::token_of},
+    domain::{
+        cells::CellBuffer,
+        job::CompiledJob,
+        key,
+        proof::{self, Prediction},
+        schema::Column,
+    },
+    store::{error::StoreError, raw::Page, scan::token_of, selects::Carry},
 };
 
 /// Where a partition stands in its table.
@@ -88,10 +94,14 @@ pub struct StoredPredictions<'j> {
     scratch: Vec<u8>,
     /// Seconds; a prediction that lives no longer than this is expiring. `None`: without TTL.
     expiring_below: Option<i32>,
-    /// All predictions so far whose source row is gone.
-    pub orphaned: u64,
-    /// Their keys, kept only when the job deletes them.
+    carry: Carry,
+    /// Of the current partition's entries, what [`Carry::Proof`] brings.
+    proofs: CellBuffer,
+    /// All predictions so far whose source row is gone, by version.
+    pub orphaned: BTreeMap<i32, u64>,
+    /// Keys of the first of them, as many as are to be kept.
     pub orphans: Option<Orphans>,
+    orphans_kept: usize,
 }
 
 /// Up to here a partition is searched without an index.
@@ -99,8 +109,13 @@ const FEW: usize = 16;
 
 impl<'j> StoredPredictions<'j> {
     /// A cursor over pages of: key columns, model_version, lineage.input_hash, lineage.rejected,
-    /// and TTL(lineage) where the job has one.
-    pub fn new(job: &'j CompiledJob, pages: mpsc::Receiver<Result<Page, StoreError>>) -> Self {
+    /// and TTL(lineage) where the job has one; then what `carry` brings. The keys of `orphans_kept` orphans are kept.
+    pub fn new(
+        job: &'j CompiledJob,
+        pages: mpsc::Receiver<Result<Page, StoreError>>,
+        carry: Carry,
+        orphans_kept: usize,
+    ) -> Self {
         let ttl = job.rules.ttl_seconds;
         Self {
             job,
@@ -115,11 +130,14 @@ impl<'j> StoredPredictions<'j> {
             partition_keys: CellBuffer::new(job.key.len()),
             scratch: Vec::new(),
             expiring_below: (ttl > 0).then_some(ttl / 10),
-            orphaned: 0,
-            orphans: job.rules.delete_orphans.then(|| Orphans {
+            carry,
+            proofs: CellBuffer::new(proof::FIELDS.len() + job.target.outputs.len()),
+            orphaned: BTreeMap::new(),
+            orphans: (orphans_kept > 0).then(|| Orphans {
                 keys: CellBuffer::new(job.key.len()),
                 versions: Vec::new(),
             }),
+            orphans_kept,
         }
     }
 
@@ -162,6 +180,12 @@ impl<'j> StoredPredictions<'j> {
     pub fn get(&self, identity: u128, version: i32) -> Option<Stored> {
         self.find(identity, version)
             .map(|at| self.entries[at].stored)
+    }
+
+    /// The same prediction whole; `None` as well where its cells were not asked for.
+    pub fn proof(&self, identity: u128, version: i32) -> Option<Prediction<'_>> {
+        let at = self.find(identity, version)?;
+        (at < self.proofs.rows()).then(|| Prediction::new(&self.proofs, at))
     }
 
     /// Notes that the source has this row.
@@ -243,6 +267,12 @@ impl<'j> StoredPredictions<'j> {
             row: self.entries.len(),
         });
         self.matched.push(false);
+        if self.carry == Carry::Proof {
+            let ttl = usize::from(self.job.rules.ttl_seconds > 0);
+            let more = self.page.row(row).skip(key_len + 3 + ttl);
+            let proof = [cell(key_len + 1), cell(key_len + 2)].into_iter();
+            proof.chain(more).for_each(|cell| self.proofs.push(cell));
+        }
         if self.orphans.is_some() {
             let page = &self.page;
             page.row(row)
@@ -265,8 +295,10 @@ impl<'j> StoredPredictions<'j> {
             if *matched {
                 continue;
             }
-            self.orphaned += 1;
-            if let Some(orphans) = &mut self.orphans {
+            *self.orphaned.entry(entry.version).or_default() += 1;
+            if let Some(orphans) = &mut self.orphans
+                && orphans.versions.len() < self.orphans_kept
+            {
                 let cells = self.partition_keys.row(entry.row);
                 cells.for_each(|cell| orphans.keys.push(cell));
                 orphans.versions.push(entry.version);
@@ -276,5 +308,6 @@ impl<'j> StoredPredictions<'j> {
         self.matched.clear();
         self.index.clear();
         self.partition_keys.clear();
+        self.proofs.clear();
     }
 }

@@ -1,13 +1,17 @@
-//! Walking the source and the prediction table together, gathering what is pending.
+//! Walking the source and the prediction table together: [`Walk::run`] gathers what is pending,
+//! [`Walk::visit`] shows every row to whoever asks.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::{
     batch::Batch,
-    source::{self, AskedKey},
+    source::{self, AskedKey, Reading},
     split::SplitError,
     stored::{Orphans, Position, StoredPredictions, row_identity},
 };
@@ -53,22 +57,96 @@ pub struct Walked {
     pub orphans: Option<Orphans>,
 }
 
+/// A row of the source, and where it stands.
+pub struct SourceRow<'a> {
+    /// The key's and then the job's columns.
+    pub cells: &'a [Option<&'a [u8]>],
+    /// Its partition.
+    pub position: &'a Position,
+    /// Itself within the partition, as [`StoredPredictions`] knows it.
+    pub identity: u128,
+}
+
+/// How a walk goes on after a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// With the next row.
+    Row,
+    /// With [`Visit::flush`] first.
+    Flush,
+    /// Not at all: enough was seen.
+    End,
+}
+
+/// Sees each source row in the walk's order, with what stands for it.
+pub trait Visit: Send {
+    /// Source rows arrived.
+    fn arrived(&self, rows: usize);
+
+    /// One row.
+    fn row(&mut self, row: &SourceRow<'_>, stored: &StoredPredictions<'_>) -> Next;
+
+    /// Hands on what was gathered; called once more at the end.
+    fn flush(&mut self) -> impl Future<Output = Result<(), SplitError>> + Send;
+}
+
+/// What was read, once all rows were seen.
+pub struct Seen {
+    /// Source rows.
+    pub source_rows: u64,
+    /// Predictions whose source row is gone, by version; up to where the walk ended.
+    pub orphaned: BTreeMap<i32, u64>,
+    /// Keys of those that were to be kept.
+    pub orphans: Option<Orphans>,
+}
+
 impl Walk<'_> {
-    /// Walks to the end.
+    /// Walks to the end, gathering what is pending.
     ///
     /// # Errors
     /// Cassandra's, the sink's, and [`SplitError::Stopped`].
     pub async fn run(&self, sink: &mut impl Sink) -> Result<Walked, SplitError> {
+        let mut gather = Gather {
+            walk: self,
+            sink,
+            batch: Batch::new(self.job),
+            counts: Counts::default(),
+            scratch: Vec::new(),
+        };
+        let seen = self.visit(&Reading::default(), &mut gather).await?;
+        let mut counts = gather.counts;
+        counts.source_rows = seen.source_rows;
+        counts.orphaned = seen.orphaned.values().sum();
+        Ok(Walked {
+            counts,
+            orphans: seen.orphans,
+        })
+    }
+
+    /// Walks until `visitor` has seen enough, or to the end.
+    ///
+    /// # Errors
+    /// As [`Walk::run`].
+    pub async fn visit(
+        &self,
+        reading: &Reading,
+        visitor: &mut impl Visit,
+    ) -> Result<Seen, SplitError> {
         let job = self.job;
-        let mut source = source::source_pages(self.store, job, self.keys, self.range);
-        let predictions = source::stored_pages(self.store, job, self.keys, self.range);
-        let mut stored = StoredPredictions::new(job, predictions);
-        let mut batch = Batch::new(job);
-        let mut counts = Counts::default();
+        let mut source = source::source_pages(self.store, job, self.keys, self.range, reading);
+        let predictions = source::stored_pages(self.store, job, self.keys, self.range, reading);
+        let all = if job.rules.delete_orphans {
+            usize::MAX
+        } else {
+            0
+        };
+        let kept = reading.orphans.unwrap_or(all);
+        let mut stored = StoredPredictions::new(job, predictions, reading.carry, kept);
+        let (mut source_rows, mut ended_early) = (0, false);
         let (mut position, mut current) = (Position::default(), None::<Position>);
         let mut scratch = Vec::new();
         let (key_len, partition_key_len) = (job.key.len(), job.partition_key_len);
-        while let Some(page) = source.recv().await.transpose()? {
+        'pages: while let Some(page) = source.recv().await.transpose()? {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(SplitError::Stopped);
             }
@@ -89,29 +167,74 @@ impl Walk<'_> {
                 let identity =
                     row_identity(&job.key[partition_key_len..], clustering, &mut scratch);
                 stored.mark(identity);
-                counts.source_rows += 1;
-                let rewrite = self.rewrite || self.is_unfinished(position.token);
-                let stands = |version| stored.get(identity, version);
-                batch.offer(job, &cells, rewrite, stands, &mut counts, &mut scratch);
-                if batch.rows() >= self.batch_rows {
-                    let full = std::mem::replace(&mut batch, Batch::new(job));
-                    sink.push(full).await?;
+                source_rows += 1;
+                let row = SourceRow {
+                    cells: &cells,
+                    position: &position,
+                    identity,
+                };
+                match visitor.row(&row, &stored) {
+                    Next::Row => {}
+                    Next::Flush => visitor.flush().await?,
+                    Next::End => {
+                        ended_early = true;
+                        break 'pages;
+                    }
                 }
             }
-            sink.arrived(page.rows());
+            visitor.arrived(page.rows());
         }
-        stored.finish().await?;
-        if batch.rows() > 0 {
-            sink.push(batch).await?;
+        if !ended_early {
+            stored.finish().await?;
         }
-        counts.orphaned = stored.orphaned;
-        Ok(Walked {
-            counts,
-            orphans: stored.orphans,
+        visitor.flush().await?;
+        Ok(Seen {
+            source_rows,
+            orphaned: std::mem::take(&mut stored.orphaned),
+            orphans: stored.orphans.take(),
         })
     }
 
     fn is_unfinished(&self, token: i64) -> bool {
         self.unfinished.iter().any(|range| range.contains(token))
+    }
+}
+
+/// Gathers pending rows into batches.
+struct Gather<'w, S> {
+    walk: &'w Walk<'w>,
+    sink: &'w mut S,
+    batch: Batch,
+    counts: Counts,
+    scratch: Vec<u8>,
+}
+
+impl<S: Sink> Visit for Gather<'_, S> {
+    fn arrived(&self, rows: usize) {
+        self.sink.arrived(rows);
+    }
+
+    fn row(&mut self, row: &SourceRow<'_>, stored: &StoredPredictions<'_>) -> Next {
+        let rewrite = self.walk.rewrite || self.walk.is_unfinished(row.position.token);
+        self.batch.offer(
+            self.walk.job,
+            row.cells,
+            rewrite,
+            |version| stored.get(row.identity, version),
+            &mut self.counts,
+            &mut self.scratch,
+        );
+        match self.batch.rows() >= self.walk.batch_rows {
+            true => Next::Flush,
+            false => Next::Row,
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), SplitError> {
+        if self.batch.rows() == 0 {
+            return Ok(());
+        }
+        let full = std::mem::replace(&mut self.batch, Batch::new(self.walk.job));
+        self.sink.push(full).await
     }
 }

@@ -34,6 +34,8 @@ pub enum Command {
     /// Look at runs, list what they rejected, cancel one
     #[command(subcommand)]
     Run(command::run::Command),
+    /// Score today's rows again and hold the stored predictions against it
+    Verify(command::verify::Args),
     /// Answer rows that people wrote, and work on open runs
     Worker(command::worker::Args),
     /// Jobs: which models score which table

@@ -7,6 +7,7 @@ pub mod migrate;
 pub mod model;
 pub mod run;
 pub mod score;
+pub mod verify;
 pub mod worker;
 
 use crate::{
@@ -69,6 +70,7 @@ fn name(command: &Command) -> &'static str {
         Command::Model(args) => args.name(),
         Command::Score(_) => "score",
         Command::Run(command) => command.name(),
+        Command::Verify(_) => "verify",
         Command::Worker(_) => "worker",
         Command::Job(args) => args.name(),
     }
@@ -82,6 +84,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Job(args) => job::run(args, context).await,
         Command::Score(args) => score::run(args, context).await,
         Command::Run(command) => run::run(command, context).await,
+        Command::Verify(args) => verify::run(args, context).await,
         Command::Worker(args) => worker::run(args, context).await,
     }
 }

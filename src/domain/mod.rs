@@ -34,5 +34,6 @@ pub mod schema;
 pub mod statistics;
 pub mod tensor;
 pub mod tolerance;
+pub mod verdict;
 pub mod wire;
 pub mod words;

@@ -39,6 +39,12 @@ impl<'a> Prediction<'a> {
         self.cells.row(self.row).skip(FIELDS.len())
     }
 
+    /// What decided that it was made; `None` without a lineage.
+    pub fn input_hash(self) -> Option<u128> {
+        let bytes = self.cells.cell(self.row, 0)?;
+        bytes.try_into().ok().map(u128::from_be_bytes)
+    }
+
     /// sha256 of the model, as far as the row says so.
     pub fn model_sha256(self) -> Option<&'a [u8]> {
         self.cells.cell(self.row, 2)

@@ -3,8 +3,10 @@
 pub mod admission;
 pub mod aliases;
 pub mod jobs;
+pub mod models;
 pub mod requests;
 pub mod run;
+pub mod verify;
 
 use std::sync::{Arc, atomic::AtomicBool};
 

@@ -37,7 +37,9 @@ pub struct Reading {
 impl Reading {
     fn limited(&self, select: RangeSelect) -> RangeSelect {
         RangeSelect {
-            page_rows: self.page_rows.unwrap_or(select.page_rows),
+            page_rows: self
+                .page_rows
+                .map_or(select.page_rows, |rows| rows.min(select.page_rows)),
             ..select
         }
     }

@@ -36,6 +36,8 @@ pub enum Command {
     Run(command::run::Command),
     /// Score today's rows again and hold the stored predictions against it
     Verify(command::verify::Args),
+    /// Show how one entity came to its predictions
+    Explain(command::explain::Args),
     /// Answer rows that people wrote, and work on open runs
     Worker(command::worker::Args),
     /// Jobs: which models score which table

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod dry_run;
 pub mod job;
+pub mod explain;
 pub mod migrate;
 pub mod model;
 pub mod run;
@@ -71,6 +72,7 @@ fn name(command: &Command) -> &'static str {
         Command::Score(_) => "score",
         Command::Run(command) => command.name(),
         Command::Verify(_) => "verify",
+        Command::Explain(_) => "explain",
         Command::Worker(_) => "worker",
         Command::Job(args) => args.name(),
     }
@@ -85,6 +87,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Score(args) => score::run(args, context).await,
         Command::Run(command) => run::run(command, context).await,
         Command::Verify(args) => verify::run(args, context).await,
+        Command::Explain(args) => explain::run(args, context).await,
         Command::Worker(args) => worker::run(args, context).await,
     }
 }

@@ -291,6 +291,25 @@ pub fn run_json(run: &Run) -> Value {
     })
 }
 
+/// A run in one line.
+pub fn run_line(run: &Run) -> String {
+    let sum = |map: &std::collections::BTreeMap<i32, u64>| map.values().sum::<u64>();
+    let mut line = format!(
+        "run {}: {}, scope {}, {} source rows, {} scored, {} unchanged, {} rejected",
+        run.run_id,
+        run.state,
+        run.scope.as_str(),
+        run.counts.source_rows,
+        sum(&run.counts.scored),
+        sum(&run.counts.unchanged),
+        sum(&run.counts.rejected),
+    );
+    if let Some(who) = &run.requested_by {
+        line.push_str(&format!(", asked for by {who}"));
+    }
+    line
+}
+
 /// A run for people.
 pub fn run_text(run: &Run) -> String {
     let mut text = format!(

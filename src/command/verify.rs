@@ -295,14 +295,19 @@ fn text(report: &Report, wish: &Wish) -> String {
             ]
         });
         text.push_str(&output::table(["VERSION", "MISSING", "ORPHANED"], rows));
-        list(&mut text, "without a prediction", &coverage.missing);
-        list(&mut text, "without a source row", &coverage.orphaned);
+        list(&mut text, report, "without a prediction", &coverage.missing);
+        list(
+            &mut text,
+            report,
+            "without a source row",
+            &coverage.orphaned,
+        );
     }
     if !report.tally.differences.is_empty() {
         text.push_str("\n\nthe first that differ\n\n");
         let rows = report.tally.differences.iter().map(|difference| {
             [
-                key(&difference.key),
+                key(report, &difference.key),
                 difference.version.to_string(),
                 difference.column.clone(),
                 plain(&difference.stored),
@@ -315,21 +320,23 @@ fn text(report: &Report, wish: &Wish) -> String {
     text
 }
 
-fn list(text: &mut String, title: &str, rows: &[Absent]) {
+fn list(text: &mut String, report: &Report, title: &str, rows: &[Absent]) {
     if rows.is_empty() {
         return;
     }
     text.push_str(&format!("\n\nthe first {title}\n\n"));
     let rows = rows
         .iter()
-        .map(|row| [key(&row.key), row.version.to_string()]);
+        .map(|row| [key(report, &row.key), row.version.to_string()]);
     text.push_str(&output::table(["KEY", "VERSION"], rows));
 }
 
-fn key(key: &BTreeMap<String, String>) -> String {
-    let columns: Vec<_> = key
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
+/// In the key's own order.
+fn key(report: &Report, key: &BTreeMap<String, String>) -> String {
+    let value = |name| key.get(name).map_or("", String::as_str);
+    let columns = report.job.key.iter().map(|column| &column.name);
+    let columns: Vec<_> = columns
+        .map(|name| format!("{name}={}", value(name)))
         .collect();
     columns.join(" ")
 }

@@ -1,0 +1,392 @@
+//! `helenus explain`.
+
+use serde_json::{Value, json};
+
+use super::{Context, run::run_line};
+use crate::{
+    domain::verdict::Verdict,
+    failure::Failure,
+    output::{self, Answer},
+    worker::explain::{self, Explained, ExplainedVersion, Fed, KeyWords, Recomputed},
+};
+
+/// Show how one entity came to its predictions
+///
+/// For each version: what its model is fed, from the source's cells through the job's casts; the
+/// outputs that stand and those that come out today; the lineage of what stands, the run that
+/// wrote it, and which aliases pointed at the version then and point at it now.
+///
+/// Examples:
+///
+///     helenus explain tumour 842302
+///     helenus explain visits clinic=north patient=7
+///
+/// Exit code 5: neither a row nor a prediction has that key. JSON result: {"job", "revision",
+///   "source_table", "target", "key": {…}, "source": null or {column: {"type", "value"}},
+///   "versions": {version: {"model", "model_sha256", "aliases", "revision", "fed": [{"input",
+///   "place", "width", "feature", "column", "stored", "value", "rejected"}], "input_hash",
+///   "source_hash", "stored": null or {"outputs", "lineage": {…}, "aliases_then", "run"},
+///   "recomputed": {"outputs", "rejected", "not_scored"}, "verdict", "differing": [column …]}}}
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The job
+    job: String,
+    /// The entity's key: NAME=VALUE for each primary key column (CQL literals without quotes), or
+    /// one value if the key is one column
+    #[arg(required = true, value_name = "KEY")]
+    key: Vec<String>,
+}
+
+/// Looks, reports.
+///
+/// # Errors
+/// As the exit codes say.
+pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
+    let store = context.store().await?;
+    let explained = explain::explain(&store, &args.job, &KeyWords(args.key)).await?;
+    Ok(Answer::new(as_json(&explained), text(&explained)))
+}
+
+fn tables(explained: &Explained) -> (String, String) {
+    let (source, target) = (&explained.job.source, &explained.job.target);
+    (
+        format!("{}.{}", source.keyspace, source.table),
+        format!("{}.{}", target.keyspace, target.table),
+    )
+}
+
+fn differing<'a>(explained: &'a Explained, version: &ExplainedVersion) -> Vec<&'a str> {
+    let Some(Verdict::Differing(columns)) = &version.verdict else {
+        return Vec::new();
+    };
+    let outputs = &explained.job.target.outputs;
+    let name = |at: &usize| outputs.get(*at).map(|column| column.name.as_str());
+    columns.iter().filter_map(name).collect()
+}
+
+fn hash(hash: Option<u128>) -> Option<String> {
+    hash.map(|hash| hex::encode(hash.to_be_bytes()))
+}
+
+fn as_json(explained: &Explained) -> Value {
+    let versions = explained.versions.iter().map(|(number, version)| {
+        let fed: Value = version.fed.iter().map(fed_json).collect();
+        let stored = version.stored.as_ref().map(|stored| {
+            let lineage = &stored.lineage;
+            json!({
+                "outputs": Value::Object(stored.outputs.iter().cloned().collect()),
+                "lineage": {
+                    "model_sha256": lineage.model_sha256.as_ref().map(hex::encode),
+                    "input_hash": hash(lineage.input_hash),
+                    "source_hash": hash(lineage.source_hash),
+                    "run_id": lineage.run_id,
+                    "scored_at": lineage.scored_at.map(|at| at.to_rfc3339()),
+                    "job_revision": lineage.job_revision,
+                    "arm": lineage.arm,
+                    "rejected": lineage.rejected,
+                },
+                "aliases_then": stored.aliases_then,
+                "run": stored.run.as_ref().map(super::run::run_json),
+            })
+        });
+        let (outputs, rejected, not_scored) = match &version.recomputed {
+            Recomputed::Outputs(values) => (Some(values), None, None),
+            Recomputed::Rejected(reason) => (None, Some(reason), None),
+            Recomputed::Not(reason) => (None, None, Some(reason)),
+        };
+        let columns = explained.job.target.outputs.iter();
+        let outputs = outputs.map(|values| {
+            let named = columns
+                .map(|column| column.name.clone())
+                .zip(values.clone());
+            Value::Object(named.collect())
+        });
+        let version = json!({
+            "model": version.model,
+            "model_sha256": version.sha256.map(hex::encode),
+            "aliases": version.aliases,
+            "revision": version.revision,
+            "fed": fed,
+            "input_hash": hash(version.input_hash),
+            "source_hash": hash(version.source_hash),
+            "stored": stored,
+            "recomputed": {"outputs": outputs, "rejected": rejected, "not_scored": not_scored},
+            "verdict": version.verdict.as_ref().map(Verdict::as_str),
+            "differing": differing(explained, version),
+        });
+        (number.to_string(), version)
+    });
+    let source = explained.source.as_ref().map(|values| {
+        let columns = values.iter().map(|source| {
+            let value = json!({"type": source.cql_type, "value": source.value});
+            (source.column.clone(), value)
+        });
+        Value::Object(columns.collect())
+    });
+    let (source_table, target) = tables(explained);
+    json!({
+        "job": explained.job.job,
+        "revision": explained.revision,
+        "source_table": source_table,
+        "target": target,
+        "key": Value::Object(explained.key.iter().cloned().collect()),
+        "source": source,
+        "versions": Value::Object(versions.collect()),
+    })
+}
+
+fn fed_json(fed: &Fed) -> Value {
+    json!({
+        "input": fed.input,
+        "place": fed.place,
+        "width": fed.width,
+        "feature": fed.feature,
+        "column": fed.column,
+        "stored": fed.stored,
+        "value": fed.value.as_ref().ok(),
+        "rejected": fed.value.as_ref().err(),
+    })
+}
+
+fn text(explained: &Explained) -> String {
+    let key = explained.key.iter();
+    let key: Vec<_> = key
+        .map(|(name, value)| format!("{name} = {}", plain(value)))
+        .collect();
+    let (source, target) = tables(explained);
+    let mut text = format!(
+        "{} of job {}, revision {}: {source} -> {target}\n",
+        key.join(", "),
+        explained.job.job,
+        explained.revision
+    );
+    if explained.source.is_none() {
+        text.push_str(&format!(
+            "\n{source} has no such row: what stands is orphaned\n"
+        ));
+    }
+    for (versions, fed) in shared(explained) {
+        let rows = fed.iter().map(|one| {
+            [
+                place(one, fed),
+                one.feature.clone(),
+                one.column.clone(),
+                short(&one.stored),
+                match &one.value {
+                    Ok(value) => short(value),
+                    Err(reason) => format!("rejected: {reason}"),
+                },
+            ]
+        });
+        let header = ["PLACE", "FEATURE", "COLUMN", "STORED", "FED"];
+        text.push_str(&format!(
+            "\nfed to version {}\n\n{}\n",
+            versions.join(" and "),
+            output::table(header, rows)
+        ));
+    }
+    for (number, version) in &explained.versions {
+        text.push_str(&version_text(explained, *number, version));
+    }
+    text
+}
+
+/// Versions that are fed the same are shown once.
+fn shared(explained: &Explained) -> Vec<(Vec<String>, &[Fed])> {
+    let mut shared: Vec<(Vec<String>, &[Fed])> = Vec::new();
+    for (number, version) in &explained.versions {
+        if version.fed.is_empty() {
+            continue;
+        }
+        match shared.iter_mut().find(|(_, fed)| *fed == version.fed) {
+            Some((versions, _)) => versions.push(number.to_string()),
+            None => shared.push((vec![number.to_string()], &version.fed)),
+        }
+    }
+    shared
+}
+
+/// `X[3]`, `X[3..67]`, or the input's name where it has one place.
+fn place(fed: &Fed, all: &[Fed]) -> String {
+    let alone = all.iter().filter(|other| other.input == fed.input).count() == 1;
+    match fed.width {
+        1 if alone => fed.input.clone(),
+        1 => format!("{}[{}]", fed.input, fed.place),
+        width => format!("{}[{}..{}]", fed.input, fed.place, fed.place + width),
+    }
+}
+
+fn version_text(explained: &Explained, number: i32, version: &ExplainedVersion) -> String {
+    let mut text = format!("\nversion {number} of model {}", version.model);
+    if !version.aliases.is_empty() {
+        text.push_str(&format!(" ({})", version.aliases.join(", ")));
+    }
+    text.push_str(&format!(": {}\n\n", judgement(explained, version)));
+    let mut rows = Vec::new();
+    for (at, column) in explained.job.target.outputs.iter().enumerate() {
+        let stored = version.stored.as_ref();
+        let stored = stored.and_then(|stored| {
+            let mut outputs = stored.outputs.iter();
+            outputs.find(|(name, _)| *name == column.name)
+        });
+        let recomputed = match &version.recomputed {
+            Recomputed::Outputs(values) => values.get(at).map_or_else(|| "-".to_owned(), short),
+            _ => "-".to_owned(),
+        };
+        let stored = stored.map_or_else(|| "-".to_owned(), |(_, value)| short(value));
+        rows.push([column.name.clone(), stored, recomputed]);
+    }
+    text.push_str(&output::table(["OUTPUT", "STORED", "RECOMPUTED"], rows));
+    text.push('\n');
+    match &version.recomputed {
+        Recomputed::Outputs(_) => {}
+        Recomputed::Rejected(reason) => {
+            text.push_str(&format!("  the row is rejected: {reason}\n"))
+        }
+        Recomputed::Not(reason) => text.push_str(&format!("  not scored again: {reason}\n")),
+    }
+    if version.revision != explained.revision && version.sha256.is_some() {
+        text.push_str(&format!(
+            "  none of the job's versions now: scored again by the mapping of revision {}\n",
+            version.revision
+        ));
+    }
+    text.push_str(&lineage_text(version));
+    text
+}
+
+fn lineage_text(version: &ExplainedVersion) -> String {
+    let Some(stored) = &version.stored else {
+        return String::new();
+    };
+    let lineage = &stored.lineage;
+    let mut text = String::new();
+    if let Some(at) = lineage.scored_at {
+        text.push_str(&format!("  scored {}", at.format("%F %T%.3f UTC")));
+        if let Some(revision) = lineage.job_revision {
+            text.push_str(&format!(" by revision {revision}"));
+        }
+        match stored.aliases_then.as_slice() {
+            [] => text.push_str(", when no alias pointed here\n"),
+            then => text.push_str(&format!(", when this was {}\n", then.join(", "))),
+        }
+    }
+    match (&stored.run, lineage.run_id) {
+        (Some(run), _) => text.push_str(&format!("  {}\n", run_line(run))),
+        (None, Some(id)) => text.push_str(&format!("  run {id}, whose row is gone\n")),
+        (None, None) => {}
+    }
+    let hashes = [
+        ("model", lineage.model_sha256.as_ref().map(hex::encode)),
+        ("input", hash(lineage.input_hash)),
+        ("source", hash(lineage.source_hash)),
+    ];
+    for (name, hash) in hashes {
+        let hash = hash.unwrap_or_else(|| "-".to_owned());
+        text.push_str(&format!("  {name:<6} {hash}\n"));
+    }
+    text
+}
+
+fn judgement(explained: &Explained, version: &ExplainedVersion) -> String {
+    let Some(stored) = &version.stored else {
+        return match explained.source {
+            Some(_) => "pending, nothing stands yet".to_owned(),
+            None => "nothing stands".to_owned(),
+        };
+    };
+    let row_changed = version.source_hash != stored.lineage.source_hash;
+    let reason = stored.lineage.rejected.clone().unwrap_or_default();
+    match &version.verdict {
+        None if explained.source.is_none() => "orphaned".to_owned(),
+        None => "not judged".to_owned(),
+        Some(Verdict::Matching) if row_changed => {
+            "matching; columns that it does not read have changed since".to_owned()
+        }
+        Some(Verdict::Matching) => "matching, what stands is what the model says".to_owned(),
+        Some(Verdict::Stale) if row_changed => {
+            "stale, the row has changed since it was scored".to_owned()
+        }
+        Some(Verdict::Stale) => {
+            "stale, mapping or outputs have changed since it was scored".to_owned()
+        }
+        Some(Verdict::Rejected) => format!("rejected, as it stands ({reason})"),
+        Some(Verdict::NoLongerRejected) => {
+            format!("DIFFERING, it stands as rejected ({reason}) and the model scores it")
+        }
+        Some(Verdict::NowRejected(reason)) => {
+            format!("DIFFERING, a prediction stands and the row is rejected ({reason})")
+        }
+        Some(Verdict::Differing(_)) => {
+            format!("DIFFERING in {}", differing(explained, version).join(", "))
+        }
+        Some(Verdict::Unproven) => "UNPROVEN, what stands has no lineage".to_owned(),
+        Some(Verdict::OtherModel) => "DIFFERING, another model made what stands".to_owned(),
+    }
+}
+
+/// Texts without their quotes.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "null".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A value that fits a table: of a long list its first elements and their number.
+fn short(value: &Value) -> String {
+    const ELEMENTS: usize = 3;
+    const CHARACTERS: usize = 48;
+    match value {
+        Value::Array(values) if values.len() > ELEMENTS => {
+            let first: Vec<_> = values.iter().take(ELEMENTS).map(short).collect();
+            format!("[{}, … {} values]", first.join(", "), values.len())
+        }
+        Value::Array(values) => {
+            let all: Vec<_> = values.iter().map(short).collect();
+            format!("[{}]", all.join(", "))
+        }
+        other => {
+            let text = plain(other);
+            match text.char_indices().nth(CHARACTERS) {
+                Some((end, _)) => format!("{}…", &text[..end]),
+                None => text,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_cut_and_counted() {
+        assert_eq!(
+            short(&json!([0.5, 1, "NaN", 4, 5])),
+            "[0.5, 1, NaN, … 5 values]"
+        );
+        assert_eq!(short(&json!([1, 2])), "[1, 2]");
+        assert_eq!(short(&Value::Null), "null");
+        let long = "é".repeat(60);
+        assert_eq!(short(&json!(long)).chars().count(), 49);
+    }
+
+    #[test]
+    fn places_are_named_by_their_input() {
+        let fed = |input: &str, place, width| Fed {
+            input: input.to_owned(),
+            place,
+            width,
+            feature: String::new(),
+            column: String::new(),
+            stored: Value::Null,
+            value: Ok(Value::Null),
+        };
+        let all = [fed("X", 0, 1), fed("X", 1, 64), fed("city", 0, 1)];
+        let places: Vec<_> = all.iter().map(|one| place(one, &all)).collect();
+        assert_eq!(places, ["X[0]", "X[1..65]", "city"]);
+    }
+}

@@ -1,0 +1,254 @@
+//! One entity, from its cells to its predictions and back to what made them.
+
+mod fed;
+mod key;
+mod standing;
+mod version;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{
+    jobs,
+    run::source::{AskedKey, asked_keys},
+};
+use crate::{
+    domain::{
+        cell_json, job::CompiledJob, problem::Problem, proof::Lineage, run::Run, verdict::Verdict,
+    },
+    failure::{Exit, Failure},
+    store::{Store, raw::cells_of, selects},
+};
+pub use fed::Fed;
+pub use key::KeyWords;
+use standing::{Standing, aliases, first_row, stored};
+use version::Seen;
+
+/// An entity and everything that is known of its predictions.
+#[derive(Debug)]
+pub struct Explained {
+    /// The job as it stands.
+    pub job: CompiledJob,
+    /// Its revision.
+    pub revision: i32,
+    /// Key columns: name and value, in the key's order.
+    pub key: Vec<(String, Value)>,
+    /// The columns that the job reads; `None`: the source has no such row (any more).
+    pub source: Option<Vec<SourceValue>>,
+    /// By version: those of the job, and those that only stand there.
+    pub versions: BTreeMap<i32, ExplainedVersion>,
+}
+
+/// A source column of the entity.
+#[derive(Debug, Clone)]
+pub struct SourceValue {
+    /// Its name.
+    pub column: String,
+    /// Its CQL type.
+    pub cql_type: String,
+    /// Its value.
+    pub value: Value,
+}
+
+/// One version's view of the entity.
+#[derive(Debug)]
+pub struct ExplainedVersion {
+    /// The model's name.
+    pub model: String,
+    /// sha256 of the version's model; `None` for a version that could not be brought together.
+    pub sha256: Option<[u8; 32]>,
+    /// The revision by whose mapping it was scored again.
+    pub revision: i32,
+    /// Aliases that point at the version now.
+    pub aliases: Vec<String>,
+    /// What the model is fed, in its own order; empty without a source row.
+    pub fed: Vec<Fed>,
+    /// Today's hash of the row.
+    pub input_hash: Option<u128>,
+    /// Today's hash of all columns that the job reads.
+    pub source_hash: Option<u128>,
+    /// What stands.
+    pub stored: Option<StoredPrediction>,
+    /// What comes out today.
+    pub recomputed: Recomputed,
+    /// What stands, judged; `None` when nothing stands or it could not be scored again.
+    pub verdict: Option<Verdict>,
+}
+
+/// A prediction as it stands.
+#[derive(Debug)]
+pub struct StoredPrediction {
+    /// By output column, in the table's order.
+    pub outputs: Vec<(String, Value)>,
+    /// Where it comes from.
+    pub lineage: Lineage,
+    /// Aliases that pointed at the version when it was scored.
+    pub aliases_then: Vec<String>,
+    /// The run that wrote it, if its row is still there.
+    pub run: Option<Run>,
+}
+
+/// What scoring today's row gave.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Recomputed {
+    /// By output column, in the table's order.
+    Outputs(Vec<Value>),
+    /// The row is rejected.
+    Rejected(String),
+    /// It was not scored, for this reason.
+    Not(String),
+}
+
+/// Explains the entity with this key: all primary key columns by name, values as CQL literals
+/// without quotes.
+///
+/// # Errors
+/// Exit 2 for what is no key, 5 when neither the source nor the prediction table has it; those of
+/// [`jobs::prepare`], of the models, and Cassandra's.
+pub async fn explain(store: &Store, job: &str, key: &KeyWords) -> Result<Explained, Failure> {
+    let prepared = jobs::prepare(store, job, None).await?;
+    let (job, revision) = (prepared.job, prepared.revision);
+    let key = key.by_column(&job).map_err(Failure::input)?;
+    let asked = asked_keys(&job, std::slice::from_ref(&key)).map_err(|problems| {
+        let typed = problems.into_iter().map(|problem| problem.at("KEY"));
+        Failure::inputs(typed.collect())
+    })?;
+    let Some(asked) = asked.into_iter().next() else {
+        return Err(Failure::input(Problem::new("keys.missing", "no key")));
+    };
+    let standing = Standing::read(store, &job, &asked).await?;
+    let source = first_row(store, &selects::source_key(&job), &asked, job.key.len()).await?;
+    if source.is_none() && standing.versions.is_empty() {
+        return Err(no_such_row(&job, &key));
+    }
+    let mut versions = BTreeMap::new();
+    for version in &job.versions {
+        let seen = Seen {
+            store,
+            job: &job,
+            revision,
+            version,
+            source: source.as_ref(),
+            standing: &standing,
+        };
+        versions.insert(version.ready.version, seen.explain().await?);
+    }
+    for number in standing.versions.keys() {
+        if !versions.contains_key(number) {
+            let other = other_version(store, &job, *number, &standing, &asked).await?;
+            versions.insert(*number, other);
+        }
+    }
+    let source = source.map(|cells| {
+        let values = job.columns.iter().zip(cells.row(0));
+        values
+            .map(|(column, cell)| SourceValue {
+                column: column.name.clone(),
+                cql_type: column.cql_type.to_string(),
+                value: cell_json::cell(&column.cql_type, cell),
+            })
+            .collect()
+    });
+    let cells = cells_of(&asked.cells);
+    let key = job.key.iter().zip(cells);
+    Ok(Explained {
+        key: key
+            .map(|(column, cell)| {
+                let value = cell_json::cell(&column.cql_type, cell);
+                (column.name.clone(), value)
+            })
+            .collect(),
+        job,
+        revision,
+        source,
+        versions,
+    })
+}
+
+fn no_such_row(job: &CompiledJob, key: &BTreeMap<String, String>) -> Failure {
+    let key: Vec<_> = key
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    Failure::not_found(Problem::new(
+        "explain.no_row",
+        format!(
+            "{}.{} has no row {}, and no prediction of it stands",
+            job.source.keyspace,
+            job.source.table,
+            key.join(" ")
+        ),
+    ))
+}
+
+/// A version that stands there and is none of the job's now: by the mapping of the run that wrote
+/// it, as far as that can still be brought together.
+async fn other_version(
+    store: &Store,
+    job: &CompiledJob,
+    number: i32,
+    standing: &Standing,
+    key: &AskedKey,
+) -> Result<ExplainedVersion, Failure> {
+    let model = match job.versions.first() {
+        Some(version) => version.ready.model.clone(),
+        None => String::new(),
+    };
+    let stored = match standing.of(number) {
+        Some(standing) => Some(stored(store, job, &model, number, standing).await?),
+        None => None,
+    };
+    let run = stored.as_ref().and_then(|stored| stored.run.clone());
+    let why = match run {
+        None => {
+            "it is none of the job's versions now, and the run that wrote it is gone".to_owned()
+        }
+        Some(mut run) => {
+            run.versions.retain(|version| *version == number);
+            match jobs::prepare_planned(store, &run).await {
+                Ok(planned) if !planned.job.versions.is_empty() => {
+                    return by_plan(store, &planned.job, planned.revision, key).await;
+                }
+                Ok(_) => "the run that its lineage names was not for this version".to_owned(),
+                Err(failure) if failure.exit == Exit::System => return Err(failure),
+                Err(failure) => failure.to_string(),
+            }
+        }
+    };
+    Ok(ExplainedVersion {
+        aliases: aliases(store, &model, number, None).await?,
+        model,
+        sha256: None,
+        revision: stored
+            .as_ref()
+            .and_then(|stored| stored.lineage.job_revision)
+            .unwrap_or_default(),
+        fed: Vec::new(),
+        input_hash: None,
+        source_hash: None,
+        stored,
+        recomputed: Recomputed::Not(why),
+        verdict: None,
+    })
+}
+
+async fn by_plan(
+    store: &Store,
+    job: &CompiledJob,
+    revision: i32,
+    key: &AskedKey,
+) -> Result<ExplainedVersion, Failure> {
+    let source = first_row(store, &selects::source_key(job), key, job.key.len()).await?;
+    // Revisions differ in their columns.
+    let standing = Standing::read(store, job, key).await?;
+    let seen = Seen {
+        store,
+        job,
+        revision,
+        version: &job.versions[0],
+        source: source.as_ref(),
+        standing: &standing,
+    };
+    seen.explain().await
+}

@@ -34,6 +34,8 @@ pub enum Command {
     /// Look at runs, list what they rejected, cancel one
     #[command(subcommand)]
     Run(command::run::Command),
+    /// Show models, jobs, open runs and unanswered requests on one screen
+    Status(command::status::Args),
     /// Score today's rows again and hold the stored predictions against it
     Verify(command::verify::Args),
     /// Show how one entity came to its predictions

@@ -2,12 +2,13 @@
 
 pub mod config;
 pub mod dry_run;
-pub mod job;
 pub mod explain;
+pub mod job;
 pub mod migrate;
 pub mod model;
 pub mod run;
 pub mod score;
+pub mod status;
 pub mod verify;
 pub mod worker;
 
@@ -71,6 +72,7 @@ fn name(command: &Command) -> &'static str {
         Command::Model(args) => args.name(),
         Command::Score(_) => "score",
         Command::Run(command) => command.name(),
+        Command::Status(_) => "status",
         Command::Verify(_) => "verify",
         Command::Explain(_) => "explain",
         Command::Worker(_) => "worker",
@@ -86,6 +88,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Job(args) => job::run(args, context).await,
         Command::Score(args) => score::run(args, context).await,
         Command::Run(command) => run::run(command, context).await,
+        Command::Status(args) => status::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,
         Command::Explain(args) => explain::run(args, context).await,
         Command::Worker(args) => worker::run(args, context).await,

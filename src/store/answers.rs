@@ -1,5 +1,7 @@
 //! `answers`: what the worker says to a request, under the request's own key, once.
 
+use std::collections::HashSet;
+
 use chrono::{NaiveDate, Utc};
 use scylla::value::{CqlTimestamp, CqlTimeuuid};
 use uuid::Uuid;
@@ -13,6 +15,8 @@ use crate::process;
 
 const INSERT: &str = "INSERT INTO answers (day, id, answer, reason, run_id, answered_by, answered_at) VALUES (?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS";
 const READ: &str = "SELECT answer, reason, run_id FROM answers WHERE day = ? AND id = ?";
+
+const ANSWERED: &str = "SELECT id FROM answers WHERE day = ?";
 
 /// A row of `answers`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +41,12 @@ impl Store {
             reason,
             run_id: run_id.map(Uuid::from),
         }))
+    }
+
+    /// The requests of a day that have an answer.
+    pub async fn answered(&self, day: NaiveDate) -> Result<HashSet<Uuid>, StoreError> {
+        let ids: Vec<(CqlTimeuuid,)> = self.rows(ANSWERED, (to_cql(day),)).await?;
+        Ok(ids.into_iter().map(|(id,)| id.into()).collect())
     }
 
     /// Answers a request unless somebody has; gives the answer that stands.

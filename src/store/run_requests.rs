@@ -108,4 +108,14 @@ impl Store {
         let rows: Vec<Row> = self.rows(&cql, (to_cql(day),)).await?;
         Ok(rows.into_iter().map(RunRequest::from).collect())
     }
+
+    /// The requests of a day that have no answer, the oldest first.
+    pub async fn open_run_requests(&self, day: NaiveDate) -> Result<Vec<RunRequest>, StoreError> {
+        let mut requests = self.run_requests(day).await?;
+        if !requests.is_empty() {
+            let answered = self.answered(day).await?;
+            requests.retain(|request| !answered.contains(&request.id));
+        }
+        Ok(requests)
+    }
 }

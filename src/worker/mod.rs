@@ -7,6 +7,7 @@ pub mod jobs;
 pub mod models;
 pub mod requests;
 pub mod run;
+pub mod status;
 pub mod verify;
 
 use std::sync::{Arc, atomic::AtomicBool};

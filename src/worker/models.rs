@@ -1,6 +1,5 @@
 //! A job's models, loaded to score a row or a table again.
 
-use super::run::start::model_bytes;
 use crate::{
     domain::{job::CompiledVersion, problem::Problem},
     failure::Failure,
@@ -19,10 +18,10 @@ pub async fn load(
 ) -> Result<Pool, Failure> {
     let mut models = Vec::with_capacity(versions.len());
     for version in versions {
-        let ready = &version.ready;
-        let bytes = model_bytes(store, ready).await?;
-        let image = Image::new(bytes, &ready.admitted).map_err(Failure::input)?;
-        models.push((image, ready.admitted.signature.clone()));
+        let admitted = &version.ready.admitted;
+        let bytes = store.model_bytes(admitted).await?;
+        let image = Image::new(bytes, admitted).map_err(Failure::input)?;
+        models.push((image, admitted.signature.clone()));
     }
     let library = store.config().onnxruntime.clone();
     let limit = store.config().batch_timeout;

@@ -12,6 +12,7 @@ mod migrate;
 mod outage;
 mod parity;
 mod permissions;
+mod proof;
 mod registry;
 mod score;
 mod scorer;

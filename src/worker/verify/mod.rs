@@ -138,7 +138,7 @@ impl Proving<'_> {
         let tallies = futures::stream::iter(ranges)
             .map(|range| patiently(async move || self.range(range, None).await))
             .buffer_unordered(readers);
-        Ok(tallies.try_fold(Tally::default(), added).await?)
+        tallies.try_fold(Tally::default(), added).await
     }
 
     /// A few rows from each of some random places: whatever follows a random token, and from the
@@ -148,7 +148,7 @@ impl Proving<'_> {
         let tallies = futures::stream::iter(sample::strata(rows, &mut rand::rng()))
             .map(|stratum| patiently(async move || self.stratum(&stratum).await))
             .buffer_unordered(readers);
-        Ok(tallies.try_fold(Tally::default(), added).await?)
+        tallies.try_fold(Tally::default(), added).await
     }
 
     async fn stratum(&self, stratum: &Stratum) -> Result<Tally, SplitError> {
@@ -233,7 +233,7 @@ async fn cover(store: &Store, job: &CompiledJob, progress: &Progress) -> Result<
             })
         })
         .buffer_unordered(store.config().readers.max(1));
-    Ok(tallies.try_fold(Tally::default(), added).await?)
+    tallies.try_fold(Tally::default(), added).await
 }
 
 async fn added(mut sum: Tally, tally: Tally) -> Result<Tally, Failure> {

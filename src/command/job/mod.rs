@@ -36,22 +36,14 @@ pub struct Args {
 /// What to do with jobs.
 #[derive(Debug, Subcommand)]
 enum Job {
-    /// Add a job, or a new revision of one, from its manifest
     Create(create::Args),
-    /// Check a manifest against models and tables, and change nothing
     Check(check::Args),
-    /// Print the DDL and the mapping of a job, and change nothing
     Plan(plan::Args),
-    /// List jobs
     List(list::Args),
-    /// Show a revision of a job: manifest, answer, problems, DDL
     Show(show::Args),
-    /// Let no trigger start a run of the job
-    Pause(wishes::Args),
-    /// Take a pause back
-    Resume(wishes::Args),
-    /// End a job; its predictions stay
-    Delete(wishes::Args),
+    Pause(wishes::PauseArgs),
+    Resume(wishes::ResumeArgs),
+    Delete(wishes::DeleteArgs),
 }
 
 impl Args {
@@ -81,9 +73,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         Job::Plan(args) => plan::run(args, context).await,
         Job::List(args) => list::run(args, context).await,
         Job::Show(args) => show::run(args, context).await,
-        Job::Pause(args) => wishes::pause(args, context, true).await,
-        Job::Resume(args) => wishes::pause(args, context, false).await,
-        Job::Delete(args) => wishes::delete(args, context).await,
+        Job::Pause(args) => wishes::pause(&args.job, context, true).await,
+        Job::Resume(args) => wishes::pause(&args.job, context, false).await,
+        Job::Delete(args) => wishes::delete(&args.job, context).await,
     }
 }
 

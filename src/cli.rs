@@ -27,20 +27,16 @@ pub struct Cli {
 pub enum Command {
     Migrate(command::migrate::Args),
     Config(command::config::Args),
+    Doctor(command::doctor::Args),
     /// Models, their versions and their aliases
     Model(command::model::Args),
-    /// Score the rows of a job that are pending
     Score(command::score::Args),
     /// Look at runs, list what they rejected, cancel one
     #[command(subcommand)]
     Run(command::run::Command),
-    /// Show models, jobs, open runs and unanswered requests on one screen
     Status(command::status::Args),
-    /// Score today's rows again and hold the stored predictions against it
     Verify(command::verify::Args),
-    /// Show how one entity came to its predictions
     Explain(command::explain::Args),
-    /// Answer rows that people wrote, and work on open runs
     Worker(command::worker::Args),
     /// Jobs: which models score which table
     Job(command::job::Args),
@@ -83,5 +79,25 @@ mod tests {
     #[test]
     fn the_words_of_the_commands_do_not_collide() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_teaches_by_an_example_and_tells_the_shape_of_its_result() {
+        fn leaves(command: &clap::Command, path: &str, untaught: &mut Vec<String>) {
+            for inner in command.get_subcommands() {
+                let path = format!("{path} {}", inner.get_name());
+                if inner.has_subcommands() {
+                    leaves(inner, &path, untaught);
+                    continue;
+                }
+                let help = inner.get_long_about().unwrap_or_default().to_string();
+                if !(help.contains("Example") && help.contains("JSON result")) {
+                    untaught.push(path);
+                }
+            }
+        }
+        let mut untaught = Vec::new();
+        leaves(&super::Cli::command(), "helenus", &mut untaught);
+        assert!(untaught.is_empty(), "{untaught:#?}");
     }
 }

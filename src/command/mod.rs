@@ -1,6 +1,7 @@
 //! One file a command: each talks to its user and holds no logic.
 
 pub mod config;
+pub mod doctor;
 pub mod dry_run;
 pub mod explain;
 pub mod job;
@@ -69,6 +70,7 @@ fn name(command: &Command) -> &'static str {
     match command {
         Command::Migrate(_) => "migrate",
         Command::Config(_) => "config",
+        Command::Doctor(_) => "doctor",
         Command::Model(args) => args.name(),
         Command::Score(_) => "score",
         Command::Run(command) => command.name(),
@@ -84,6 +86,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
     match command {
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Config(args) => config::run(args, context),
+        Command::Doctor(args) => doctor::run(args, context).await,
         Command::Model(args) => model::run(args, context).await,
         Command::Job(args) => job::run(args, context).await,
         Command::Score(args) => score::run(args, context).await,

@@ -23,6 +23,13 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// List a job's runs, newest first
+    ///
+    /// Example:
+    ///
+    ///     helenus run list tumour --limit 5
+    ///
+    /// JSON result: [as of `run show` …]
+    #[command(verbatim_doc_comment)]
     List {
         /// The job
         job: String,
@@ -31,6 +38,13 @@ pub enum Command {
         limit: i32,
     },
     /// Show one run: what it read, wrote, and found
+    ///
+    /// Example:
+    ///
+    ///     helenus run show tumour
+    ///
+    /// JSON result: the columns of table `runs`; counts and statistics by version
+    #[command(verbatim_doc_comment)]
     Show {
         /// The job
         job: String,
@@ -38,6 +52,13 @@ pub enum Command {
         run: Option<Uuid>,
     },
     /// List rows that a run could not score, with their reasons
+    ///
+    /// Example:
+    ///
+    ///     helenus run rejected tumour --limit 20
+    ///
+    /// JSON result: [{"version", "key": {column: value …}, "reason"} …]
+    #[command(verbatim_doc_comment)]
     Rejected {
         /// The job
         job: String,
@@ -50,6 +71,13 @@ pub enum Command {
     /// Ask a run to stop; it is cancelled once nobody works on it
     ///
     /// What it has written stays, and the next run goes on from there.
+    ///
+    /// Example:
+    ///
+    ///     helenus run cancel tumour 7c2a4e10-e55f-11f1-8b2a-0242ac120002
+    ///
+    /// JSON result: {"run_id", "cancelled": bool}
+    #[command(verbatim_doc_comment)]
     Cancel {
         /// The job
         job: String,

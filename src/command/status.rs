@@ -16,6 +16,10 @@ use crate::{
 /// What is worth a look is told as warnings: versions that were altered, jobs that no longer fit
 /// their tables, runs that failed or that nobody works on, requests without an answer.
 ///
+/// Example:
+///
+///     helenus status
+///
 /// JSON result: {"models": [{"name", "aliases": {…}, "versions": [{"version", "state", "reason",
 ///   "registered_at"}]}], "jobs": [{"job", "revision", "ready_revision", "state", "problems",
 ///   "paused", "source", "target", "last_run", "open_runs": [{"run", "splits_done", "splits_held"}]}],

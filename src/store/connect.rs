@@ -207,7 +207,8 @@ fn spoken(names: &[String]) -> String {
     }
 }
 
-fn not_migrated(config: &Config, what: &str) -> Failure {
+/// A keyspace that migrate has not made, or not to the end.
+pub(super) fn not_migrated(config: &Config, what: &str) -> Failure {
     Failure::system(
         Problem::new(
             "schema.missing",

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Store,
-    connect::newer,
+    connect::{newer, not_migrated},
     ddl::{Ddl, once_visible},
     error::{StoreError, StoreErrorKind},
     leases::LeaseRow,
@@ -108,6 +108,31 @@ pub async fn migrate(
         settings: store.read_settings().await?.unwrap_or(settings),
         replication: replication(&store).await?,
     })
+}
+
+/// Files that are not applied to the configured keyspace, without changing anything.
+///
+/// # Errors
+/// As [`migrate`]: a newer database, an edited file; also a keyspace that is missing or bare.
+pub async fn look(config: &Config) -> Result<Vec<&'static str>, Failure> {
+    let mut store = Store::connect_unmigrated(config).await?;
+    if !store.use_keyspace().await? {
+        return Err(not_migrated(config, "does not exist"));
+    }
+    let settings = match store.read_settings().await {
+        Ok(Some(settings)) => settings,
+        Ok(None) => return Err(not_migrated(config, "is not migrated")),
+        Err(error) if error.kind == StoreErrorKind::Missing => {
+            return Err(not_migrated(config, "is not migrated"));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if settings.schema_version > LAST {
+        return Err(newer(config, settings.schema_version));
+    }
+    store.adopt(settings)?;
+    let waiting = pending(&store).await?;
+    Ok(waiting.into_iter().map(|(_, name, _)| *name).collect())
 }
 
 /// Creates the keyspace if it is missing, and uses it.

@@ -9,6 +9,7 @@ pub mod codec;
 pub mod connect;
 pub mod ddl;
 pub mod error;
+pub mod health;
 pub mod jobs;
 pub mod leases;
 pub mod migrate;

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod aliases;
+pub mod doctor;
 pub mod explain;
 pub mod jobs;
 pub mod models;

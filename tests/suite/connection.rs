@@ -127,3 +127,119 @@ fn tls_to_a_port_that_speaks_none_says_so() {
         .code(2);
     assert_eq!(refused.error()["code"], "tls.unusable", "{refused:?}");
 }
+
+#[test]
+fn a_keyspace_that_is_missing_bare_half_made_old_or_newer() {
+    let sandbox = Sandbox::empty("not_migrated");
+    let list = ["model", "list"];
+    let refused = |code: &str, said: &str| {
+        let refused = sandbox.json(&list).code(3);
+        assert_eq!(refused.error()["code"], code, "{refused:?}");
+        assert!(
+            refused.error()["message"].as_str().unwrap().contains(said),
+            "{refused:?}"
+        );
+        let found = sandbox.json(&["doctor"]).code(3).result();
+        let checks = found["checks"].as_array().unwrap();
+        assert!(
+            checks
+                .iter()
+                .any(|check| check["check"] == "schema" && check["state"] == "bad"),
+            "{found}"
+        );
+    };
+    refused("schema.missing", "does not exist");
+    sandbox.cql("CREATE KEYSPACE {helenus} WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}");
+    refused("schema.missing", "is not migrated");
+    sandbox.helenus(&["migrate"]).ok();
+    sandbox.json(&list).ok();
+    sandbox.json(&["doctor"]).ok();
+    let version = |version: i32| {
+        sandbox.cql(&format!(
+            "UPDATE {{helenus}}.settings SET schema_version = {version} WHERE id = 'helenus'"
+        ))
+    };
+    version(99);
+    refused("schema.newer", "newer than this helenus");
+    sandbox.cql("DELETE FROM {helenus}.schema_migrations WHERE bucket = 'cql' AND number = 4");
+    version(3);
+    refused("schema.old", "has schema 3");
+    version(0);
+    refused("schema.missing", "not migrated to the end");
+    sandbox.helenus(&["migrate"]).ok();
+    sandbox.json(&list).ok();
+}
+
+#[test]
+fn conditional_writes_of_another_data_centre_are_left_to_it() {
+    let sandbox = Sandbox::empty("local_serial");
+    let local =
+        |datacenter: &'static str| ["migrate", "--serial", "local", "--control-dc", datacenter];
+    let refused = sandbox.json(&local("mars")).code(3);
+    assert_eq!(
+        refused.error()["code"],
+        "cassandra.control_datacenter",
+        "{refused:?}"
+    );
+    assert_eq!(
+        sandbox
+            .json(&["migrate", "--serial", "local"])
+            .code(2)
+            .error()["code"],
+        "usage"
+    );
+    let made = sandbox.json(&local("datacenter1")).ok().result();
+    assert_eq!(
+        (&made["serial_consistency"], &made["control_datacenter"]),
+        (&"LOCAL_SERIAL".into(), &"datacenter1".into())
+    );
+    sandbox.json(&["model", "list"]).ok();
+    sandbox
+        .json(&["model", "list", "--local-datacenter", "datacenter1"])
+        .ok();
+    sandbox.cql("UPDATE {helenus}.settings SET control_datacenter = 'mars' WHERE id = 'helenus'");
+    let refused = sandbox.json(&["model", "list"]).code(3);
+    assert_eq!(refused.error()["code"], "cassandra.control_datacenter");
+}
+
+#[test]
+fn doctor_finds_nothing_bad_here_and_says_what_may_hurt() {
+    let sandbox = Sandbox::migrated("doctor");
+    let found = sandbox.json(&["doctor"]).ok().result();
+    assert_eq!(found["good"], true);
+    let state = |check: &str| {
+        let checks = found["checks"].as_array().unwrap();
+        let of: Vec<_> = checks
+            .iter()
+            .filter(|one| one["check"] == check)
+            .map(|one| one["state"].as_str().unwrap().to_owned())
+            .collect();
+        of.join(" ")
+    };
+    assert_eq!(
+        (
+            state("library"),
+            state("cassandra"),
+            state("clock"),
+            state("permissions")
+        ),
+        (
+            "good".to_owned(),
+            "good".to_owned(),
+            "good".to_owned(),
+            "good".to_owned()
+        )
+    );
+    assert!(state("replication").contains("warning"), "{found}");
+    sandbox.cql("ALTER TABLE {helenus}.runs WITH gc_grace_seconds = 60");
+    let found = sandbox.json(&["doctor"]).ok().result();
+    assert!(found["checks"].to_string().contains("runs 60 s"), "{found}");
+    let bad = sandbox
+        .json(&["doctor", "--onnxruntime", "/nowhere.so"])
+        .code(3)
+        .result();
+    assert_eq!(
+        (&bad["good"], &bad["checks"][0]["check"]),
+        (&false.into(), &"library".into())
+    );
+}

@@ -27,6 +27,10 @@ use crate::{
 /// The file is read, walked, loaded and tried in a process with limits on memory and time. Exit
 /// code 0: accepted. 1: rejected. 2: a file or an option cannot be used.
 ///
+/// Example:
+///
+///     helenus model check model.onnx --features features.txt --golden golden.csv
+///
 /// JSON result: {"accepted": bool, "sha256", "size", "inputs": […], "outputs": […],
 /// "feature_names": […], "opsets": {…}, "ir_version", "runtime_version"}
 #[derive(Debug, clap::Args)]

@@ -31,7 +31,7 @@ pub enum Started {
     Failed(Box<Run>),
 }
 
-/// As [`start`]; a run that no worker could start (its source has changed, a model is gone) fails
+/// Brings together what the splits of `run` need; a run that no worker could start (its source has changed, a model is gone) fails
 /// with the reason instead of staying open.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use helenus::domain::manifest::Manifest;
 
-use crate::support::{Model, Sandbox};
+use crate::support::{Model, Sandbox, cli};
 
 /// A fenced block of a Markdown file: the words behind the fence, its text, its first line.
 struct Block {
@@ -238,4 +238,72 @@ fn the_configuration_files_shown_are_taken() {
         let said = sandbox.helenus(&["config", "--config", &file]).ok();
         assert!(said.stdout.contains("helenus_worker"), "{}", block.place);
     }
+}
+
+/// Commands as the pages write them, `helenus run list tumour --limit 5`: in code spans, in indented
+/// blocks, behind prompts.
+fn commands(page: &str) -> Vec<(String, Vec<String>)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let text = fs::read_to_string(path).unwrap();
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let shown = line.strip_prefix("$ ").or(line.strip_prefix("    "));
+        let spans = line.split('`').skip(1).step_by(2);
+        for span in spans.chain(shown.map(str::trim_start)) {
+            let Some(words) = span.strip_prefix("helenus ") else {
+                continue;
+            };
+            let words = words.split("  ").next().unwrap_or_default();
+            let words = words.split_whitespace().map(str::to_owned).collect();
+            found.push((format!("{page}:{number}"), words));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_commands_and_options_that_the_pages_name_exist() {
+    let helenus = |words: &[&str]| {
+        let mut command = cli::helenus(&std::env::temp_dir(), &[]);
+        command.args(words);
+        cli::run(command)
+    };
+    let mut helps = std::collections::BTreeMap::new();
+    let pages = [
+        "README.md",
+        "docs/cql.md",
+        "docs/manifest.md",
+        "docs/models.md",
+        "docs/operations.md",
+    ];
+    let mut checked = 0;
+    for (place, words) in pages.iter().flat_map(|page| commands(page)) {
+        let is_word = |word: &&String| word.bytes().all(|byte| byte.is_ascii_lowercase());
+        let mut command: Vec<&str> = words
+            .iter()
+            .take_while(is_word)
+            .map(String::as_str)
+            .collect();
+        let length = match command.first() {
+            Some(&("model" | "job" | "run")) => 2,
+            Some(_) => 1,
+            // Prose, or an option of helenus itself.
+            None => continue,
+        };
+        command.truncate(length);
+        let help = helps.entry(command.join(" ")).or_insert_with(|| {
+            let said = helenus(&[&command[..], &["--help"]].concat());
+            assert_eq!(said.code, Some(0), "{place}: {command:?}: {}", said.stderr);
+            said.stdout
+        });
+        for word in words.iter().filter(|word| word.starts_with("--")) {
+            let option = word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+            assert!(
+                help.contains(option),
+                "{place}: {command:?} has no {option}"
+            );
+        }
+        checked += 1;
+    }
+    assert!(checked > 30, "{checked}");
 }

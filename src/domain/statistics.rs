@@ -94,7 +94,11 @@ impl Numbers {
     }
 
     fn to_json(&self) -> Value {
-        let quantile = |q: f64| self.sketch.quantile(q).ok().flatten();
+        // The sketch errs by up to 1 %: never beyond what was seen.
+        let quantile = |q: f64| {
+            let value = self.sketch.quantile(q).ok().flatten()?;
+            Some(value.max(self.min).min(self.max))
+        };
         json!({
             "count": self.count,
             "nan": self.nan,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Model, Sandbox, model::rejection};
+use crate::support::{Model, Sandbox, cli, model::rejection};
 
 /// A job over the biopsies, both versions of the demo's model, in a keyspace of its own.
 struct Biopsies {
@@ -105,6 +105,17 @@ fn only_rows_whose_values_changed_are_scored_again() {
     assert_eq!(counts(&third, "2"), (1, rows - 1, 0));
     let all = biopsies.score(&["--scope", "all"]);
     assert_eq!(counts(&all, "1"), (rows, 0, 0));
+}
+
+#[test]
+fn one_write_in_flight_is_enough() {
+    let biopsies = Biopsies::new("narrow");
+    let mut command = biopsies
+        .sandbox
+        .command(&["score", "tumour", "--output", "json"]);
+    command.env("HELENUS_CONCURRENCY", "1");
+    let run = cli::run(command).ok().result();
+    assert_eq!(counts(&run, "2"), (biopsies.rows as u64, 0, 0));
 }
 
 #[test]

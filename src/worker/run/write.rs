@@ -26,6 +26,8 @@ use crate::{
 
 /// How many written rows of a split the closer may read back.
 pub const SAMPLE: usize = 16;
+/// Requests of one batch that are under way or wait for a permit.
+const SENDS_OF_A_BATCH: usize = 32;
 /// Rejected rows of one split that are listed for people.
 const LISTED: usize = 1_000;
 
@@ -142,14 +144,16 @@ pub async fn write(
                 continue;
             }
             context.pace.take(full.rows()).await;
-            let permit = context.permit().await;
             in_flight.push(async move {
-                let sent = context.writer.send(&full, || fence.may_send()).await;
-                drop(permit);
-                sent
+                // Taken while this future is polled: a permit held by a future that waits for its
+                // turn behind another permit would never come back.
+                let _permit = context.permit().await;
+                context.writer.send(&full, || fence.may_send()).await
             });
-            while let Some(Some(sent)) = futures::FutureExt::now_or_never(in_flight.next()) {
-                acknowledge(sent)?;
+            while in_flight.len() >= SENDS_OF_A_BATCH {
+                if let Some(sent) = in_flight.next().await {
+                    acknowledge(sent)?;
+                }
             }
         }
     }

@@ -22,4 +22,4 @@ ENV HELENUS_ONNXRUNTIME=/usr/local/lib/libonnxruntime.so
 USER helenus
 WORKDIR /home/helenus
 ENTRYPOINT ["helenus"]
-CMD ["worker", "--once"]
+CMD ["worker"]

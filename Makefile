@@ -1,6 +1,6 @@
 # helenus: `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build test demo cassandra cassandra-down lint doc clean
+.PHONY: help build test test-faults demo cassandra cassandra-down lint doc clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,6 +10,9 @@ build: ## the helenus binary, optimised: target/release/helenus
 
 test: ## the whole suite against a real Cassandra that it starts and wipes (ARGS='name -- --nocapture')
 	@scripts/test $(ARGS)
+
+test-faults: ## faults and what must hold after each: kills, freezes, lost answers, dead nodes (ARGS as for test)
+	@scripts/test --features failpoints --test faults $(ARGS)
 
 demo: ## a real Cassandra, real models, real rows: the story told through cqlsh
 	@scripts/demo

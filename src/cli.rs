@@ -37,9 +37,14 @@ pub enum Command {
     Status(command::status::Args),
     Verify(command::verify::Args),
     Explain(command::explain::Args),
+    Forget(command::forget::Args),
     Worker(command::worker::Args),
     /// Jobs: which models score which table
     Job(command::job::Args),
+    /// Roles in Cassandra: who may do what
+    Role(command::role::Args),
+    /// Triggers: when jobs run by themselves
+    Trigger(command::trigger::Args),
 }
 
 impl Cli {

@@ -94,7 +94,8 @@ pub fn user() -> String {
     )
 }
 
-fn host() -> String {
+/// This machine's name.
+pub fn host() -> String {
     rustix::system::uname()
         .nodename()
         .to_string_lossy()

@@ -4,12 +4,16 @@ pub mod config;
 pub mod doctor;
 pub mod dry_run;
 pub mod explain;
+pub mod follow;
+pub mod forget;
 pub mod job;
 pub mod migrate;
 pub mod model;
+pub mod role;
 pub mod run;
 pub mod score;
 pub mod status;
+pub mod trigger;
 pub mod verify;
 pub mod worker;
 
@@ -51,8 +55,12 @@ pub fn run(cli: Cli) -> u8 {
 }
 
 fn start(cli: Cli) -> Result<Answer, Failure> {
+    let config = Config::resolve(&cli.connection)?;
     let context = Context {
-        config: Config::resolve(&cli.connection)?,
+        config: match &cli.command {
+            Command::Worker(args) if args.is_service() => config.for_a_service(),
+            _ => config,
+        },
         format: cli.output,
     };
     logging::start(&context.config);
@@ -77,8 +85,11 @@ fn name(command: &Command) -> &'static str {
         Command::Status(_) => "status",
         Command::Verify(_) => "verify",
         Command::Explain(_) => "explain",
-        Command::Worker(_) => "worker",
+        Command::Worker(args) => args.name(),
+        Command::Forget(_) => "forget",
         Command::Job(args) => args.name(),
+        Command::Role(args) => args.name(),
+        Command::Trigger(args) => args.name(),
     }
 }
 
@@ -89,11 +100,14 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Model(args) => model::run(args, context).await,
         Command::Job(args) => job::run(args, context).await,
+        Command::Role(args) => role::run(args, context).await,
+        Command::Trigger(args) => trigger::run(args, context).await,
         Command::Score(args) => score::run(args, context).await,
         Command::Run(command) => run::run(command, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,
         Command::Explain(args) => explain::run(args, context).await,
+        Command::Forget(args) => forget::run(args, context).await,
         Command::Worker(args) => worker::run(args, context).await,
     }
 }

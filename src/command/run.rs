@@ -4,7 +4,11 @@ use chrono::Utc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Context;
+use super::{
+    Context,
+    follow::{self, Answering},
+    model::ask::Wait,
+};
 use crate::{
     domain::{
         problem::Problem,
@@ -13,10 +17,7 @@ use crate::{
     failure::Failure,
     output::{self, Answer},
     store::{Store, run_requests::RunRequest},
-    worker::{
-        requests::{self, Answered},
-        run::close,
-    },
+    worker::{requests, run::close},
 };
 
 /// Look at runs, list what they rejected, cancel one
@@ -83,6 +84,8 @@ pub enum Command {
         job: String,
         /// The run's id
         run: Uuid,
+        #[command(flatten)]
+        wait: Wait,
     },
 }
 
@@ -108,7 +111,7 @@ pub async fn run(command: Command, context: &Context) -> Result<Answer, Failure>
         Command::List { job, limit } => list(&store, &job, limit).await,
         Command::Show { job, run } => show(&store, &job, run).await,
         Command::Rejected { job, run, limit } => rejected(&store, &job, run, limit).await,
-        Command::Cancel { job, run } => cancel(&store, job, run).await,
+        Command::Cancel { job, run, wait } => cancel(&store, context, job, run, wait).await,
     }
 }
 
@@ -221,7 +224,13 @@ async fn rejected(
     Ok(Answer::new(result, text))
 }
 
-async fn cancel(store: &Store, job: String, run: Uuid) -> Result<Answer, Failure> {
+async fn cancel(
+    store: &Store,
+    context: &Context,
+    job: String,
+    run: Uuid,
+    wait: Wait,
+) -> Result<Answer, Failure> {
     let id = super::new_id();
     let request = RunRequest {
         day: requests::day_of(id),
@@ -233,7 +242,10 @@ async fn cancel(store: &Store, job: String, run: Uuid) -> Result<Answer, Failure
         ..RunRequest::default()
     };
     store.insert_run_request(&request).await?;
-    let Answered { answer, refusal } = requests::answer(store, &request).await?;
+    let (answer, refusal, here) = match follow::answered(store, context, &request, wait).await? {
+        Answering::Here(answered) => (answered.answer, answered.refusal, true),
+        Answering::Worker(answer) => (answer, None, false),
+    };
     if answer.answer == "refused" {
         let reason = answer.reason.unwrap_or_default();
         let ended = Failure::conflict(Problem::new("run.not_cancelled", reason));
@@ -241,7 +253,7 @@ async fn cancel(store: &Store, job: String, run: Uuid) -> Result<Answer, Failure
     }
     // Where nobody works on it, nobody would end it either.
     let ended = match store.run(&job, run).await? {
-        Some(run) if !run.state.is_terminal() => close::cancel_if_idle(store, &run).await?,
+        Some(run) if here && !run.state.is_terminal() => close::cancel_if_idle(store, &run).await?,
         other => other.is_some_and(|run| run.state == RunState::Cancelled),
     };
     let text = format!(
@@ -301,7 +313,10 @@ pub fn run_json(run: &Run) -> Value {
         "requested_by": run.requested_by,
         "note": run.note,
         "cancel_requested": run.cancel_requested,
+        "priority": run.priority,
+        "late": run.late,
         "due_at": run.due_at.to_rfc3339(),
+        "deadline": time(run.deadline),
         "started_at": time(run.started_at),
         "finished_at": time(run.finished_at),
         "run_base": run.run_base,

@@ -3,17 +3,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::Context;
+use super::{
+    Context,
+    follow::{self, Answering},
+    model::ask,
+};
 use crate::{
     command::run::{run_json, run_text},
     domain::{
@@ -25,10 +26,12 @@ use crate::{
     output::{Answer, Format},
     store::{Store, run_requests::RunRequest},
     worker::{
-        requests::{self, Answered},
+        requests,
         run::{
             context::{Progress, RunContext},
+            shared::Shared,
             start::{Started, start_or_fail},
+            stop::{Asked, Stop},
             work::{Say, Work, Worked},
         },
     },
@@ -37,7 +40,8 @@ use crate::{
 /// Score the rows of a job that are pending
 ///
 /// Writes a row into `run_requests`, as any CQL client may, then plans and works on the run in
-/// this process, together with whatever workers there are. Rows whose stored input hash equals
+/// this process, together with whatever workers there are; a login that may only ask follows what
+/// workers do. Rows whose stored input hash equals
 /// today's are left alone. If this is stopped or killed, the same command goes on where it was.
 ///
 /// Examples:
@@ -79,6 +83,8 @@ pub struct Args {
     /// Count what is pending; write nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    wait: ask::Wait,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -98,7 +104,11 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         return super::dry_run::run(&store, &request).await;
     }
     store.insert_run_request(&request).await?;
-    let Answered { answer, refusal } = requests::answer(&store, &request).await?;
+    let (answer, refusal, here) =
+        match follow::answered(&store, context, &request, args.wait).await? {
+            Answering::Here(answered) => (answered.answer, answered.refusal, true),
+            Answering::Worker(answer) => (answer, None, false),
+        };
     let Some(run_id) = answer.run_id.filter(|_| answer.answer != "refused") else {
         let reason = answer.reason.unwrap_or_default();
         return Err(refusal.unwrap_or_else(|| Failure::input(Problem::new("run.refused", reason))));
@@ -111,6 +121,10 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     };
     if answer.answer == "joined" {
         eprintln!("joins run {run_id}, which is open with the same scope");
+    }
+    if !here {
+        let run = follow::to_its_end(&store, context, planned).await?;
+        return Ok(ended(run, Duration::ZERO, context.format));
     }
     work(&store, planned, context.format).await
 }
@@ -191,16 +205,17 @@ pub async fn work(store: &Store, run: Run, format: Format) -> Result<Answer, Fai
     let began = Instant::now();
     let progress = Arc::<Progress>::default();
     let (job, run_id) = (run.job.clone(), run.run_id);
+    let shared = Shared::new(store.config());
     let prepared = match start_or_fail(store, run, Arc::clone(&progress)).await? {
         Started::Failed(run) => return Ok(ended(*run, Duration::ZERO, format)),
         Started::Ready(prepared) => Arc::<RunContext>::from(prepared),
     };
-    let stop = stop_on_signal(&job);
+    stop_on_signal(&job, shared.stop.clone());
     let bar = bar(store, &prepared.run, format).await;
     let say = say(bar.clone());
     let drawing = tokio::spawn(draw(bar.clone(), Arc::clone(&progress)));
     let by = crate::worker::claimant();
-    let worked = Work::new(prepared, by, Arc::clone(&stop), say).run().await;
+    let worked = Work::new(prepared, by, &shared, say).run().await;
     drawing.abort();
     bar.finish_and_clear();
     match worked? {
@@ -238,13 +253,12 @@ fn say(bar: ProgressBar) -> Say {
 }
 
 /// The first signal ends the splits in order; the second one leaves at once, which loses nothing.
-fn stop_on_signal(job: &str) -> Arc<AtomicBool> {
-    let stop = Arc::<AtomicBool>::default();
-    let (seen, job) = (Arc::clone(&stop), job.to_owned());
+fn stop_on_signal(job: &str, stop: Stop) {
+    let job = job.to_owned();
     tokio::spawn(async move {
         loop {
             super::signal().await;
-            if seen.swap(true, Ordering::Relaxed) {
+            if stop.ask(Asked::Leave) == Asked::Leave {
                 eprintln!(
                     "left at once; `helenus score {job}` goes on after the lease has run out"
                 );
@@ -253,7 +267,6 @@ fn stop_on_signal(job: &str) -> Arc<AtomicBool> {
             eprintln!("finishing what is under way; once more leaves at once");
         }
     });
-    stop
 }
 
 async fn bar(store: &Store, run: &Run, format: Format) -> ProgressBar {

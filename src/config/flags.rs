@@ -55,12 +55,15 @@ pub struct Flags {
     /// How long connecting may take, for each contact point [default: 10s]
     #[arg(long, global = true, hide_short_help = true, value_name = "TIME")]
     pub connect_timeout: Option<String>,
-    /// Write requests in flight [default: 64]
+    /// Write requests in flight, at most; fewer while Cassandra is slow [default: 64]
     #[arg(long, global = true, hide_short_help = true, value_name = "N")]
     pub concurrency: Option<String>,
     /// Token ranges read at the same time [default: 4]
     #[arg(long, global = true, hide_short_help = true, value_name = "N")]
     pub readers: Option<String>,
+    /// Splits of a run that this process plans, at least [default: 8]
+    #[arg(long, global = true, hide_short_help = true, value_name = "N")]
+    pub min_splits: Option<String>,
     /// Rows in one batch for ONNX Runtime [default: 1024]
     #[arg(long, global = true, hide_short_help = true, value_name = "N")]
     pub batch_rows: Option<String>,
@@ -70,6 +73,13 @@ pub struct Flags {
     /// ONNX Runtime's shared library
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     pub onnxruntime: Option<String>,
+    /// Where the worker answers /live, /ready and /metrics, `ADDRESS:PORT` (`127.0.0.1:9187`)
+    /// [default: nowhere]
+    #[arg(long, global = true, hide_short_help = true, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Score in processes of their own, which have no credentials and may crash [default: false]
+    #[arg(long, global = true, hide_short_help = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub isolate: Option<String>,
     /// What is logged on stderr: error, warn, info, debug, or `target=level,…` [default: warn]
     #[arg(long, global = true, value_name = "FILTER")]
     pub log: Option<String>,
@@ -97,9 +107,12 @@ impl Flags {
             "connect_timeout" => self.connect_timeout.as_ref(),
             "concurrency" => self.concurrency.as_ref(),
             "readers" => self.readers.as_ref(),
+            "min_splits" => self.min_splits.as_ref(),
             "batch_rows" => self.batch_rows.as_ref(),
             "scoring_threads" => self.scoring_threads.as_ref(),
             "onnxruntime" => self.onnxruntime.as_ref(),
+            "listen" => self.listen.as_ref(),
+            "isolate" => self.isolate.as_ref(),
             "log" => self.log.as_ref(),
             "log_format" => self.log_format.as_ref(),
             _ => None,

@@ -29,6 +29,7 @@ const SETTINGS: &[(&str, Option<&str>)] = &[
     ("connect_timeout", Some("10s")),
     ("concurrency", Some("64")),
     ("readers", Some("4")),
+    ("min_splits", Some("8")),
     ("batch_rows", Some("1024")),
     ("scoring_threads", None),
     ("onnxruntime", None),
@@ -36,6 +37,10 @@ const SETTINGS: &[(&str, Option<&str>)] = &[
     ("admission_timeout", Some("60s")),
     ("admission_memory_mib", Some("4096")),
     ("batch_timeout", Some("5m")),
+    ("listen", None),
+    ("isolate", Some("false")),
+    ("isolate_memory_mib", Some("4096")),
+    ("keep_runs", Some("90d")),
     ("log", Some("warn")),
     ("log_format", Some("text")),
 ];

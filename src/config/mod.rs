@@ -8,11 +8,11 @@ mod flags;
 mod layers;
 mod values;
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use flags::Flags;
 pub use layers::{Origin, Shown};
-pub use values::{Compression, Consistency, LogFormat, Secret};
+pub use values::{Compression, Consistency, LogFormat, Secret, time_out as duration};
 
 use crate::{domain::problem::Problem, failure::Failure};
 use layers::Layers;
@@ -44,6 +44,8 @@ pub struct Config {
     pub concurrency: usize,
     /// Token ranges read at the same time.
     pub readers: usize,
+    /// Splits of a run, at least.
+    pub min_splits: usize,
     /// Rows in one batch for ONNX Runtime.
     pub batch_rows: usize,
     /// Threads that score, each with a session of its own.
@@ -58,6 +60,14 @@ pub struct Config {
     pub admission_memory_mib: usize,
     /// A batch that takes longer to score fails its run.
     pub batch_timeout: Duration,
+    /// Where the worker answers /live, /ready and /metrics over HTTP.
+    pub listen: Option<SocketAddr>,
+    /// Score in processes of their own, without credentials.
+    pub isolate: bool,
+    /// Address space of each such process for small models; four times the models' size more.
+    pub isolate_memory_mib: usize,
+    /// Ended runs are removed so long after they were due.
+    pub keep_runs: Duration,
     /// What is logged: `tracing-subscriber`'s filter directives.
     pub log: String,
     /// How it is logged.
@@ -99,6 +109,7 @@ impl Config {
         // Over 1,024 requests in flight the driver runs out of stream ids on a connection.
         let concurrency = layers.required("concurrency", values::count::<1024>);
         let readers = layers.required("readers", values::count::<64>);
+        let min_splits = layers.required("min_splits", values::count::<10_000>);
         let batch_rows = layers.required("batch_rows", values::count::<65_536>);
         let scoring_threads = layers.required("scoring_threads", values::count::<1024>);
         let onnxruntime = layers.optional("onnxruntime", values::path);
@@ -108,6 +119,10 @@ impl Config {
         let admission_memory_mib =
             layers.required("admission_memory_mib", values::count::<1_048_576>);
         let batch_timeout = layers.required("batch_timeout", values::time_out);
+        let listen = layers.optional("listen", values::listen);
+        let isolate = layers.required("isolate", values::boolean);
+        let isolate_memory_mib = layers.required("isolate_memory_mib", values::count::<1_048_576>);
+        let keep_runs = layers.required("keep_runs", values::days);
         let log = layers.required("log", values::log_filter);
         let log_format = layers.required("log_format", str::parse);
         if username.is_some() != password.is_some() {
@@ -138,10 +153,14 @@ impl Config {
             batch_rows,
             scoring_threads,
             (
+                min_splits,
                 max_model_mib,
                 admission_timeout,
                 admission_memory_mib,
                 batch_timeout,
+                isolate,
+                isolate_memory_mib,
+                keep_runs,
             ),
             log,
             log_format,
@@ -158,10 +177,14 @@ impl Config {
                 Some(batch_rows),
                 Some(scoring_threads),
                 (
+                    Some(min_splits),
                     Some(max_model_mib),
                     Some(admission_timeout),
                     Some(admission_memory_mib),
                     Some(batch_timeout),
+                    Some(isolate),
+                    Some(isolate_memory_mib),
+                    Some(keep_runs),
                 ),
                 Some(log),
                 Some(log_format),
@@ -178,6 +201,7 @@ impl Config {
                 connect_timeout,
                 concurrency,
                 readers,
+                min_splits,
                 batch_rows,
                 scoring_threads,
                 onnxruntime,
@@ -185,6 +209,10 @@ impl Config {
                 admission_timeout,
                 admission_memory_mib,
                 batch_timeout,
+                listen,
+                isolate,
+                isolate_memory_mib,
+                keep_runs,
                 log,
                 log_format,
                 shown: layers.shown,
@@ -192,6 +220,16 @@ impl Config {
             }),
             _ => Err(Failure::inputs(layers.problems)),
         }
+    }
+
+    /// As configured, but what a service does is worth a line unless somebody chose otherwise.
+    #[must_use]
+    pub fn for_a_service(mut self) -> Self {
+        let log = self.shown.iter().find(|shown| shown.name == "log");
+        if log.is_some_and(|shown| shown.origin == Origin::Default) {
+            self.log = format!("helenus=info,{}", self.log);
+        }
+        self
     }
 
     /// Every setting with its value (secrets masked) and where it comes from.

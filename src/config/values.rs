@@ -168,6 +168,13 @@ fn contact_point(text: &str) -> Result<String, String> {
     }
 }
 
+/// An address and a port; port 0 takes a free one.
+pub(super) fn listen(text: &str) -> Result<std::net::SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("`{text}` is no `ADDRESS:PORT` (`127.0.0.1:9187`, `0.0.0.0:9187`, `[::1]:9187`)")
+    })
+}
+
 /// A whole number from 1 to `MOST`.
 pub(super) fn count<const MOST: usize>(text: &str) -> Result<usize, String> {
     text.parse::<usize>()
@@ -177,12 +184,26 @@ pub(super) fn count<const MOST: usize>(text: &str) -> Result<usize, String> {
 }
 
 /// A time above zero.
-pub(super) fn time_out(text: &str) -> Result<Duration, String> {
+/// A time above zero: `500ms`, `30s`, `5m` or `1h`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn time_out(text: &str) -> Result<Duration, String> {
     duration(text)
         .filter(|time| !time.is_zero())
         .ok_or_else(|| {
             format!("`{text}` is no time above zero; write `500ms`, `30s`, `5m` or `1h`")
         })
+}
+
+/// A time of a day or more: `36h`, `90d`.
+pub(super) fn days(text: &str) -> Result<Duration, String> {
+    let days = text.strip_suffix('d').map(str::trim_end);
+    let days = days.and_then(|days| days.parse::<u64>().ok()?.checked_mul(86_400));
+    days.map(Duration::from_secs)
+        .or_else(|| duration(text))
+        .filter(|time| *time >= Duration::from_secs(86_400))
+        .ok_or_else(|| format!("`{text}` is no time of a day or more; write `36h` or `90d`"))
 }
 
 fn duration(text: &str) -> Option<Duration> {
@@ -235,6 +256,14 @@ mod tests {
             "db 1",
         ] {
             assert!(contact_points(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_to_listen_at_has_a_port() {
+        assert_eq!(listen("[::1]:9187").unwrap().port(), 9187);
+        for bad in ["9187", "localhost:9187", "127.0.0.1", ":9187"] {
+            assert!(listen(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! What helenus is about, free of I/O: models, jobs, mappings, hashes, runs, splits, leases.
 
+pub mod access;
 pub mod agreement;
 pub mod alias;
 pub mod canonical;
@@ -8,8 +9,10 @@ pub mod cell_json;
 pub mod cells;
 pub mod classes;
 pub mod compile;
+pub mod coverage;
 pub mod cql_type;
 pub mod csv;
+pub mod entity;
 pub mod expect;
 #[cfg(test)]
 pub mod fixture;
@@ -18,6 +21,7 @@ pub mod hash;
 pub mod job;
 pub mod key;
 pub mod lease;
+pub mod limiter;
 pub mod literal;
 pub mod manifest;
 pub mod mapping;
@@ -34,6 +38,7 @@ pub mod schema;
 pub mod statistics;
 pub mod tensor;
 pub mod tolerance;
+pub mod trigger;
 pub mod verdict;
 pub mod wire;
 pub mod words;

@@ -212,12 +212,17 @@ pub struct Run {
     pub request_id: Option<Uuid>,
     pub requested_by: Option<String>,
     pub note: Option<String>,
+    /// Higher ones first, equal ones share; 0 unless somebody said otherwise.
+    pub priority: i32,
     pub max_rows_per_s: Option<i32>,
     pub state: RunState,
     pub reason: Option<String>,
     pub warnings: Vec<String>,
     pub cancel_requested: bool,
+    /// Past its deadline, ended or not.
+    pub late: bool,
     pub due_at: DateTime<Utc>,
+    pub deadline: Option<DateTime<Utc>>,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
     /// Microseconds: predictions carry `run_base + 2 x epoch` as their timestamp.
@@ -230,4 +235,54 @@ pub struct Run {
     pub output_statistics: BTreeMap<i32, String>,
     pub helenus_version: String,
     pub runtime_version: Option<String>,
+}
+
+impl Run {
+    /// A run of a job that is about to be planned, with nothing known of it but its id and when it
+    /// is due.
+    pub fn planning(job: &str, run_id: Uuid, due_at: DateTime<Utc>) -> Self {
+        Self {
+            job: job.to_owned(),
+            run_id,
+            job_revision: 0,
+            versions: BTreeSet::new(),
+            aliases: BTreeMap::new(),
+            model_sha256: BTreeMap::new(),
+            scope: Scope {
+                rewrite: false,
+                part: Part::Whole,
+            },
+            source: String::new(),
+            source_version: None,
+            target: String::new(),
+            trigger: String::new(),
+            request_id: None,
+            requested_by: None,
+            note: None,
+            priority: 0,
+            max_rows_per_s: None,
+            state: RunState::Planning,
+            reason: None,
+            warnings: Vec::new(),
+            cancel_requested: false,
+            late: false,
+            due_at,
+            deadline: None,
+            started_at: None,
+            finished_at: None,
+            run_base: None,
+            plan: None,
+            splits_total: 0,
+            splits_done: 0,
+            counts: Counts::default(),
+            output_statistics: BTreeMap::new(),
+            helenus_version: env!("CARGO_PKG_VERSION").to_owned(),
+            runtime_version: None,
+        }
+    }
+
+    /// Whether it is past its deadline at `now`, if it has not ended before.
+    pub fn is_late(&self, now: DateTime<Utc>) -> bool {
+        self.late || self.deadline.is_some_and(|deadline| deadline < now)
+    }
 }

@@ -4,29 +4,26 @@
 //! created, so none is created here before a process of its own survived it.
 
 use std::{
-    ffi::OsStr,
     io::{Read, Write},
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::OnceLock,
+    process::{Child, ExitStatus},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
+pub use super::confined::{take_over, use_program};
 use super::{
     admit::{Request, admit},
-    runtime::NO_TELEMETRY,
+    confined::{command, confine, is_out_of_memory, program, signal_name},
 };
 use crate::domain::{model::Admitted, problem::Problem};
 
 /// The hidden subcommand.
 pub const WORD: &str = "__admit";
-/// What the child keeps of the environment: how libraries and locales are found.
-const KEPT: [&str; 5] = ["LD_LIBRARY_PATH", "LOCPATH", "LANG", "LC_ALL", "LC_CTYPE"];
 const MAX_ANSWER: u64 = 64 << 20;
 
 /// What the admission process may take.
@@ -40,21 +37,10 @@ pub struct Limits {
     pub memory: u64,
 }
 
-static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-
-/// Which executable decides, in a process that has helenus as a library. Only the first call counts.
-pub fn use_program(path: impl Into<PathBuf>) {
-    let _ = PROGRAM.set(path.into());
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // Also right after the file on disk was replaced by a newer one.
-            program: PROGRAM
-                .get()
-                .cloned()
-                .unwrap_or_else(|| PathBuf::from("/proc/self/exe")),
+            program: program(),
             time: Duration::from_secs(60),
             memory: 4 << 30,
         }
@@ -133,21 +119,8 @@ fn is_ours(problem: &Problem) -> bool {
 }
 
 fn start(limits: &Limits, place: &Path) -> std::io::Result<Child> {
-    let kept = KEPT
-        .iter()
-        .filter_map(|name| Some((name, std::env::var_os(name)?)));
-    Command::new(&limits.program)
-        .arg0("helenus")
-        .arg(WORD)
-        .env_clear()
-        .envs(kept)
-        // One arena a thread reserves address space that the limit would count.
-        .env("MALLOC_ARENA_MAX", "2")
-        .env(NO_TELEMETRY, "1")
+    command(limits.program.as_os_str(), WORD)
         .current_dir(place)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
         .spawn()
 }
 
@@ -223,9 +196,7 @@ fn judge(
         }
     }
     let seconds = order.seconds;
-    let out_of_memory = ["memory allocation of", "bad_alloc"]
-        .iter()
-        .any(|sign| stderr.contains(sign));
+    let out_of_memory = is_out_of_memory(stderr);
     let signal = status.signal();
     let problem = if !in_time || signal == Some(Signal::XCPU.as_raw()) {
         Problem::new("model.time_limit", format!("took more than {seconds} s while {stage}"))
@@ -255,18 +226,6 @@ fn judge(
     Outcome::Died(problem)
 }
 
-fn signal_name(number: i32) -> String {
-    match number {
-        4 => "illegal instruction".to_owned(),
-        6 => "aborted".to_owned(),
-        7 => "bus error".to_owned(),
-        8 => "arithmetic exception".to_owned(),
-        9 => "killed from outside, perhaps for want of memory".to_owned(),
-        11 => "segmentation fault".to_owned(),
-        other => format!("signal {other}"),
-    }
-}
-
 fn not_started(error: &std::io::Error) -> Problem {
     Problem::new(
         "admission.not_started",
@@ -274,32 +233,12 @@ fn not_started(error: &std::io::Error) -> Problem {
     )
 }
 
-/// The child's side, when this executable was called with [`WORD`]: never returns to the command line.
-/// `None` when it was called otherwise.
-pub fn take_over() -> Option<std::process::ExitCode> {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().as_deref() != Some(OsStr::new(WORD)) || arguments.next().is_some() {
-        return None;
-    }
-    Some(match answer() {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            std::process::ExitCode::FAILURE
-        }
-    })
-}
-
-fn answer() -> std::io::Result<()> {
+/// The child's side: reads the order, says how far it is, and its verdict.
+pub(super) fn answer() -> std::io::Result<()> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
     let order: Order = serde_json::from_str(&text)?;
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    limit(Resource::Core, 0)?;
-    // No file can grow; pipes are none.
-    limit(Resource::Fsize, 0)?;
-    limit(Resource::Cpu, order.seconds)?;
-    limit(Resource::As, order.memory)?;
+    confine(order.memory, Some(order.seconds))?;
     let say = |line: &Line| -> std::io::Result<()> {
         let mut line = serde_json::to_vec(line)?;
         line.push(b'\n');
@@ -315,12 +254,4 @@ fn answer() -> std::io::Result<()> {
         Ok(admitted) => Line::Admitted(Box::new(admitted)),
         Err(problems) => Line::Rejected(problems),
     })
-}
-
-fn limit(resource: Resource, value: u64) -> std::io::Result<()> {
-    let limit = Rlimit {
-        current: Some(value),
-        maximum: Some(value),
-    };
-    Ok(setrlimit(resource, limit)?)
 }

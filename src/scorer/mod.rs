@@ -2,14 +2,17 @@
 //!
 //! `admit` decides about a file, in a process of its own ([`child`]): `walk` reads the protobuf and
 //! refuses what must never reach ONNX Runtime, `trial` tries what is left. [`session`] scores
-//! batches of what was admitted, [`pool`] does so on several threads.
+//! batches of what was admitted, [`pool`] does so on several threads, each with a process of its
+//! own where that is asked for ([`isolate`]).
 
 pub mod admit;
 pub mod child;
+mod confined;
 mod content;
 mod golden_check;
 mod graph;
 pub mod image;
+pub mod isolate;
 mod judge;
 mod onnx;
 pub mod pool;

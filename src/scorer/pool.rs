@@ -5,7 +5,7 @@
 //! time: a batch over the limit is answered for, and its run told to stop.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::sync_channel},
     thread,
     time::{Duration, Instant},
 };
@@ -14,13 +14,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     image::Image,
+    isolate::{Isolated, Killer, Models},
     runtime::Runtime,
-    session::{Model, RunError, Stop},
+    session::{Model, RowOutcomes, RunError, Stop},
 };
-use crate::domain::{
-    model::Signature,
-    problem::Problem,
-    tensor::{InputBatch, OutputBatch},
+use crate::{
+    domain::{
+        model::Signature,
+        problem::Problem,
+        tensor::{InputBatch, OutputBatch},
+    },
+    metrics,
 };
 
 /// How long after being told to stop a run may go on before its thread is given up.
@@ -36,7 +40,7 @@ pub struct Scored {
     pub refused: Vec<(usize, String)>,
     /// The buffers that were given, to be filled again.
     pub inputs: InputBatch,
-    /// Time in ONNX Runtime.
+    /// Time in ONNX Runtime, and on the way to its process where it has one of its own.
     pub nanoseconds: u64,
 }
 
@@ -54,6 +58,9 @@ pub enum ScoreError {
         /// The limit.
         seconds: u64,
     },
+    /// The process that scores dies on everything, or beyond all measure.
+    #[error("{0}")]
+    Died(String),
     /// No thread is left: each was lost in a run that could not be stopped.
     #[error("no scoring thread is left: every one hangs in a run that cannot be stopped")]
     Lost,
@@ -73,6 +80,7 @@ struct Request {
     version: usize,
     batch: InputBatch,
     reply: Reply,
+    waiting: metrics::Held,
 }
 
 type Reply = oneshot::Sender<Result<Scored, ScoreError>>;
@@ -103,11 +111,63 @@ enum Slot {
     Ended,
 }
 
-struct StopHandle(Stop);
+/// Ends what a thread is doing.
+#[derive(Clone)]
+enum StopHandle {
+    Run(Stop),
+    Process(Arc<Killer>),
+}
+
+impl StopHandle {
+    fn stop(&self) {
+        match self {
+            Self::Run(stop) => stop.stop(),
+            Self::Process(killer) => killer.stop(),
+        }
+    }
+}
 
 impl std::fmt::Debug for StopHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Stop")
+    }
+}
+
+/// Where a thread's sessions are.
+enum Engine {
+    /// In this process.
+    Here(Vec<Model>),
+    /// In one of its own.
+    Isolated(Isolated),
+}
+
+impl Engine {
+    /// A handle for one call of [`Engine::run_rows`]; `None`: there is no such version.
+    fn stop(&self, version: usize) -> Option<Result<StopHandle, Problem>> {
+        match self {
+            Self::Here(models) => {
+                let stop = models.get(version)?.stop();
+                Some(stop.map(StopHandle::Run))
+            }
+            Self::Isolated(isolated) => {
+                (version < isolated.versions()).then(|| Ok(StopHandle::Process(isolated.killer())))
+            }
+        }
+    }
+
+    /// `alive` is called whenever an attempt begins.
+    fn run_rows(
+        &mut self,
+        version: usize,
+        batch: &InputBatch,
+        stop: &StopHandle,
+        alive: &dyn Fn(),
+    ) -> Result<RowOutcomes, RunError> {
+        match (self, stop) {
+            (Self::Here(models), StopHandle::Run(stop)) => models[version].run_rows(batch, stop),
+            (Self::Isolated(isolated), _) => isolated.run_rows(version, batch, alive),
+            (Self::Here(_), StopHandle::Process(_)) => Err(RunError::Stopped),
+        }
     }
 }
 
@@ -124,14 +184,35 @@ impl Pool {
         limit: Duration,
     ) -> Result<Self, Problem> {
         let threads = threads.max(1);
-        let mut models = Vec::with_capacity(threads);
+        let mut engines = Vec::with_capacity(threads);
         for _ in 0..threads {
             let loaded: Result<Vec<Model>, Problem> = versions
                 .iter()
                 .map(|(image, signature)| Model::load(runtime, image, signature))
                 .collect();
-            models.push(loaded?);
+            engines.push(Engine::Here(loaded?));
         }
+        Self::with(engines, limit)
+    }
+
+    /// The same with a process of its own beside each thread: what a model does there, it does to
+    /// that process.
+    ///
+    /// # Errors
+    /// A version that ONNX Runtime refuses to load, or that kills each process that loads it.
+    pub fn start_isolated(
+        models: Models,
+        threads: usize,
+        limit: Duration,
+    ) -> Result<Self, Problem> {
+        let models = Arc::new(models);
+        let engines =
+            (0..threads.max(1)).map(|_| Engine::Isolated(Isolated::new(Arc::clone(&models))));
+        Self::with(engines.collect(), limit)
+    }
+
+    fn with(engines: Vec<Engine>, limit: Duration) -> Result<Self, Problem> {
+        let threads = engines.len();
         let (requests, queue) = mpsc::channel(threads);
         let shared = Arc::new(Shared {
             queue: Mutex::new(queue),
@@ -155,9 +236,29 @@ impl Pool {
             watchdog: None,
             shared,
         };
-        for (place, models) in models.into_iter().enumerate() {
-            let shared = Arc::clone(&pool.shared);
-            let work = move || work(&shared, place, models);
+        let killers: Vec<_> = engines
+            .iter()
+            .filter_map(|engine| match engine {
+                Engine::Here(_) => None,
+                Engine::Isolated(isolated) => Some(isolated.killer()),
+            })
+            .collect();
+        let (ready, loaded) = sync_channel(threads);
+        for (place, mut engine) in engines.into_iter().enumerate() {
+            let (shared, ready) = (Arc::clone(&pool.shared), ready.clone());
+            let work = move || {
+                // In the thread that will own the process, or it would end with another one.
+                let outcome = match &mut engine {
+                    Engine::Here(_) => Ok(()),
+                    Engine::Isolated(isolated) => isolated.load(),
+                };
+                let is_loaded = outcome.is_ok();
+                let _ = ready.send(outcome);
+                match is_loaded {
+                    true => work(&shared, place, engine),
+                    false => *lock(&shared.slots[place]) = Slot::Ended,
+                }
+            };
             pool.threads
                 .push(spawn(format!("score-{place}"), Box::new(work))?);
         }
@@ -166,6 +267,16 @@ impl Pool {
             "score-watch".to_owned(),
             Box::new(move || watch(&shared)),
         )?);
+        for _ in 0..threads {
+            loaded.recv_timeout(limit).unwrap_or_else(|_| {
+                killers.iter().for_each(|killer| killer.stop());
+                Err(Problem::new(
+                    "model.process_died",
+                    format!("loading the models took more than {} s", limit.as_secs()),
+                )
+                .help("the limit is batch_timeout"))
+            })?;
+        }
         Ok(pool)
     }
 
@@ -180,6 +291,7 @@ impl Pool {
             version,
             batch,
             reply,
+            waiting: metrics::BATCHES_WAITING.hold([]),
         };
         let requests = self.requests.as_ref().ok_or(ScoreError::Lost)?;
         requests.send(request).await.map_err(|_| ScoreError::Lost)?;
@@ -218,7 +330,7 @@ impl Drop for Ending<'_> {
     }
 }
 
-fn work(shared: &Shared, place: usize, mut models: Vec<Model>) {
+fn work(shared: &Shared, place: usize, mut engine: Engine) {
     let slot = &shared.slots[place];
     let _ending = Ending(slot);
     loop {
@@ -226,32 +338,40 @@ fn work(shared: &Shared, place: usize, mut models: Vec<Model>) {
         let Some(request) = lock(&shared.queue).blocking_recv() else {
             return;
         };
-        let Some(model) = models.get_mut(request.version) else {
-            let what = format!("there is no version at {}", request.version);
-            let _ = request.reply.send(Err(ScoreError::Misaligned(what)));
-            continue;
-        };
-        if request.reply.is_closed() {
-            continue;
-        }
-        let stop = match model.stop() {
-            Ok(stop) => stop,
-            Err(problem) => {
+        drop(request.waiting);
+        let stop = match engine.stop(request.version) {
+            Some(Ok(stop)) => stop,
+            Some(Err(problem)) => {
                 let _ = request
                     .reply
                     .send(Err(ScoreError::Misaligned(problem.message)));
                 continue;
             }
+            None => {
+                let what = format!("there is no version at {}", request.version);
+                let _ = request.reply.send(Err(ScoreError::Misaligned(what)));
+                continue;
+            }
         };
-        let since = Instant::now();
+        if request.reply.is_closed() {
+            continue;
+        }
+        let begun = Instant::now();
         *lock(slot) = Slot::Running {
-            since,
+            since: begun,
             rows: request.batch.rows,
-            stop: StopHandle(stop.clone()),
+            stop: stop.clone(),
             reply: request.reply,
         };
-        let outcome = model.run_rows(&request.batch, &stop);
-        let nanoseconds = since.elapsed().as_nanos() as u64;
+        let alive = || {
+            if let Slot::Running { since, .. } = &mut *lock(slot) {
+                *since = Instant::now();
+            }
+        };
+        let outcome = engine.run_rows(request.version, &request.batch, &stop, &alive);
+        let took = begun.elapsed();
+        metrics::SCORE_SECONDS.histogram().record(took);
+        let nanoseconds = took.as_nanos() as u64;
         let was = std::mem::take(&mut *lock(slot));
         // Otherwise the watchdog has answered.
         if let Slot::Running { reply, rows, .. } = was {
@@ -266,6 +386,7 @@ fn work(shared: &Shared, place: usize, mut models: Vec<Model>) {
                     rows,
                     seconds: shared.limit.as_secs(),
                 }),
+                Err(RunError::Died(why)) => Err(ScoreError::Died(why)),
                 Err(error) => Err(ScoreError::Misaligned(error.to_string())),
             };
             // Nobody waits when the run was given up meanwhile.
@@ -309,7 +430,7 @@ fn overseen(slot: Slot, limit: Duration) -> Slot {
             stop,
             reply,
         } if since.elapsed() > limit => {
-            stop.0.stop();
+            stop.stop();
             let seconds = limit.as_secs();
             let _ = reply.send(Err(ScoreError::TimedOut { rows, seconds }));
             Slot::Overdue {

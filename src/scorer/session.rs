@@ -30,6 +30,9 @@ pub enum RunError {
     /// Stopped through [`Stop`].
     #[error("stopped before it was done")]
     Stopped,
+    /// The process that scores dies whatever it is given.
+    #[error("{0}")]
+    Died(String),
 }
 
 /// What came of each row of a batch.

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{Store, error::StoreError, run_requests::to_cql};
 
-const INSERT: &str = "INSERT INTO alias_requests (day, id, action, model, alias, version, expected_version, requested_by, why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-const OF_DAY: &str = "SELECT id, action, model, alias, version, expected_version, requested_by, why FROM alias_requests WHERE day = ?";
+const INSERT: &str = "INSERT INTO alias_requests (day, id, action, model, alias, version, expected_version, requested_by, why, coverage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const OF_DAY: &str = "SELECT id, action, model, alias, version, expected_version, requested_by, why, coverage FROM alias_requests WHERE day = ?";
 const ANSWERED: &str = "SELECT id FROM answers WHERE day = ?";
 
 /// A row as somebody wrote it: nothing about it is certain but its key.
@@ -31,6 +31,8 @@ pub struct AliasRequest {
     pub requested_by: Option<String>,
     /// Why.
     pub why: Option<String>,
+    /// full (or null), now, when_covered.
+    pub coverage: Option<String>,
 }
 
 #[derive(DeserializeRow)]
@@ -43,6 +45,7 @@ struct Row {
     expected_version: Option<i32>,
     requested_by: Option<String>,
     why: Option<String>,
+    coverage: Option<String>,
 }
 
 impl Store {
@@ -58,6 +61,7 @@ impl Store {
             request.expected_version,
             &request.requested_by,
             &request.why,
+            &request.coverage,
         );
         self.write(INSERT, values).await
     }
@@ -89,6 +93,7 @@ impl Store {
                 expected_version: row.expected_version,
                 requested_by: row.requested_by,
                 why: row.why,
+                coverage: row.coverage,
             })
             .collect())
     }

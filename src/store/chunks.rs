@@ -2,10 +2,14 @@
 //!
 //! A file streams in and out in a few chunks of memory. Writing a chunk reads it back, so that a
 //! version row, which comes last, never names bytes that can't be had; a chunk that stands there
-//! already is not sent again.
+//! already is not sent again, unless it is so old that it may be purged as nobody's.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    time::{Duration, Instant},
+};
 
+use chrono::Utc;
 use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
@@ -17,6 +21,10 @@ use crate::{
 
 /// Bytes in each chunk but the last.
 pub const CHUNK: usize = 512 * 1024;
+
+/// A chunk that stands is taken for a push's own if it was written within this time. An older one
+/// is written again: purging may be about to delete it.
+pub const REUSED: Duration = Duration::from_secs(12 * 3600);
 
 /// Chunks in memory at the same time.
 const IN_FLIGHT: usize = 4;
@@ -126,6 +134,7 @@ impl Store {
         blob: &Blob,
         mut arrived: impl FnMut(usize),
     ) -> Result<u64, BlobError> {
+        let began = Instant::now();
         let mut hash = Sha256::new();
         let chunks = (0..blob.chunks).map(|chunk| {
             let mut data = vec![0; CHUNK];
@@ -155,6 +164,11 @@ impl Store {
                 "the file changed while it was pushed",
             )));
         }
+        if began.elapsed() > REUSED {
+            return Err(BlobError::Local(io::Error::other(
+                "the push took so long that its first chunks may be gone; push again, what stands is not sent again",
+            )));
+        }
         Ok(sent)
     }
 
@@ -170,7 +184,11 @@ impl Store {
             found.is_some_and(|(found, sum)| found == data && sum == checksum)
         };
         if stands(self.chunk(sha256, chunk).await?) {
-            return Ok(false);
+            let written = self.chunk_written(sha256, chunk).await?;
+            let reused = Utc::now().timestamp_micros() - REUSED.as_micros() as i64;
+            if written.is_some_and(|at| at > reused) {
+                return Ok(false);
+            }
         }
         let values = (sha256.as_slice(), chunk, data, checksum.as_slice());
         self.write(WRITE, values).await?;

@@ -20,9 +20,10 @@ use scylla::{
 };
 
 use super::{
-    Store,
+    Gates, Store,
     ddl::once_visible,
     error::{StoreError, StoreErrorKind},
+    gate::Gate,
     settings::{SCHEMA_VERSION, Serial, Settings},
     statement::Cache,
 };
@@ -84,6 +85,11 @@ impl Store {
             config: Arc::new(config.clone()),
             settings: Settings::default(),
             statements: Arc::new(Cache::default()),
+            gates: Arc::new(Gates {
+                // Each reader reads two tables in step.
+                reads: Gate::of_reads(2 * config.readers),
+                writes: Gate::of_writes(config.concurrency),
+            }),
         };
         store.check_datacenter()?;
         let partitioner = store

@@ -10,6 +10,7 @@ use super::{
     leases::{Lease, LeaseRow},
     statement::{PATIENCE, patiently},
 };
+use crate::failpoint;
 
 /// The name of the lease.
 const DDL: &str = "ddl";
@@ -91,6 +92,7 @@ impl Ddl {
     /// # Errors
     /// When the lease was lost, or as Cassandra says.
     pub async fn run(&self, cql: &str) -> Result<(), StoreError> {
+        failpoint::hit("between_ddl");
         self.lease.check()?;
         tracing::info!(cql, "changing the schema");
         self.store.change_schema(cql).await

@@ -17,6 +17,88 @@ pub struct StoreError {
     pub cql: String,
 }
 
+/// A try that failed, for whoever tries again.
+#[derive(Debug)]
+pub struct Failed {
+    /// What the caller may conclude.
+    pub error: StoreError,
+    /// What it says about Cassandra.
+    pub cause: Cause,
+}
+
+/// What a failed try says about Cassandra.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It said that too much is asked of it (overloaded, or over a rate limit).
+    Overloaded,
+    /// Replicas did not acknowledge a write in time.
+    WriteTimeout,
+    /// Replicas did not answer a read in time.
+    ReadTimeout,
+    /// The coordinator did not answer in time.
+    NoAnswer,
+    /// Too few replicas are alive.
+    Unavailable,
+    /// No connection, or it broke.
+    Connection,
+    /// Anything else.
+    Other,
+}
+
+impl Cause {
+    /// As a label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::WriteTimeout => "write_timeout",
+            Self::ReadTimeout => "read_timeout",
+            Self::NoAnswer => "no_answer",
+            Self::Unavailable => "unavailable",
+            Self::Connection => "connection",
+            Self::Other => "other",
+        }
+    }
+
+    fn of(error: &ExecutionError) -> Self {
+        match error {
+            ExecutionError::RequestTimeout(_) => Self::NoAnswer,
+            ExecutionError::ConnectionPoolError(_) | ExecutionError::EmptyPlan => Self::Connection,
+            ExecutionError::LastAttemptError(error) => match error {
+                RequestAttemptError::BrokenConnectionError(_)
+                | RequestAttemptError::UnableToAllocStreamId => Self::Connection,
+                RequestAttemptError::DbError(error, _) => match error {
+                    DbError::Overloaded | DbError::RateLimitReached { .. } => Self::Overloaded,
+                    DbError::WriteTimeout { .. } => Self::WriteTimeout,
+                    DbError::ReadTimeout { .. } => Self::ReadTimeout,
+                    DbError::Unavailable { .. } => Self::Unavailable,
+                    _ => Self::Other,
+                },
+                _ => Self::Other,
+            },
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Failed {
+    /// From the driver's error and the statement it failed on.
+    pub fn execution(error: &ExecutionError, cql: &str) -> Self {
+        Self {
+            error: StoreError::execution(error, cql),
+            cause: Cause::of(error),
+        }
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self {
+            error,
+            cause: Cause::Other,
+        }
+    }
+}
+
 /// What may be concluded from a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreErrorKind {
@@ -174,5 +256,49 @@ impl From<StoreError> for Failure {
             StoreErrorKind::Held => Failure::conflict(problem),
             _ => Failure::system(problem),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::metrics;
+
+    #[test]
+    fn every_cause_is_a_value_of_the_metric() {
+        let attempt = |error| {
+            let error = RequestAttemptError::DbError(error, String::new());
+            Cause::of(&ExecutionError::LastAttemptError(error))
+        };
+        let causes = [
+            attempt(DbError::Overloaded),
+            attempt(DbError::ServerError),
+            attempt(DbError::Unavailable {
+                consistency: scylla::statement::Consistency::Quorum,
+                required: 2,
+                alive: 1,
+            }),
+            Cause::of(&ExecutionError::RequestTimeout(Duration::from_secs(30))),
+            Cause::of(&ExecutionError::EmptyPlan),
+            Cause::WriteTimeout,
+            Cause::ReadTimeout,
+        ];
+        assert_eq!(
+            causes[..5],
+            [
+                Cause::Overloaded,
+                Cause::Other,
+                Cause::Unavailable,
+                Cause::NoAnswer,
+                Cause::Connection
+            ]
+        );
+        let (_, values) = metrics::RETRIES.labels[0];
+        for cause in causes {
+            assert!(values.contains(&cause.as_str()), "{cause:?}");
+        }
+        assert_eq!(values.len(), causes.len());
     }
 }

@@ -46,6 +46,8 @@ pub enum Writer {
     People,
     /// The worker.
     Worker,
+    /// An administrator.
+    Administrator,
 }
 
 /// A table of helenus and a conditional write on it that never takes place: enough to learn
@@ -77,8 +79,38 @@ const PROBES: &[(&str, Writer, &str)] = &[
         "UPDATE alias_requests SET why = '' WHERE day = '1970-01-01' AND id = 00000000-0000-1000-8000-000000000000 IF model = ''",
     ),
     (
-        "settings",
+        "triggers",
+        Writer::People,
+        "UPDATE triggers SET note = '' WHERE job = '-' AND name = '-' IF cron = ''",
+    ),
+    (
+        "changed_keys",
+        Writer::People,
+        "UPDATE changed_keys SET key = {'-': '-'} WHERE job = '-' AND day = '1970-01-01' AND at = 00000000-0000-1000-8000-000000000000 IF key = {'-': ''}",
+    ),
+    (
+        "job_targets",
+        Writer::Administrator,
+        "UPDATE job_targets SET note = '' WHERE source = '-' AND target_keyspace = '-' IF allowed_by = '-'",
+    ),
+    (
+        "workers",
         Writer::Worker,
+        "UPDATE workers SET beat = 0 WHERE bucket = '-' AND worker = 00000000-0000-1000-8000-000000000000 IF beat = -1",
+    ),
+    (
+        "signals",
+        Writer::Worker,
+        "DELETE FROM signals WHERE name = '-' IF EXISTS",
+    ),
+    (
+        "trigger_status",
+        Writer::Worker,
+        "UPDATE trigger_status SET last_reason = '' WHERE job = '-' AND name = '-' IF state = '-'",
+    ),
+    (
+        "settings",
+        Writer::Administrator,
         "UPDATE settings SET updated_at = 0 WHERE id = '-' IF schema_version = -1",
     ),
     (

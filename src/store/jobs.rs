@@ -1,6 +1,7 @@
 //! `jobs` (people's) and `job_status` (the worker's answers to them).
 
 use scylla::{DeserializeRow, SerializeRow, value::CqlTimestamp};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
@@ -33,6 +34,14 @@ pub struct JobRow {
     pub note: Option<String>,
 }
 
+impl JobRow {
+    /// sha256 of the manifest's text; a row without one counts as empty.
+    pub fn manifest_sha256(&self) -> Vec<u8> {
+        let text = self.manifest.as_deref().unwrap_or_default();
+        Sha256::digest(text.as_bytes()).to_vec()
+    }
+}
+
 /// `job_status.state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobState {
@@ -46,6 +55,8 @@ pub enum JobState {
     SourceChanged,
     /// Waits for an administrator to run the statements of `ddl`.
     NeedsTable,
+    /// The manifest was altered after it was answered; `manifest_sha256` is of the one that was.
+    Tampered,
 }
 
 impl JobState {
@@ -57,6 +68,7 @@ impl JobState {
             Self::Superseded => "superseded",
             Self::SourceChanged => "source_changed",
             Self::NeedsTable => "needs_table",
+            Self::Tampered => "tampered",
         }
     }
 
@@ -67,6 +79,7 @@ impl JobState {
             Self::Superseded,
             Self::SourceChanged,
             Self::NeedsTable,
+            Self::Tampered,
         ]
         .into_iter()
         .find(|state| state.as_str() == text)

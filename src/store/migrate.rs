@@ -32,6 +32,26 @@ const FILES: &[(i32, &str, &str)] = &[
     ),
     (3, "003_jobs.cql", include_str!("../../cql/003_jobs.cql")),
     (4, "004_runs.cql", include_str!("../../cql/004_runs.cql")),
+    (
+        5,
+        "005_workers.cql",
+        include_str!("../../cql/005_workers.cql"),
+    ),
+    (
+        6,
+        "006_triggers.cql",
+        include_str!("../../cql/006_triggers.cql"),
+    ),
+    (
+        7,
+        "007_targets.cql",
+        include_str!("../../cql/007_targets.cql"),
+    ),
+    (
+        8,
+        "008_coverage.cql",
+        include_str!("../../cql/008_coverage.cql"),
+    ),
 ];
 
 /// The number of the last file.

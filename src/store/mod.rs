@@ -4,12 +4,17 @@ pub mod admissions;
 pub mod alias_requests;
 pub mod aliases;
 pub mod answers;
+pub mod changed_keys;
 pub mod chunks;
+pub mod clock;
 pub mod codec;
 pub mod connect;
 pub mod ddl;
 pub mod error;
+pub mod forget;
+pub mod gate;
 pub mod health;
+pub mod job_targets;
 pub mod jobs;
 pub mod leases;
 pub mod migrate;
@@ -19,19 +24,29 @@ pub mod open_runs;
 pub mod prediction_ddl;
 pub mod prediction_tables;
 pub mod predictions;
+pub mod purge;
 pub mod quote;
 pub mod raw;
 pub mod rejected_rows;
+pub mod request_ids;
+pub mod retention;
 pub mod ring;
+pub mod roles;
+pub mod run_heads;
 pub mod run_requests;
 pub mod runs;
 pub mod scan;
 pub mod script;
 pub mod selects;
 pub mod settings;
+pub mod signals;
 pub mod splits;
 pub mod statement;
 pub mod tables;
+pub mod trigger_status;
+pub mod triggers;
+pub mod upstream;
+pub mod workers;
 
 use std::sync::Arc;
 
@@ -49,6 +64,13 @@ pub struct Store {
     config: Arc<Config>,
     settings: Settings,
     statements: Arc<statement::Cache>,
+    gates: Arc<Gates>,
+}
+
+/// Places in flight, for all that this process does on the store.
+struct Gates {
+    reads: gate::Gate,
+    writes: gate::Gate,
 }
 
 impl Store {
@@ -65,6 +87,16 @@ impl Store {
     /// What all processes of this keyspace agreed on.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Places of page reads in flight.
+    pub fn reads(&self) -> &gate::Gate {
+        &self.gates.reads
+    }
+
+    /// Places of prediction writes in flight.
+    pub fn writes(&self) -> &gate::Gate {
+        &self.gates.writes
     }
 
     /// The keyspace of helenus's own tables.

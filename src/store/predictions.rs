@@ -13,10 +13,11 @@ use scylla::statement::{
 
 use super::{
     Store,
-    error::StoreError,
+    ddl::once_visible,
+    error::{Failed, StoreError},
     quote::{name, table_name},
     raw::{RawValues, push_cell},
-    statement::{Mode, PATIENCE, patiently},
+    statement::{Mode, PATIENCE, retried},
 };
 use crate::domain::job::CompiledJob;
 
@@ -167,11 +168,13 @@ impl Store {
             "DELETE FROM {table} USING TIMESTAMP ? WHERE {} AND model_version = ?",
             conditions.join(" AND ")
         );
+        // Another process may have made the table a moment ago.
+        let prepare = |cql| once_visible(move || self.prepared(Mode::Write, cql));
         Ok(PredictionWriter {
             store: self.clone(),
-            insert: self.prepared(Mode::Write, &insert).await?,
-            insert_rejected: self.prepared(Mode::Write, &insert_rejected).await?,
-            delete: self.prepared(Mode::Write, &delete).await?,
+            insert: prepare(&insert).await?,
+            insert_rejected: prepare(&insert_rejected).await?,
+            delete: prepare(&delete).await?,
             cql: insert.into(),
             ttl: job.rules.ttl_seconds,
         })
@@ -220,16 +223,17 @@ impl PredictionWriter {
         }
         batch.set_is_idempotent(true);
         let rows = mutations.values();
-        patiently(PATIENCE, || async {
+        retried(PATIENCE, || async {
+            let place = self.store.writes().enter().await;
             if !may_send() {
                 return Ok(Sent::Fenced);
             }
-            self.store
-                .session()
-                .batch(&batch, &rows)
-                .await
-                .map(|_| Sent::Acknowledged)
-                .map_err(|error| StoreError::execution(&error, &self.cql))
+            let request = async {
+                let session = self.store.session();
+                let sent = session.batch(&batch, &rows).await;
+                sent.map_err(|error| Failed::execution(&error, &self.cql))
+            };
+            place.send(request).await.map(|_| Sent::Acknowledged)
         })
         .await
     }

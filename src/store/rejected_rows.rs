@@ -8,7 +8,7 @@ use scylla::value::CqlTimeuuid;
 use super::{Store, error::StoreError, raw::cells_of};
 use crate::domain::{job::CompiledJob, literal, run::Run};
 
-const LIST: &str = "INSERT INTO rejected_rows (job, run_id, model_version, entity, key, reason) VALUES (?, ?, ?, ?, ?, ?)";
+const LIST: &str = "INSERT INTO rejected_rows (job, run_id, model_version, entity, key, reason) VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
 
 /// A row of `rejected_rows`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,8 @@ pub fn key_text(job: &CompiledJob, key: &[u8]) -> BTreeMap<String, String> {
 }
 
 impl Store {
-    /// Lists rejected rows of a run. The same rows again are the same rows.
+    /// Lists rejected rows of a run. The same rows again are the same rows, and like predictions
+    /// they carry the run's timestamp: what arrives late loses against whoever forgot the entity.
     pub async fn list_rejected(
         &self,
         run: &Run,
@@ -58,6 +59,7 @@ impl Store {
                 entity,
                 key,
                 reason.clone(),
+                run.run_base.unwrap_or_default(),
             )
         };
         let rows: Vec<_> = rejected.iter().map(row).collect();

@@ -47,7 +47,9 @@ impl Store {
     ) -> Result<Option<u64>, StoreError> {
         let rows: Vec<(i64,)> = self.rows(ESTIMATE, (keyspace, table)).await?;
         let nodes = self.session().get_cluster_state().get_nodes_info().len() as u64;
-        let own: i64 = rows.iter().map(|(count,)| (*count).max(0)).sum();
-        Ok((own > 0).then_some(own as u64 * nodes.max(1)))
+        let own = rows.iter().fold(0_u64, |sum, (count,)| {
+            sum.saturating_add((*count).max(0) as u64)
+        });
+        Ok((own > 0).then(|| own.saturating_mul(nodes.max(1))))
     }
 }

@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use scylla::{
     DeserializeRow,
-    value::{CqlDate, CqlTimeuuid},
+    value::{CqlDate, CqlTimestamp, CqlTimeuuid},
 };
 use uuid::Uuid;
 
 use super::{Store, error::StoreError};
 
-const COLUMNS: &str = "day, id, action, job, target_run, scope, keys, token_from, token_to, versions, max_rows_per_s, requested_by, note";
-const INSERT: &str = "INSERT INTO run_requests (day, id, action, job, target_run, scope, keys, token_from, token_to, versions, max_rows_per_s, requested_by, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const COLUMNS: &str = "day, id, action, job, target_run, scope, keys, token_from, token_to, versions, priority, max_rows_per_s, deadline, dedupe_key, requested_by, note";
+const INSERT: &str = "INSERT INTO run_requests (day, id, action, job, target_run, scope, keys, token_from, token_to, versions, priority, max_rows_per_s, deadline, dedupe_key, requested_by, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// A row of `run_requests`, as somebody wrote it: nothing about it is certain but its key.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,7 +28,10 @@ pub struct RunRequest {
     pub token_from: Option<i64>,
     pub token_to: Option<i64>,
     pub versions: Option<BTreeSet<i32>>,
+    pub priority: Option<i32>,
     pub max_rows_per_s: Option<i32>,
+    pub deadline: Option<DateTime<Utc>>,
+    pub dedupe_key: Option<String>,
     pub requested_by: Option<String>,
     pub note: Option<String>,
 }
@@ -45,7 +48,10 @@ struct Row {
     token_from: Option<i64>,
     token_to: Option<i64>,
     versions: Option<BTreeSet<i32>>,
+    priority: Option<i32>,
     max_rows_per_s: Option<i32>,
+    deadline: Option<CqlTimestamp>,
+    dedupe_key: Option<String>,
     requested_by: Option<String>,
     note: Option<String>,
 }
@@ -74,7 +80,12 @@ impl From<Row> for RunRequest {
             token_from: row.token_from,
             token_to: row.token_to,
             versions: row.versions,
+            priority: row.priority,
             max_rows_per_s: row.max_rows_per_s,
+            deadline: row
+                .deadline
+                .and_then(|at| DateTime::from_timestamp_millis(at.0)),
+            dedupe_key: row.dedupe_key,
             requested_by: row.requested_by,
             note: row.note,
         }
@@ -95,11 +106,27 @@ impl Store {
             token_from: request.token_from,
             token_to: request.token_to,
             versions: request.versions.clone(),
+            priority: request.priority,
             max_rows_per_s: request.max_rows_per_s,
+            deadline: request
+                .deadline
+                .map(|at| CqlTimestamp(at.timestamp_millis())),
+            dedupe_key: request.dedupe_key.clone(),
             requested_by: request.requested_by.clone(),
             note: request.note.clone(),
         };
         self.write(INSERT, row).await
+    }
+
+    /// One request.
+    pub async fn run_request(
+        &self,
+        day: NaiveDate,
+        id: Uuid,
+    ) -> Result<Option<RunRequest>, StoreError> {
+        let cql = format!("SELECT {COLUMNS} FROM run_requests WHERE day = ? AND id = ?");
+        let row: Option<Row> = self.row(&cql, (to_cql(day), CqlTimeuuid::from(id))).await?;
+        Ok(row.map(RunRequest::from))
     }
 
     /// All requests of a day.

@@ -16,13 +16,15 @@ use super::{
 };
 use crate::domain::run::{Counts, Part, Plan, Run, RunState, Scope};
 
-const COLUMNS: &str = "job, run_id, job_revision, versions, aliases, model_sha256, scope, token_from, token_to, keys, source, source_version, target, trigger, request_id, requested_by, note, max_rows_per_s, state, reason, warnings, cancel_requested, due_at, started_at, finished_at, run_base, plan, splits_total, splits_done, source_rows, orphaned, scored, unchanged, rejected, output_statistics, helenus_version, runtime_version";
+const COLUMNS: &str = "job, run_id, job_revision, versions, aliases, model_sha256, scope, token_from, token_to, keys, source, source_version, target, trigger, request_id, requested_by, note, priority, max_rows_per_s, state, reason, warnings, cancel_requested, late, due_at, deadline, started_at, finished_at, run_base, plan, splits_total, splits_done, source_rows, orphaned, scored, unchanged, rejected, output_statistics, helenus_version, runtime_version";
 
-const INSERT: &str = "INSERT INTO runs (job, run_id, job_revision, versions, aliases, model_sha256, scope, token_from, token_to, keys, source, source_version, target, trigger, request_id, requested_by, note, max_rows_per_s, state, due_at, helenus_version, runtime_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS";
+const INSERT: &str = "INSERT INTO runs (job, run_id, job_revision, versions, aliases, model_sha256, scope, token_from, token_to, keys, source, source_version, target, trigger, request_id, requested_by, note, priority, max_rows_per_s, state, due_at, deadline, helenus_version, runtime_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS";
 const START: &str = "UPDATE runs SET state = 'running', run_base = ?, plan = ?, splits_total = ?, splits_done = 0, started_at = ?, warnings = ? WHERE job = ? AND run_id = ? IF state = 'planning'";
 const REQUEST_CANCEL: &str = "UPDATE runs SET cancel_requested = true WHERE job = ? AND run_id = ? IF state IN ('planning', 'running', 'waiting')";
+const MARK_LATE: &str =
+    "UPDATE runs SET late = true WHERE job = ? AND run_id = ? IF state IN ('planning', 'running')";
 const PROGRESS: &str = "UPDATE runs SET splits_done = ? WHERE job = ? AND run_id = ? IF state = 'running' AND splits_done < ?";
-const FINISH: &str = "UPDATE runs SET state = ?, reason = ?, warnings = ?, finished_at = ?, splits_done = ?, source_rows = ?, orphaned = ?, scored = ?, unchanged = ?, rejected = ?, output_statistics = ? WHERE job = ? AND run_id = ? IF state IN ('planning', 'running')";
+const FINISH: &str = "UPDATE runs SET state = ?, reason = ?, warnings = ?, late = ?, finished_at = ?, splits_done = ?, source_rows = ?, orphaned = ?, scored = ?, unchanged = ?, rejected = ?, output_statistics = ? WHERE job = ? AND run_id = ? IF state IN ('planning', 'running')";
 
 /// How a run ended.
 #[derive(Debug, Clone)]
@@ -31,6 +33,7 @@ pub struct Ending {
     pub state: RunState,
     pub reason: Option<String>,
     pub warnings: Vec<String>,
+    pub late: bool,
     pub splits_done: i32,
     pub counts: Counts,
     pub output_statistics: BTreeMap<i32, String>,
@@ -55,12 +58,15 @@ struct RunRow {
     request_id: Option<CqlTimeuuid>,
     requested_by: Option<String>,
     note: Option<String>,
+    priority: Option<i32>,
     max_rows_per_s: Option<i32>,
     state: Option<String>,
     reason: Option<String>,
     warnings: Option<Vec<String>>,
     cancel_requested: Option<bool>,
+    late: Option<bool>,
     due_at: Option<CqlTimestamp>,
+    deadline: Option<CqlTimestamp>,
     started_at: Option<CqlTimestamp>,
     finished_at: Option<CqlTimestamp>,
     run_base: Option<i64>,
@@ -104,11 +110,14 @@ impl RunRow {
             request_id: self.request_id.map(Uuid::from),
             requested_by: self.requested_by,
             note: self.note,
+            priority: self.priority.unwrap_or_default(),
             max_rows_per_s: self.max_rows_per_s,
             reason: self.reason,
             warnings: self.warnings.unwrap_or_default(),
             cancel_requested: self.cancel_requested.unwrap_or(false),
+            late: self.late.unwrap_or(false),
             due_at: time(self.due_at).unwrap_or_default(),
+            deadline: time(self.deadline),
             started_at: time(self.started_at),
             finished_at: time(self.finished_at),
             run_base: self.run_base,
@@ -201,9 +210,11 @@ impl Store {
             request_id: run.request_id.map(CqlTimeuuid::from),
             requested_by: run.requested_by.as_deref(),
             note: run.note.as_deref(),
+            priority: run.priority,
             max_rows_per_s: run.max_rows_per_s,
             state: RunState::Planning.as_str(),
             due_at: CqlTimestamp(run.due_at.timestamp_millis()),
+            deadline: run.deadline.map(|at| CqlTimestamp(at.timestamp_millis())),
             helenus_version: &run.helenus_version,
             runtime_version: run.runtime_version.as_deref(),
         };
@@ -257,6 +268,12 @@ impl Store {
             .await
     }
 
+    /// Notes that a run is past its deadline and has not ended.
+    pub async fn mark_late(&self, job: &str, run_id: Uuid) -> Result<bool, StoreError> {
+        self.transition(MARK_LATE, (job, CqlTimeuuid::from(run_id)))
+            .await
+    }
+
     /// The terminal transition. `false`: somebody else made one.
     pub async fn finish_run(
         &self,
@@ -268,6 +285,7 @@ impl Store {
             ending.state.as_str(),
             ending.reason.as_deref(),
             &ending.warnings,
+            ending.late,
             CqlTimestamp(Utc::now().timestamp_millis()),
             ending.splits_done,
             ending.counts.source_rows as i64,
@@ -319,9 +337,11 @@ struct InsertRun<'a> {
     request_id: Option<CqlTimeuuid>,
     requested_by: Option<&'a str>,
     note: Option<&'a str>,
+    priority: i32,
     max_rows_per_s: Option<i32>,
     state: &'a str,
     due_at: CqlTimestamp,
+    deadline: Option<CqlTimestamp>,
     helenus_version: &'a str,
     runtime_version: Option<&'a str>,
 }

@@ -11,9 +11,9 @@ use tokio::sync::mpsc;
 
 use super::{
     Store,
-    error::{StoreError, StoreErrorKind},
+    error::{Failed, StoreError, StoreErrorKind},
     raw::{Page, RawValues, push_cell},
-    statement::{Mode, PATIENCE, into_rows, patiently},
+    statement::{Mode, PATIENCE, into_rows, retried},
 };
 use crate::domain::{key, ring::TokenRange};
 
@@ -138,13 +138,15 @@ impl Scan {
         push_cell(&mut values, Some(&range.after.to_be_bytes()));
         push_cell(&mut values, Some(&range.up_to.to_be_bytes()));
         values.extend_from_slice(&self.select.more_values);
-        patiently(PATIENCE, || async {
-            let (result, next) = self
-                .store
-                .session()
-                .execute_single_page(prepared, RawValues(&values), state.clone())
-                .await
-                .map_err(|error| StoreError::execution(&error, cql))?;
+        retried(PATIENCE, || async {
+            let request = async {
+                let session = self.store.session();
+                session
+                    .execute_single_page(prepared, RawValues(&values), state.clone())
+                    .await
+                    .map_err(|error| Failed::execution(&error, cql))
+            };
+            let (result, next) = self.store.reads().enter().await.send(request).await?;
             let page = Page::new(&into_rows(result, cql)?, cql)?;
             Ok((page, next.into_paging_control_flow()))
         })

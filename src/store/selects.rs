@@ -2,11 +2,11 @@
 
 use super::{
     Store,
-    error::StoreError,
+    error::{Failed, StoreError},
     quote::{name, table_name},
     raw::{Page, RawValues, push_cell},
     scan::RangeSelect,
-    statement::{Mode, PATIENCE, into_rows, patiently},
+    statement::{Mode, PATIENCE, into_rows, retried},
 };
 use crate::domain::{cql_type::CqlType, job::CompiledJob, proof, schema::Column};
 
@@ -205,14 +205,16 @@ impl Store {
     pub async fn by_key(&self, select: &KeySelect, key: &[u8]) -> Result<Page, StoreError> {
         let cql = &select.cql;
         let values = [key, &select.more_values].concat();
-        patiently(PATIENCE, || async {
+        retried(PATIENCE, || async {
             let prepared = self.prepared(Mode::Read, cql).await?;
-            let result = self
-                .session()
-                .execute_unpaged(&prepared, RawValues(&values))
-                .await
-                .map_err(|error| StoreError::execution(&error, cql))?;
-            Page::new(&into_rows(result, cql)?, cql)
+            let request = async {
+                self.session()
+                    .execute_unpaged(&prepared, RawValues(&values))
+                    .await
+                    .map_err(|error| Failed::execution(&error, cql))
+            };
+            let result = self.reads().enter().await.send(request).await?;
+            Ok(Page::new(&into_rows(result, cql)?, cql)?)
         })
         .await
     }

@@ -3,7 +3,7 @@
 //! - A **read** or a **plain write** is idempotent: the driver may send it to another node when
 //!   one breaks, and here it is tried again with a growing, jittered pause for [`PATIENCE`].
 //!   A write binds its timestamp where order matters; it never depends on which try arrived.
-//! - A **conditional write** is sent once. When its outcome is unknown
+//! - A **conditional write** takes place at most once. When its outcome is unknown
 //!   ([`StoreErrorKind::Unknown`]) only its sender can tell, by reading back with a **serial
 //!   read** and comparing what only it can have written (owner and epoch, a random id): the
 //!   serial read completes or discards what the write left behind, so its answer is final
@@ -33,8 +33,9 @@ use uuid::Uuid;
 
 use super::{
     Store,
-    error::{StoreError, StoreErrorKind},
+    error::{Failed, StoreError, StoreErrorKind},
 };
+use crate::metrics;
 
 /// For how long reads and plain writes are tried again while Cassandra is away.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,6 +51,18 @@ pub enum Mode {
     Write,
     /// A statement with IF.
     Conditional,
+}
+
+impl Mode {
+    fn count(self) {
+        let mode = match self {
+            Self::Read => "read",
+            Self::SerialRead => "serial_read",
+            Self::Write => "write",
+            Self::Conditional => "conditional",
+        };
+        metrics::STATEMENTS.counter([mode]).increment(1);
+    }
 }
 
 /// Statements prepared once a process.
@@ -132,17 +145,38 @@ pub async fn patiently<T, F>(
 where
     F: Future<Output = Result<T, StoreError>>,
 {
+    let attempt = || {
+        let next = attempt();
+        async { next.await.map_err(Failed::from) }
+    };
+    retried(patience, attempt).await
+}
+
+/// As [`patiently`], for tries that know what a failure says about Cassandra.
+///
+/// # Errors
+/// As [`patiently`].
+pub async fn retried<T, F>(
+    patience: Duration,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, Failed>>,
+{
     let until = Instant::now() + patience;
     let mut pause = Duration::from_millis(50);
     loop {
         match attempt().await {
-            Err(error) if error.kind.may_pass() && Instant::now() + pause < until => {
+            Err(Failed { error, cause })
+                if error.kind.may_pass() && Instant::now() + pause < until =>
+            {
                 tracing::debug!(%error, "trying again");
+                metrics::RETRIES.counter([cause.as_str()]).increment(1);
                 let jittered = pause.mul_f64(rand::rng().random_range(0.5..1.0));
                 tokio::time::sleep(jittered).await;
                 pause = (pause * 2).min(Duration::from_secs(2));
             }
-            outcome => return outcome,
+            outcome => return outcome.map_err(|failed| failed.error),
         }
     }
 }
@@ -234,16 +268,17 @@ impl Store {
     where
         R: for<'f, 'm> DeserializeRow<'f, 'm>,
     {
-        patiently(PATIENCE, || async {
+        retried(PATIENCE, || async {
             let prepared = self.prepared(mode, cql).await?;
             let mut rows = Vec::new();
             let mut state = PagingState::start();
             loop {
+                mode.count();
                 let (page, next) = self
                     .session
                     .execute_single_page(&prepared, values, state)
                     .await
-                    .map_err(|error| StoreError::execution(&error, cql))?;
+                    .map_err(|error| Failed::execution(&error, cql))?;
                 let page = into_rows(page, cql)?;
                 for row in page
                     .rows::<R>()
@@ -263,30 +298,36 @@ impl Store {
     /// A write without a condition, tried again while Cassandra is away. Bind the timestamp where
     /// it matters which of two writes wins.
     pub async fn write(&self, cql: &str, values: impl SerializeRow) -> Result<(), StoreError> {
-        patiently(PATIENCE, || async {
+        retried(PATIENCE, || async {
             let prepared = self.prepared(Mode::Write, cql).await?;
+            Mode::Write.count();
             self.session
                 .execute_unpaged(&prepared, &values)
                 .await
                 .map(drop)
-                .map_err(|error| StoreError::execution(&error, cql))
+                .map_err(|error| Failed::execution(&error, cql))
         })
         .await
     }
 
-    /// A conditional write, sent once.
+    /// A conditional write that takes place at most once: it is sent again only while Cassandra is
+    /// away and has certainly not seen it.
     ///
     /// # Errors
     /// [`StoreErrorKind::Unknown`] when it may or may not have taken place: read back with
     /// [`Store::serial_row`] what only this write can have written.
     pub async fn apply(&self, cql: &str, values: impl SerializeRow) -> Result<Applied, StoreError> {
-        let prepared = self.prepared(Mode::Conditional, cql).await?;
-        let result = self
-            .session
-            .execute_unpaged(&prepared, values)
-            .await
-            .map_err(|error| StoreError::execution(&error, cql))?;
-        applied(result, cql)
+        at_most_once(|| async {
+            let prepared = self.prepared(Mode::Conditional, cql).await?;
+            Mode::Conditional.count();
+            let result = self
+                .session
+                .execute_unpaged(&prepared, &values)
+                .await
+                .map_err(|error| StoreError::execution(&error, cql))?;
+            applied(result, cql)
+        })
+        .await
     }
 
     /// Several conditional or plain writes of **one partition of one table**, together or not at all.
@@ -299,20 +340,42 @@ impl Store {
         values: impl BatchValues,
     ) -> Result<Applied, StoreError> {
         let cql = statements.join("; ");
-        let mut batch = Batch::new(BatchType::Unlogged);
-        for statement in statements {
-            batch.append_statement(self.prepared(Mode::Conditional, statement).await?);
-        }
-        batch.set_is_idempotent(false);
-        batch.set_serial_consistency(Some(self.settings.serial.driver()));
-        batch.set_retry_policy(Some(Arc::new(FallthroughRetryPolicy)));
-        let result = self
-            .session
-            .batch(&batch, values)
-            .await
-            .map_err(|error| StoreError::execution(&error, &cql))?;
-        applied(result, &cql)
+        at_most_once(|| async {
+            let mut batch = Batch::new(BatchType::Unlogged);
+            for statement in statements {
+                batch.append_statement(self.prepared(Mode::Conditional, statement).await?);
+            }
+            batch.set_is_idempotent(false);
+            batch.set_serial_consistency(Some(self.settings.serial.driver()));
+            batch.set_retry_policy(Some(Arc::new(FallthroughRetryPolicy)));
+            Mode::Conditional.count();
+            let result = self
+                .session
+                .batch(&batch, &values)
+                .await
+                .map_err(|error| StoreError::execution(&error, &cql))?;
+            applied(result, &cql)
+        })
+        .await
     }
+}
+
+/// Tries again only what was certainly not applied: a broken connection to the only node must not
+/// end a run, and what may have been applied is its sender's to read back.
+async fn at_most_once<F>(mut attempt: impl FnMut() -> F) -> Result<Applied, StoreError>
+where
+    F: Future<Output = Result<Applied, StoreError>>,
+{
+    patiently(PATIENCE, || {
+        let attempt = attempt();
+        async {
+            match attempt.await {
+                Err(error) if error.kind == StoreErrorKind::Unknown => Ok(Err(error)),
+                outcome => outcome.map(Ok),
+            }
+        }
+    })
+    .await?
 }
 
 /// Prepares a statement.

@@ -18,6 +18,7 @@ use crate::{
         model::{AdmissionState, ReadyVersion, Signature},
         problem::Problem,
     },
+    failpoint,
     failure::Failure,
     scorer::runtime,
     store::{
@@ -247,6 +248,7 @@ impl Service {
             Asked::Granted(lease) => lease,
             Asked::Held(_) => return Ok(false),
         };
+        failpoint::hit("during_admission");
         // Somebody may have decided before the lease was ours.
         let standing = store.admission(&row.name, row.version).await?;
         if standing.as_ref().map(|a| a.decided_at) != over.map(|a| a.decided_at) {
@@ -271,6 +273,7 @@ impl Service {
         };
         lease.check()?;
         let admission = store.decide(row, &decision, over).await?;
+        failpoint::hit("after_admission");
         lease.release().await?;
         let (model, version, state) = (&row.name, row.version, admission.state);
         tracing::info!(model, version, %state, "decided");

@@ -5,8 +5,9 @@ mod answer;
 mod expect;
 mod prepare;
 mod resolve;
+mod tamper;
 
 pub use answer::{run_once, serve};
 pub use expect::check_rows;
-pub use prepare::{PreparedJob, prepare, prepare_planned, refused, unknown};
+pub use prepare::{PreparedJob, prepare, prepare_planned, prepare_pointing, refused, unknown};
 pub use resolve::{Checked, PENDING, check};

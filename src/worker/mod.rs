@@ -2,17 +2,27 @@
 
 pub mod admission;
 pub mod aliases;
+pub mod clock;
 pub mod doctor;
 pub mod explain;
+pub mod forget;
+pub mod health;
+pub mod http;
+pub mod inbox;
 pub mod jobs;
 pub mod models;
+pub mod purge;
 pub mod requests;
+pub mod retention;
 pub mod run;
+pub mod scheduler;
+pub mod service;
 pub mod status;
 pub mod verify;
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::Arc;
 
+use chrono::Utc;
 use uuid::Uuid;
 
 use crate::{
@@ -21,6 +31,7 @@ use crate::{
     store::{Store, leases::Watches, splits::Claimant},
 };
 use run::{
+    shared::Shared,
     start::{Started, start_or_fail},
     work::{Work, Worked},
 };
@@ -44,8 +55,14 @@ pub struct Pass {
     pub aliases: usize,
     /// Run requests answered.
     pub requests: usize,
+    /// Triggers answered.
+    pub triggers: usize,
+    /// Runs that triggers made or joined.
+    pub fired: usize,
     /// Runs that were worked on.
     pub runs: Vec<Uuid>,
+    /// Old runs removed.
+    pub removed_runs: usize,
     /// What could not be done, for whoever looks.
     pub troubles: Vec<String>,
 }
@@ -54,20 +71,38 @@ pub struct Pass {
 ///
 /// # Errors
 /// Cassandra's, or the library's. One bad row, model or run hurts no other.
-pub async fn once(store: &Store, stop: Arc<AtomicBool>) -> Result<Pass, Failure> {
+pub async fn once(store: &Store, shared: &Shared) -> Result<Pass, Failure> {
+    let (admissions, jobs) = (
+        admission::run_once(store).await?,
+        jobs::run_once(store).await?,
+    );
+    let round = aliases::run_all(store, &mut Watches::default()).await?;
     let mut pass = Pass {
-        admissions: admission::run_once(store).await?,
-        jobs: jobs::run_once(store).await?,
-        aliases: aliases::run_all(store, &mut Watches::default())
-            .await?
-            .answered,
+        admissions,
+        jobs,
+        aliases: round.answered,
         requests: requests::run_once(store).await?,
         ..Pass::default()
     };
+    let mut scheduler = scheduler::Scheduler::default();
+    let begun = match scheduler.run_once(store).await {
+        Ok(round) => round,
+        // What is due is for others to say; runs that they planned go by no wall clock.
+        Err(failure) if failure.is("clock.off") => {
+            pass.troubles.push(failure.to_string());
+            scheduler::Round::default()
+        }
+        Err(failure) => return Err(failure),
+    };
+    for round in [begun, scheduler.settle().await] {
+        pass.triggers += round.answered;
+        pass.fired += round.fired.len();
+        pass.troubles.extend(round.troubles);
+    }
     for run in run::open::open_runs(store).await? {
         let (job, run_id) = (run.job.clone(), run.run_id);
         pass.runs.push(run_id);
-        match work_on(store, run, Arc::clone(&stop)).await {
+        match work_on(store, run, shared).await {
             Ok(Worked::Ended(_) | Worked::Stopped) => {}
             Ok(Worked::GaveUp(reason)) => pass
                 .troubles
@@ -77,18 +112,24 @@ pub async fn once(store: &Store, stop: Arc<AtomicBool>) -> Result<Pass, Failure>
                 .push(format!("job `{job}`, run {run_id}: {failure}")),
         }
     }
+    // Some waited for these runs.
+    if round.waiting > 0 {
+        let round = aliases::run_all(store, &mut Watches::default()).await?;
+        pass.aliases += round.answered;
+    }
+    pass.removed_runs = retention::run_once(store, Utc::now()).await?.runs;
     Ok(pass)
 }
 
 async fn work_on(
     store: &Store,
     run: crate::domain::run::Run,
-    stop: Arc<AtomicBool>,
+    shared: &Shared,
 ) -> Result<Worked, Failure> {
     let context = match start_or_fail(store, run, Arc::default()).await? {
         Started::Failed(run) => return Ok(Worked::Ended(run)),
         Started::Ready(context) => Arc::from(context),
     };
     let say = Arc::new(|text: String| tracing::info!("{text}"));
-    Ok(Work::new(context, claimant(), stop, say).run().await?)
+    Ok(Work::new(context, claimant(), shared, say).run().await?)
 }

@@ -1,9 +1,9 @@
-//! A job's models, loaded to score a row or a table again.
+//! A job's models, loaded to score a row, an expectation or a table.
 
 use crate::{
-    domain::{job::CompiledVersion, problem::Problem},
+    domain::{job::CompiledVersion, model::Signature, problem::Problem},
     failure::Failure,
-    scorer::{image::Image, pool::Pool, runtime},
+    scorer::{image::Image, isolate::Models, pool::Pool, runtime},
     store::Store,
 };
 
@@ -23,17 +23,42 @@ pub async fn load(
         let image = Image::new(bytes, admitted).map_err(Failure::input)?;
         models.push((image, admitted.signature.clone()));
     }
-    let library = store.config().onnxruntime.clone();
-    let limit = store.config().batch_timeout;
-    let start = move || {
-        let runtime = runtime::load(library.as_deref())?;
-        Pool::start(runtime, &models, threads, limit)
+    start(store, models, threads).await
+}
+
+/// Starts a pool as configured: in this process, or with `isolate` in others.
+///
+/// # Errors
+/// Exit 3 for what says nothing about the models (no library, no threads), exit 1 for models whose
+/// every process dies while it loads them.
+pub async fn start(
+    store: &Store,
+    models: Vec<(Image, Signature)>,
+    threads: usize,
+) -> Result<Pool, Failure> {
+    let config = store.config();
+    let (library, limit) = (config.onnxruntime.clone(), config.batch_timeout);
+    let memory = config
+        .isolate
+        .then_some((config.isolate_memory_mib as u64) << 20);
+    let start = move || match memory {
+        None => {
+            let runtime = runtime::load(library.as_deref())?;
+            Pool::start(runtime, &models, threads, limit)
+        }
+        Some(memory) => {
+            let library = runtime::locate(library.as_deref());
+            Pool::start_isolated(Models::new(&library, memory, models), threads, limit)
+        }
     };
     // Loading keeps its thread busy.
     tokio::task::spawn_blocking(start)
         .await
         .map_err(|error| Failure::system(Problem::new("scorer.threads", error.to_string())))?
-        .map_err(Failure::system)
+        .map_err(|problem| match problem.code.as_str() {
+            "model.process_died" => Failure::no(problem),
+            _ => Failure::system(problem),
+        })
 }
 
 /// Ends the pool's threads.

@@ -3,11 +3,12 @@
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
 use super::{
-    jobs,
+    forget, jobs,
     run::plan::{self, Planned, Wish},
 };
 use crate::{
     domain::{problem::Problem, run::Scope, run_id},
+    failpoint,
     failure::{Exit, Failure},
     store::{Store, answers::Answer, run_requests::RunRequest},
 };
@@ -60,6 +61,7 @@ pub async fn answer(store: &Store, request: &RunRequest) -> Result<Answered, Fai
         Err(failure) if failure.exit == Exit::System => return Err(failure),
         Err(failure) => (refused(&failure.problems), Some(failure)),
     };
+    failpoint::hit("before_answer");
     let answer = store
         .insert_answer(request.day, request.id, &answer)
         .await?;
@@ -88,12 +90,13 @@ async fn serve(store: &Store, request: &RunRequest) -> Result<Answer, Failure> {
         None | Some("run") => run(store, request, asked_at).await,
         Some("cancel") => cancel(store, request).await,
         Some("check") => check(store).await,
+        Some("forget") => forget::answer(store, request).await,
         Some(other) => Err(Failure::input(
             Problem::new(
                 "request.unknown_action",
                 format!("action `{other}` is unknown"),
             )
-            .help("run (or null), cancel or check"),
+            .help("run (or null), cancel, check or forget"),
         )),
     }
 }
@@ -152,6 +155,11 @@ async fn run(
         request.keys.clone(),
     )
     .map_err(|error| Failure::input(Problem::new("request.scope", error)))?;
+    if let Some(key) = request.dedupe_key.as_deref()
+        && let Some(answer) = same_wish(store, request, job, key).await?
+    {
+        return Ok(answer);
+    }
     let wish = Wish {
         job: job.clone(),
         scope,
@@ -165,7 +173,9 @@ async fn run(
         request_id: Some(request.id),
         requested_by: request.requested_by.clone(),
         note: request.note.clone(),
+        priority: request.priority.unwrap_or_default(),
         max_rows_per_s: request.max_rows_per_s,
+        deadline: request.deadline,
     };
     let (answer, run) = match plan::plan(store, &wish).await? {
         Planned::Opened(run) => ("accepted", run),
@@ -176,6 +186,48 @@ async fn run(
         reason: None,
         run_id: Some(run.run_id),
     })
+}
+
+/// Whoever was not sure whether a request arrived asks again under the same key: the answer is the
+/// first one's, if it was asked a day ago at most.
+async fn same_wish(
+    store: &Store,
+    request: &RunRequest,
+    job: &str,
+    key: &str,
+) -> Result<Option<Answer>, Failure> {
+    let mut earlier = Vec::new();
+    for day in [request.day - Days::new(1), request.day] {
+        let of_day = store.run_requests(day).await?.into_iter();
+        earlier.extend(of_day.filter(|other| {
+            other.id != request.id
+                && other.job.as_deref() == Some(job)
+                && other.dedupe_key.as_deref() == Some(key)
+        }));
+    }
+    for other in earlier {
+        let order = |id| (run_id::time_100ns(id), id);
+        match store.answer(other.day, other.id).await? {
+            Some(answer) if answer.run_id.is_some() => {
+                return Ok(Some(Answer {
+                    answer: "joined".to_owned(),
+                    reason: Some(format!("request {} had the same dedupe_key", other.id)),
+                    ..answer
+                }));
+            }
+            // It was refused: that is no run to join.
+            Some(_) => {}
+            // Both are new: the earlier one makes the run, this one waits for it.
+            None if order(other.id) < order(request.id) => {
+                return Err(Failure::system(Problem::new(
+                    "request.duplicate",
+                    format!("request {} with the same dedupe_key comes first", other.id),
+                )));
+            }
+            None => {}
+        }
+    }
+    Ok(None)
 }
 
 async fn cancel(store: &Store, request: &RunRequest) -> Result<Answer, Failure> {

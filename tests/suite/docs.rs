@@ -185,7 +185,23 @@ fn what_the_pages_tell_cql_clients_to_do_works() {
     let world = World::new("docs");
     assert!(world.follow("docs/cql.md") > 25);
     assert!(world.follow("README.md") > 4);
+    assert!(world.follow("docs/triggers.md") > 9);
     world.worker();
+    let states: Vec<String> = world
+        .sandbox
+        .rows("SELECT name, state FROM {helenus}.trigger_status")
+        .iter()
+        .map(|row| {
+            ["name", "state"]
+                .map(|name| row[name].as_text().unwrap().clone())
+                .join(" ")
+        })
+        .collect();
+    assert_eq!(states.len(), 5);
+    assert!(
+        !states.iter().any(|state| state.ends_with("invalid")),
+        "{states:?}"
+    );
     let row = world
         .sandbox
         .row("SELECT state, problems FROM {helenus}.job_status WHERE job = 'tumour_again'");
@@ -275,6 +291,7 @@ fn the_commands_and_options_that_the_pages_name_exist() {
         "docs/manifest.md",
         "docs/models.md",
         "docs/operations.md",
+        "docs/triggers.md",
     ];
     let mut checked = 0;
     for (place, words) in pages.iter().flat_map(|page| commands(page)) {
@@ -285,7 +302,8 @@ fn the_commands_and_options_that_the_pages_name_exist() {
             .map(String::as_str)
             .collect();
         let length = match command.first() {
-            Some(&("model" | "job" | "run")) => 2,
+            Some(&"job") if command.get(1) == Some(&"target") => 3,
+            Some(&("model" | "job" | "run" | "role" | "trigger")) => 2,
             Some(_) => 1,
             // Prose, or an option of helenus itself.
             None => continue,

@@ -131,6 +131,8 @@ fn a_login_asks_and_another_one_answers() {
         "alias_requests",
         "jobs",
         "run_requests",
+        "triggers",
+        "changed_keys",
     ] {
         grant(format!("GRANT MODIFY ON helenus.{table} TO analyst"));
     }

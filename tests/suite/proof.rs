@@ -261,7 +261,7 @@ fn aliases_are_told_as_they_are_and_as_they_were_and_older_versions_by_their_own
     let sandbox = &biopsies.sandbox;
     let promote = |version: &str| {
         sandbox
-            .helenus(&["model", "promote", "tumour", version])
+            .helenus(&["model", "promote", "tumour", version, "--now"])
             .ok();
     };
     promote("1");

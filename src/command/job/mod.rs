@@ -5,6 +5,7 @@ pub mod create;
 pub mod list;
 pub mod plan;
 pub mod show;
+pub mod target;
 pub mod wishes;
 
 use std::path::Path;
@@ -44,6 +45,8 @@ enum Job {
     Pause(wishes::PauseArgs),
     Resume(wishes::ResumeArgs),
     Delete(wishes::DeleteArgs),
+    /// Which keyspaces jobs may write into besides their source's
+    Target(target::Args),
 }
 
 impl Args {
@@ -58,6 +61,7 @@ impl Args {
             Job::Pause(_) => "job pause",
             Job::Resume(_) => "job resume",
             Job::Delete(_) => "job delete",
+            Job::Target(args) => args.name(),
         }
     }
 }
@@ -76,6 +80,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         Job::Pause(args) => wishes::pause(&args.job, context, true).await,
         Job::Resume(args) => wishes::pause(&args.job, context, false).await,
         Job::Delete(args) => wishes::delete(&args.job, context).await,
+        Job::Target(args) => target::run(args, context).await,
     }
 }
 

@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use serde_json::json;
 
-use super::super::Context;
+use super::super::{Context, score};
 use crate::{
-    domain::problem::Problem,
+    domain::{
+        problem::Problem,
+        run::{Run, RunState},
+    },
     failure::{Exit, Failure},
     output::{Answer, Format},
     process,
@@ -95,7 +98,7 @@ async fn answered(
     request: &AliasRequest,
     wait: Wait,
 ) -> Result<Answered, Failure> {
-    let deadline = wait.deadline();
+    let mut deadline = wait.deadline();
     let mut watches = Watches::default();
     let mut may_answer = true;
     let mut said = false;
@@ -126,9 +129,33 @@ async fn answered(
         if let Some(answer) = store.answer(request.day, request.id).await? {
             return Ok(answer);
         }
+        let mut open = open_runs(store, request).await?;
+        if may_answer && let Some(run) = open.pop() {
+            say(
+                context,
+                &format!(
+                    "run {} of job `{}` scores what is missing",
+                    run.run_id, run.job
+                ),
+            );
+            score::work(store, run, context.format).await?;
+            deadline = wait.deadline();
+            continue;
+        }
         if Instant::now() >= deadline {
-            return Err(silent("no answer", wait));
+            // Where a run is open, its end brings the answer.
+            if open.is_empty() {
+                return Err(silent("no answer", wait));
+            }
+            deadline = wait.deadline();
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
+}
+
+/// Runs that were opened for this request and may be worked on.
+async fn open_runs(store: &Store, request: &AliasRequest) -> Result<Vec<Run>, Failure> {
+    let mut runs = aliases::runs_of(store, request).await?;
+    runs.retain(|run| run.state == RunState::Running);
+    Ok(runs)
 }

@@ -1,11 +1,13 @@
 //! `helenus model …`.
 
-mod ask;
+pub mod ask;
 pub mod check;
 mod history;
 mod list;
+mod moving;
 mod promote;
 mod pull;
+mod purge;
 mod push;
 mod retire;
 mod rollback;
@@ -42,6 +44,7 @@ enum Model {
     Rollback(rollback::Args),
     History(history::Args),
     Retire(retire::Args),
+    Purge(purge::Args),
 }
 
 impl Args {
@@ -57,6 +60,7 @@ impl Args {
             Model::Rollback(_) => "model rollback",
             Model::History(_) => "model history",
             Model::Retire(_) => "model retire",
+            Model::Purge(_) => "model purge",
         }
     }
 }
@@ -76,6 +80,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         Model::Rollback(args) => rollback::run(args, context).await,
         Model::History(args) => history::run(args, context).await,
         Model::Retire(args) => retire::run(args, context).await,
+        Model::Purge(args) => purge::run(args, context).await,
     }
 }
 
@@ -115,6 +120,6 @@ fn no_version(model: &str, version: Option<i32>) -> Failure {
 }
 
 /// A time as JSON and people read it.
-fn time(at: Option<chrono::DateTime<chrono::Utc>>) -> Option<String> {
+pub fn time(at: Option<chrono::DateTime<chrono::Utc>>) -> Option<String> {
     at.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
 }

@@ -18,7 +18,11 @@ impl KeyWords {
         self.named(&names)
     }
 
-    fn named(&self, columns: &[&str]) -> Result<BTreeMap<String, String>, Problem> {
+    /// The key by these columns.
+    ///
+    /// # Errors
+    /// As [`KeyWords::by_column`].
+    pub fn named(&self, columns: &[&str]) -> Result<BTreeMap<String, String>, Problem> {
         let advice = || {
             let pairs: Vec<_> = columns.iter().map(|name| format!("{name}=VALUE")).collect();
             pairs.join(" ")

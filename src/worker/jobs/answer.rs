@@ -1,10 +1,9 @@
 //! Answering revisions of jobs, whoever wrote them.
 
-use sha2::{Digest, Sha256};
-
 use super::{
     expect,
     resolve::{self, Checked, PENDING, belongs_to},
+    tamper::{self, is_altered},
 };
 use crate::{
     domain::{
@@ -89,6 +88,15 @@ async fn serve_once(store: &Store, job: &str) -> Result<Turn, Failure> {
         .iter()
         .find(|status| status.revision == revision)
         .cloned();
+    if let Some(old) = standing.as_ref().filter(|old| is_altered(row, old)) {
+        if old.state == JobState::Tampered {
+            return done(standing, 0);
+        }
+        return match tamper::mark(store, old).await? {
+            Some(marked) => done(Some(marked), 1),
+            None => Ok(Turn::Raced(standing.map(Box::new))),
+        };
+    }
     if let Some(ready) = standing.clone().filter(|s| s.state == JobState::Ready) {
         let count = supersede(store, &rows, &statuses, revision).await?;
         return done(Some(ready), count);
@@ -146,10 +154,12 @@ async fn supersede(
             .iter()
             .find(|status| status.revision == revision)
             .cloned();
-        if old
-            .as_ref()
-            .is_some_and(|old| matches!(old.state, JobState::Superseded | JobState::Invalid))
-        {
+        if old.as_ref().is_some_and(|old| {
+            matches!(
+                old.state,
+                JobState::Superseded | JobState::Invalid | JobState::Tampered
+            )
+        }) {
             continue;
         }
         for _ in 0..RACES {
@@ -176,7 +186,6 @@ async fn supersede(
 }
 
 fn blank(row: &JobRow, revision: i32) -> JobStatus {
-    let text = row.manifest.as_deref().unwrap_or_default();
     JobStatus {
         job: row.job.clone(),
         revision,
@@ -185,7 +194,7 @@ fn blank(row: &JobRow, revision: i32) -> JobStatus {
         warnings: Vec::new(),
         ddl: Vec::new(),
         ddl_applied: false,
-        manifest_sha256: Sha256::digest(text.as_bytes()).to_vec(),
+        manifest_sha256: row.manifest_sha256(),
         model: None,
         source: None,
         source_id: None,

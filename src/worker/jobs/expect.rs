@@ -18,16 +18,13 @@ use crate::{
         tolerance::Tolerance,
     },
     failure::Failure,
-    scorer::{
-        image::Image,
-        pool::{Pool, Scored},
-        runtime,
-    },
+    scorer::pool::Scored,
     store::{
         Store,
         raw::{Page, push_cell},
         selects,
     },
+    worker::models,
 };
 
 /// The code of a row that is not what it should be.
@@ -190,24 +187,9 @@ async fn score(
     version: &CompiledVersion,
     batch: InputBatch,
 ) -> Result<Scored, Failure> {
-    let admitted = &version.ready.admitted;
-    let bytes = store.model_bytes(admitted).await?;
-    let image = Image::new(bytes, admitted).map_err(Failure::input)?;
-    let library = store.config().onnxruntime.clone();
-    let limit = store.config().batch_timeout;
-    let signature = admitted.signature.clone();
-    // Loading a model keeps its thread busy.
-    let pool = tokio::task::spawn_blocking(move || {
-        let runtime = runtime::load(library.as_deref())?;
-        Pool::start(runtime, &[(image, signature)], 1, limit)
-    })
-    .await
-    .map_err(|error| Failure::system(Problem::new("scorer.threads", error.to_string())))?
-    .map_err(Failure::system)?;
+    let pool = models::load(store, std::slice::from_ref(version), 1).await?;
     let scored = pool.score(0, batch).await;
-    tokio::task::spawn_blocking(move || drop(pool))
-        .await
-        .map_err(|error| Failure::system(Problem::new("scorer.threads", error.to_string())))?;
+    models::unload(pool).await;
     scored.map_err(|error| Failure::system(Problem::new("scorer.failed", error.to_string())))
 }
 

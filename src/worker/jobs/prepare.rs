@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     answer::{line, needs_table, read, serve},
-    resolve,
+    resolve::{self, NOT_ALLOWED},
+    tamper::{self, is_altered},
 };
 use crate::{
     domain::{
@@ -51,6 +52,20 @@ pub async fn prepare(
     job: &str,
     versions: Option<&BTreeSet<i32>>,
 ) -> Result<PreparedJob, Failure> {
+    prepare_pointing(store, job, versions, &BTreeMap::new()).await
+}
+
+/// As [`prepare`], as if these aliases pointed there: for predictions that must stand before an
+/// alias moves.
+///
+/// # Errors
+/// As [`prepare`].
+pub async fn prepare_pointing(
+    store: &Store,
+    job: &str,
+    versions: Option<&BTreeSet<i32>>,
+    pointing: &BTreeMap<String, i32>,
+) -> Result<PreparedJob, Failure> {
     let newest = serve(store, job).await?;
     let rows = store.job_rows(job).await?;
     if !rows.iter().any(|row| row.revision.is_some()) {
@@ -64,7 +79,7 @@ pub async fn prepare(
     }
     let (status, row) = usable(store, job, &rows, newest.as_ref()).await?;
     let manifest = read(row).map_err(Failure::inputs)?;
-    let checked = match resolve::check(store, &manifest).await? {
+    let checked = match resolve::check_pointing(store, &manifest, pointing).await? {
         Ok(checked) => checked,
         Err(problems) => return Err(changed(store, &status, problems).await?),
     };
@@ -111,6 +126,11 @@ pub async fn prepare_planned(store: &Store, run: &Run) -> Result<PreparedJob, Fa
             format!("job `{}` has no revision {}", run.job, run.job_revision),
         ))
     })?;
+    let statuses = store.job_statuses(&run.job).await?;
+    let mut answered = statuses.iter();
+    if answered.any(|status| status.revision == run.job_revision && is_altered(row, status)) {
+        return Err(Failure::input(tamper::altered(&run.job, run.job_revision)));
+    }
     let manifest = read(row).map_err(Failure::inputs)?;
     let asked = planned_versions(store, &manifest, run).await?;
     let mut problems = Vec::new();
@@ -227,6 +247,10 @@ async fn usable<'a>(
     if let Some(ready) = ready
         && let Some(row) = rows.iter().find(|row| row.revision == Some(ready.revision))
     {
+        if is_altered(row, &ready) {
+            tamper::mark(store, &ready).await?;
+            return Err(Failure::input(tamper::altered(job, ready.revision)));
+        }
         return Ok((ready, row));
     }
     Err(match newest {
@@ -288,6 +312,15 @@ async fn changed(
     };
     if problems.iter().all(of_models) {
         return Ok(Failure::inputs(problems));
+    }
+    if let Some(revoked) = problems.iter().find(|one| one.code == NOT_ALLOWED) {
+        let noted = JobStatus {
+            state: JobState::Invalid,
+            problems: problems.iter().map(line).collect(),
+            ..status.clone()
+        };
+        store.answer_job(&noted, Some(JobState::Ready)).await?;
+        return Ok(Failure::input(revoked.clone()));
     }
     let what = problems.first().map(Problem::line).unwrap_or_default();
     let head = source_changed(&status.job, &what);

@@ -42,10 +42,22 @@ pub async fn check(
     store: &Store,
     manifest: &Manifest,
 ) -> Result<Result<Checked, Vec<Problem>>, StoreError> {
+    check_pointing(store, manifest, &BTreeMap::new()).await
+}
+
+/// As [`check`], as if these aliases pointed there.
+///
+/// # Errors
+/// As [`check`].
+pub async fn check_pointing(
+    store: &Store,
+    manifest: &Manifest,
+    pointing: &BTreeMap<String, i32>,
+) -> Result<Result<Checked, Vec<Problem>>, StoreError> {
     let mut problems = Vec::new();
     let source = source(store, manifest, &mut problems).await?;
     let source_version = source_version(store, manifest, source.as_ref(), &mut problems).await?;
-    let (asked, aliases) = versions(store, manifest, &mut problems).await?;
+    let (asked, aliases) = versions(store, manifest, pointing, &mut problems).await?;
     let target = target(store, manifest, &mut problems).await?;
     let Some(source) = source else {
         return Ok(Err(problems));
@@ -134,6 +146,8 @@ async fn target(
         if name.keyspace != manifest.source.keyspace {
             problems.push(missing_table(store, &name, "outputs.table").await?);
         }
+    } else {
+        problems.extend(not_allowed(store, manifest).await?);
     }
     let claim = store.claim_of(&name).await?;
     if let Some(claim) = &claim
@@ -142,6 +156,31 @@ async fn target(
         problems.push(belongs_to(&name, &claim.job));
     }
     Ok(Target { live, claim })
+}
+
+/// The code of a prediction table in another keyspace that no administrator allowed.
+pub(super) const NOT_ALLOWED: &str = "job.target_not_allowed";
+
+/// Predictions tell about the rows that they are made of: into another keyspace, where others may
+/// read, only an administrator may let them go. In the source's own keyspace its rights hold.
+async fn not_allowed(store: &Store, manifest: &Manifest) -> Result<Option<Problem>, StoreError> {
+    let (source, target) = (&manifest.source, manifest.target());
+    if target.keyspace == source.keyspace || store.may_copy(source, &target.keyspace).await? {
+        return Ok(None);
+    }
+    let message = format!(
+        "predictions about {source} may not be written into keyspace {}",
+        target.keyspace
+    );
+    let help = format!(
+        "an administrator may allow it: `{}`; in the source's keyspace none is needed",
+        store.allow_statement(source, &target.keyspace)
+    );
+    Ok(Some(
+        Problem::new(NOT_ALLOWED, message)
+            .at("outputs.table")
+            .help(help),
+    ))
 }
 
 /// One prediction table belongs to one job.
@@ -158,6 +197,7 @@ pub(super) fn belongs_to(table: &TableName, job: &str) -> Problem {
 async fn versions(
     store: &Store,
     manifest: &Manifest,
+    pointing: &BTreeMap<String, i32>,
     problems: &mut Vec<Problem>,
 ) -> Result<(Vec<Asked>, BTreeMap<String, i32>), StoreError> {
     let model = &manifest.model;
@@ -181,7 +221,10 @@ async fn versions(
     for wish in &manifest.versions {
         let number = match wish {
             VersionWish::Number(number) => *number,
-            VersionWish::Alias(alias) => match store.alias(model, alias).await? {
+            VersionWish::Alias(alias) => match match pointing.get(alias) {
+                Some(number) => Some(*number),
+                None => store.alias(model, alias).await?,
+            } {
                 Some(number) => {
                     aliases.insert(alias.clone(), number);
                     number

@@ -1,10 +1,11 @@
 //! Claiming a split: new, given up, or left behind by a process that is gone or silent.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::work::Work;
 use crate::{
     domain::lease::Watch,
+    metrics,
     process::{boot_time, is_gone},
     store::{
         error::{StoreError, StoreErrorKind},
@@ -14,6 +15,8 @@ use crate::{
 
 /// Timestamps of a run have room for this many claims of one split.
 const MAX_EPOCH: i32 = 1_000;
+/// How often a claim is sent while it does not arrive.
+const CLAIM_TRIES: u32 = 5;
 
 /// What an attempt to claim a split gave.
 pub(super) enum Claim {
@@ -35,12 +38,40 @@ impl Work {
         }
     }
 
+    /// Tries again where nobody knows whether the claim arrived: if it did after all, the split is
+    /// found to be ours, and is claimed at the next epoch.
     pub(super) async fn claim(&self, split: i32) -> Result<Claim, StoreError> {
+        let mut tries = 1;
+        loop {
+            match self.claim_once(split).await {
+                Err(error) if error.kind == StoreErrorKind::Unknown && tries < CLAIM_TRIES => {
+                    tracing::debug!(split, %error, "claiming again");
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn claim_once(&self, split: i32) -> Result<Claim, StoreError> {
         let (store, id) = (&self.context.store, self.id(split));
+        let is_new = !self.watched.contains_key(&split)
+            // Every worker comes by every split: a look costs less than a claim in vain.
+            && match store.glimpse_split(&id).await? {
+                None => true,
+                Some(seen) if seen.state == SplitState::Done => return Ok(Claim::Done),
+                Some(seen)
+                    if seen.state == SplitState::Claimed
+                        && seen.owner != self.by.owner
+                        && !self.gone(split, &seen) =>
+                {
+                    return Ok(Claim::Held(Box::new(seen)));
+                }
+                Some(_) => false,
+            };
         let claimed_at = boot_time();
-        if !self.watched.contains_key(&split)
-            && store.claim_new_split(&id, &self.by).await? == Held::Yes
-        {
+        if is_new && measured("new", store.claim_new_split(&id, &self.by)).await? == Held::Yes {
             let (epoch, deaths) = (1, 0);
             return Ok(Claim::Mine {
                 epoch,
@@ -73,9 +104,11 @@ impl Work {
         }
         let claimed_at = boot_time();
         Ok(
-            match store
-                .claim_split_again(&id, &seen, deaths, &self.by)
-                .await?
+            match measured(
+                "again",
+                store.claim_split_again(&id, &seen, deaths, &self.by),
+            )
+            .await?
             {
                 Held::Yes => Claim::Mine {
                     epoch: seen.seen.epoch + 1,
@@ -107,4 +140,20 @@ impl Work {
         watch.observe(seen.seen.clone(), now);
         *before = seen;
     }
+}
+
+async fn measured(
+    outcome: &str,
+    claim: impl Future<Output = Result<Held, StoreError>>,
+) -> Result<Held, StoreError> {
+    let began = Instant::now();
+    let held = claim.await?;
+    metrics::CLAIM_SECONDS.histogram().record(began.elapsed());
+    let outcome = if held == Held::Yes {
+        outcome
+    } else {
+        "collision"
+    };
+    metrics::CLAIMS.counter([outcome]).increment(1);
+    Ok(held)
 }

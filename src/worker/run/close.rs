@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use futures::{StreamExt, TryStreamExt};
+use chrono::Utc;
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 
 use super::{context::RunContext, work::Worked};
 use crate::{
     domain::{
         job::MaxRejected,
+        manifest::TableName,
         ring::TokenRange,
         run::{Counts, Part, Run, RunState},
         statistics::OutputStatistics,
     },
+    failpoint, metrics,
     store::{
         Store,
         error::StoreError,
@@ -25,9 +28,13 @@ const AT_A_TIME: usize = 32;
 /// Rows read back in all; each split has at least one among them.
 const READ_BACK: usize = 2_000;
 
+/// How often an ending is sent while it does not arrive.
+const ENDING_TRIES: u32 = 5;
+
 /// Closes a run whose splits are all done: it succeeds only when its counts add up, few enough
 /// rows were rejected, and the rows read back are the ones that were written.
 pub async fn close(context: &RunContext) -> Result<Worked, StoreError> {
+    failpoint::hit("before_close");
     let run = &context.run;
     let splits = read_splits(&context.store, run).await?;
     let done = splits
@@ -43,7 +50,10 @@ pub async fn close(context: &RunContext) -> Result<Worked, StoreError> {
         .or_else(|| too_many_rejected(context.job.rules.max_rejected, &counts))
     {
         Some(reason) => Some(reason),
-        None => read_back(context, &sample).await?,
+        None => match other_tables(context).await? {
+            Some(reason) => Some(reason),
+            None => read_back(context, &sample).await?,
+        },
     };
     let mut warnings = run.warnings.clone();
     warnings.extend(look_at(context, &statistics).await?);
@@ -61,6 +71,7 @@ pub async fn close(context: &RunContext) -> Result<Worked, StoreError> {
         },
         reason,
         warnings,
+        late: run.is_late(Utc::now()),
         splits_done: done as i32,
         counts,
         output_statistics: statistics
@@ -110,6 +121,7 @@ async fn end_early(
         state,
         reason: Some(reason.to_owned()),
         warnings: run.warnings.clone(),
+        late: run.is_late(Utc::now()),
         splits_done: done as i32,
         counts,
         output_statistics: statistics
@@ -132,14 +144,25 @@ async fn end(store: &Store, run: &Run, mut ending: Ending) -> Result<Worked, Sto
             map.entry(*version).or_default();
         }
     }
-    // Refused or unknown: the row tells which ending stands.
-    store.finish_run(&run.job, run.run_id, &ending).await?;
+    // Refused or unknown: the row tells which ending stands, and whether any arrived.
+    for _ in 0..ENDING_TRIES {
+        let ended = store.finish_run(&run.job, run.run_id, &ending).await?;
+        if ended {
+            let state = ending.state.as_str();
+            metrics::RUNS.counter([&run.job, state]).increment(1);
+        }
+        let stands = store.run(&run.job, run.run_id).await?;
+        if ended || stands.is_none_or(|run| run.state.is_terminal()) {
+            break;
+        }
+    }
     ended_elsewhere(store, run, "the run could not be ended").await
 }
 
 async fn ended_elsewhere(store: &Store, run: &Run, otherwise: &str) -> Result<Worked, StoreError> {
     match store.run(&run.job, run.run_id).await? {
         Some(run) if run.state.is_terminal() => {
+            failpoint::hit("before_free");
             free(store, &run).await?;
             Ok(Worked::Ended(Box::new(run)))
         }
@@ -200,10 +223,13 @@ async fn unfinished(store: &Store, run: &Run) -> Result<Vec<TokenRange>, StoreEr
 }
 
 /// All splits of a run, after every decided conditional write; `None`: never claimed.
-pub async fn read_splits(store: &Store, run: &Run) -> Result<Vec<Option<Split>>, StoreError> {
+pub fn read_splits<'a>(
+    store: &'a Store,
+    run: &'a Run,
+) -> BoxFuture<'a, Result<Vec<Option<Split>>, StoreError>> {
     let total = run.plan.as_ref().map_or(0, |plan| plan.splits.len());
     futures::stream::iter(0..total as i32)
-        .map(|split| {
+        .map(move |split| {
             let id = SplitId {
                 job: run.job.clone(),
                 run_id: run.run_id,
@@ -213,7 +239,7 @@ pub async fn read_splits(store: &Store, run: &Run) -> Result<Vec<Option<Split>>,
         })
         .buffered(AT_A_TIME)
         .try_collect()
-        .await
+        .boxed()
 }
 
 type Summed = (Counts, BTreeMap<i32, OutputStatistics>, Vec<Sampled>);
@@ -263,10 +289,39 @@ fn too_many_rejected(allowed: MaxRejected, counts: &Counts) -> Option<String> {
     })
 }
 
-/// Reads the sample back: a row that is not there was shadowed by a delete from a clock that is
-/// ahead of Cassandra's.
-async fn read_back(context: &RunContext, sample: &[Sampled]) -> Result<Option<String>, StoreError> {
-    let found: Vec<Option<u128>> = futures::stream::iter(sample)
+/// A table that was dropped since this process read it, made anew or not, has nothing to do with
+/// what was counted.
+async fn other_tables(context: &RunContext) -> Result<Option<String>, StoreError> {
+    let job = &context.job;
+    let source = named(&job.source.keyspace, &job.source.table);
+    let target = named(&job.target.keyspace, &job.target.table);
+    let seen = context.store.table(&source).await?.map(|table| table.id);
+    if seen != Some(job.source.id) {
+        return Ok(Some(format!(
+            "source_changed: {source} was dropped while the run was under way; if it was made anew, the next run scores what is in it"
+        )));
+    }
+    if context.store.table(&target).await?.is_none() {
+        return Ok(Some(format!(
+            "target_dropped: {target} was dropped while the run was under way; the next run makes it anew"
+        )));
+    }
+    Ok(None)
+}
+
+fn named(keyspace: &str, table: &str) -> TableName {
+    TableName {
+        keyspace: keyspace.to_owned(),
+        table: table.to_owned(),
+    }
+}
+
+/// Boxed, as [`read_splits`] is: the compiler can't tell otherwise that it may move between threads.
+fn stored_hashes<'a>(
+    context: &'a RunContext,
+    sample: &'a [Sampled],
+) -> BoxFuture<'a, Result<Vec<Option<u128>>, StoreError>> {
+    futures::stream::iter(sample)
         .map(|row| {
             context
                 .store
@@ -274,7 +329,13 @@ async fn read_back(context: &RunContext, sample: &[Sampled]) -> Result<Option<St
         })
         .buffered(AT_A_TIME)
         .try_collect()
-        .await?;
+        .boxed()
+}
+
+/// Reads the sample back: a row that is not there was shadowed by a delete from a clock that is
+/// ahead of Cassandra's.
+async fn read_back(context: &RunContext, sample: &[Sampled]) -> Result<Option<String>, StoreError> {
+    let found = stored_hashes(context, sample).await?;
     let missing = found.iter().filter(|hash| hash.is_none()).count();
     let differing = sample
         .iter()

@@ -5,8 +5,6 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use super::{pace::Pace, source::AskedKey};
 use crate::{
     domain::{
@@ -42,16 +40,6 @@ pub struct RunContext {
     pub batch_rows: usize,
     /// For the terminal.
     pub progress: Arc<Progress>,
-    /// Write requests in flight.
-    pub permits: Arc<Semaphore>,
-}
-
-impl RunContext {
-    /// A place among the write requests in flight.
-    pub async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        // The semaphore is never closed.
-        Arc::clone(&self.permits).acquire_owned().await.ok()
-    }
 }
 
 /// Rows so far, for a progress bar: what this process did, retried splits counted again.

@@ -11,6 +11,7 @@ use std::{
 use tokio::task::JoinHandle;
 
 use crate::{
+    metrics,
     process::boot_time,
     store::{
         Store,
@@ -56,6 +57,7 @@ pub struct Lease {
     /// To be asked before each write.
     pub fence: Fence,
     beat: JoinHandle<()>,
+    _measured: metrics::Held,
 }
 
 impl Lease {
@@ -82,6 +84,7 @@ impl Lease {
             epoch,
             fence,
             beat,
+            _measured: metrics::SPLITS_HELD.hold([]),
         }
     }
 }

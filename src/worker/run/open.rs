@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use super::close;
 use crate::{
     domain::run::{Run, RunState},
+    metrics,
     store::{Store, error::StoreError},
 };
 
 /// All runs that may be worked on now. Runs that ended without freeing their table are freed.
 pub async fn open_runs(store: &Store) -> Result<Vec<Run>, StoreError> {
     let mut runs = Vec::new();
+    let mut seen = Vec::new();
     for job in store.job_names().await? {
         let open: BTreeSet<_> = store
             .open_runs(&job)
@@ -19,7 +21,9 @@ pub async fn open_runs(store: &Store) -> Result<Vec<Run>, StoreError> {
             .filter_map(|row| row.run_id)
             .collect();
         for run_id in open {
-            match store.run(&job, run_id).await? {
+            let run = store.run(&job, run_id).await?;
+            seen.extend(run.as_ref().map(|run| (run.state, run.due_at)));
+            match run {
                 Some(run) if run.state.is_terminal() => close::free(store, &run).await?,
                 Some(run) if run.state == RunState::Running => runs.push(run),
                 // Its planner is at work, or the next wish takes its place.
@@ -27,5 +31,6 @@ pub async fn open_runs(store: &Store) -> Result<Vec<Run>, StoreError> {
             }
         }
     }
+    metrics::open_runs(&seen);
     Ok(runs)
 }

@@ -11,7 +11,10 @@ use super::{
     split::{self, SplitError},
     write::Tally,
 };
-use crate::store::splits::{Claimant, Finished, Held};
+use crate::{
+    failpoint, metrics,
+    store::splits::{Claimant, Finished, Held},
+};
 
 /// Scores one claimed split and finishes it, or gives it up with its reason.
 pub async fn score_and_finish(
@@ -20,6 +23,7 @@ pub async fn score_and_finish(
     lease: &Lease,
     stop: &AtomicBool,
 ) -> Result<(), SplitError> {
+    failpoint::hit("after_claim");
     let plan = context.run.plan.as_ref();
     let range = plan.and_then(|plan| plan.splits.get(lease.id.split as usize).copied().flatten());
     let unfinished = |range| context.unfinished.iter().any(|other| other.overlaps(range));
@@ -29,6 +33,7 @@ pub async fn score_and_finish(
         Ok(tally) => finish(context, by, lease, tally).await,
         Err(error) => Err(error),
     };
+    measure(&context.run.job, &outcome);
     if let Err(error) = &outcome
         && !matches!(error, SplitError::Fenced)
     {
@@ -45,6 +50,16 @@ pub async fn score_and_finish(
     outcome
 }
 
+fn measure(job: &str, outcome: &Result<(), SplitError>) {
+    let state = match outcome {
+        Ok(()) => "done",
+        Err(SplitError::Stopped) => "given_up",
+        Err(SplitError::Fenced) => return metrics::LEASE_LOSSES.counter([]).increment(1),
+        Err(SplitError::Store(_) | SplitError::Score(_)) => "failed",
+    };
+    metrics::SPLITS.counter([job, state]).increment(1);
+}
+
 async fn finish(
     context: &RunContext,
     by: &Claimant,
@@ -55,6 +70,7 @@ async fn finish(
         .store
         .list_rejected(&context.run, &context.job, &tally.rejected)
         .await?;
+    failpoint::hit("before_finish");
     let finished = Finished {
         counts: tally.counts,
         statistics: tally.statistics,
@@ -72,7 +88,10 @@ async fn finish(
             .await;
         tries += 1;
         match held {
-            Ok(Held::Yes) => return Ok(()),
+            Ok(Held::Yes) => {
+                failpoint::hit("after_finish");
+                return Ok(());
+            }
             Ok(Held::Lost) => return Err(SplitError::Fenced),
             Err(error) if error.kind.may_pass() && tries < 10 && lease.fence.may_send() => {
                 tokio::time::sleep(Duration::from_millis(200)).await;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{close, source};
@@ -19,27 +19,32 @@ use crate::{
         lease::{Seen, Watch},
         problem::Problem,
         ring::{self, TokenRange},
-        run::{Counts, Part, Plan, Run, RunState, Scope},
+        run::{Part, Plan, Run, RunState, Scope},
         run_id,
     },
+    failpoint,
     failure::Failure,
     process::boot_time,
     scorer::runtime,
     store::{
         Store,
         open_runs::{OpenRun, Opened},
+        signals::OPEN_RUNS,
     },
-    worker::jobs::{self, PreparedJob},
+    worker::{
+        clock,
+        jobs::{self, PreparedJob},
+    },
 };
 
 /// Rows of a split, about.
 const SPLIT_ROWS: u64 = 25_000;
-/// Splits of a run: at least, so that workers can share small tables; at most.
-const SPLITS: (u64, u64) = (8, 10_000);
+/// Splits of a run, at most; the configuration says how many at least.
+const MOST_SPLITS: u64 = 10_000;
 /// Epochs take up 2 microseconds each, up to 1,000 of them.
-const BASE_GAP_US: i64 = 10_000;
-/// A clock further than this from Cassandra's is refused.
-const CLOCK_LIMIT_US: i64 = 5_000_000;
+pub(in crate::worker) const BASE_GAP_US: i64 = 10_000;
+/// How often the last step of planning is sent while it does not arrive.
+const START_TRIES: u32 = 5;
 
 /// Somebody's wish for a run.
 #[derive(Debug, Clone)]
@@ -62,8 +67,12 @@ pub struct Wish {
     pub requested_by: Option<String>,
     /// Why.
     pub note: Option<String>,
+    /// Higher ones first; 0 is usual.
+    pub priority: i32,
     /// Limit on rows a second.
     pub max_rows_per_s: Option<i32>,
+    /// After this the run counts as late.
+    pub deadline: Option<DateTime<Utc>>,
 }
 
 /// What a wish came to.
@@ -80,6 +89,18 @@ pub enum Planned {
 /// # Errors
 /// Why not: wrong input, a conflict with an open run, a clock that is off, Cassandra.
 pub async fn plan(store: &Store, wish: &Wish) -> Result<Planned, Failure> {
+    plan_pointing(store, wish, &BTreeMap::new()).await
+}
+
+/// As [`plan`], as if these aliases of the job's model pointed there.
+///
+/// # Errors
+/// As [`plan`].
+pub async fn plan_pointing(
+    store: &Store,
+    wish: &Wish,
+    pointing: &BTreeMap<String, i32>,
+) -> Result<Planned, Failure> {
     let ticks = wish.due_at.timestamp_micros().max(0) as u64 * 10;
     let run_id = run_id::derive(&wish.job, &wish.cause, ticks);
     if let Some(run) = store.run(&wish.job, run_id).await?
@@ -87,7 +108,8 @@ pub async fn plan(store: &Store, wish: &Wish) -> Result<Planned, Failure> {
     {
         return Ok(Planned::Opened(Box::new(run)));
     }
-    let prepared = jobs::prepare(store, &wish.job, wish.versions.as_ref()).await?;
+    let versions = wish.versions.as_ref();
+    let prepared = jobs::prepare_pointing(store, &wish.job, versions, pointing).await?;
     if let Part::Keys(keys) = &wish.scope.part {
         source::asked_keys(&prepared.job, keys).map_err(Failure::inputs)?;
     }
@@ -100,6 +122,7 @@ pub async fn plan(store: &Store, wish: &Wish) -> Result<Planned, Failure> {
     if let Some(joined) = open(store, wish, &prepared, &versions, run_id).await? {
         return Ok(Planned::Joined(Box::new(joined)));
     }
+    failpoint::hit("after_open");
     store.refresh_open_run(&wish.job, &versions, run_id).await?;
     let opened = store.open_runs(&wish.job).await?;
     if let Err(problem) = check_clock(&opened, run_id) {
@@ -112,7 +135,12 @@ pub async fn plan(store: &Store, wish: &Wish) -> Result<Planned, Failure> {
     store
         .insert_run(&new_run(store, wish, &prepared, &versions, run_id))
         .await?;
+    failpoint::hit("after_insert_run");
     let run = start(store, wish, &prepared, &versions, run_id).await?;
+    failpoint::hit("after_start");
+    if let Err(error) = store.raise(OPEN_RUNS).await {
+        tracing::warn!(%error, "workers will find the run later than they could");
+    }
     Ok(Planned::Opened(Box::new(run)))
 }
 
@@ -129,8 +157,6 @@ fn new_run(
         (ready.version, ready.admitted.sha256.to_vec())
     });
     Run {
-        job: wish.job.clone(),
-        run_id,
         job_revision: prepared.revision,
         versions: versions.clone(),
         aliases: prepared.aliases.clone(),
@@ -143,22 +169,11 @@ fn new_run(
         request_id: wish.request_id,
         requested_by: wish.requested_by.clone(),
         note: wish.note.clone(),
+        priority: wish.priority,
         max_rows_per_s: wish.max_rows_per_s,
-        state: RunState::Planning,
-        reason: None,
-        warnings: Vec::new(),
-        cancel_requested: false,
-        due_at: wish.due_at,
-        started_at: None,
-        finished_at: None,
-        run_base: None,
-        plan: None,
-        splits_total: 0,
-        splits_done: 0,
-        counts: Counts::default(),
-        output_statistics: BTreeMap::new(),
-        helenus_version: env!("CARGO_PKG_VERSION").to_owned(),
+        deadline: wish.deadline,
         runtime_version: runtime_version(store),
+        ..Run::planning(&wish.job, run_id, wish.due_at)
     }
 }
 
@@ -253,7 +268,7 @@ fn conflict(run: &Run) -> Failure {
 }
 
 /// Timestamps come from Cassandra; a process whose own clock is far from it says so at once.
-fn check_clock(opened: &[OpenRun], run_id: Uuid) -> Result<(), Problem> {
+pub(in crate::worker) fn check_clock(opened: &[OpenRun], run_id: Uuid) -> Result<(), Problem> {
     let written_at = opened
         .iter()
         .filter(|row| row.run_id == Some(run_id))
@@ -261,19 +276,9 @@ fn check_clock(opened: &[OpenRun], run_id: Uuid) -> Result<(), Problem> {
     let Some(written_at) = written_at else {
         return Ok(());
     };
-    let ahead = Utc::now().timestamp_micros() - written_at;
-    if ahead.abs() <= CLOCK_LIMIT_US {
-        return Ok(());
-    }
-    Err(Problem::new(
-        "clock.off",
-        format!(
-            "this machine's clock is {:.1} s {} Cassandra's",
-            ahead.abs() as f64 / 1e6,
-            if ahead > 0 { "ahead of" } else { "behind" }
-        ),
-    )
-    .help("let NTP mend the clock that is wrong, this one or Cassandra's; `helenus doctor` shows the difference"))
+    clock::check(TimeDelta::microseconds(
+        Utc::now().timestamp_micros() - written_at,
+    ))
 }
 
 /// planning → running: base and plan.
@@ -314,9 +319,15 @@ async fn start(
             splits: splits(store, &prepared.job, &wish.scope.part).await?,
             unfinished,
         };
-        store
-            .start_run(&wish.job, run_id, base, &plan, &prepared.job.warnings)
-            .await?;
+        failpoint::hit("during_planning");
+        let warnings = &prepared.job.warnings;
+        for _ in 0..START_TRIES {
+            let started = store.start_run(&wish.job, run_id, base, &plan, warnings);
+            // Another planner was first, or nobody knows whether it arrived: the row tells.
+            if started.await? || !is_in_planning(store, &wish.job, run_id).await? {
+                break;
+            }
+        }
     }
     match store.run(&wish.job, run_id).await? {
         Some(run) if run.state != RunState::Planning => Ok(run),
@@ -340,6 +351,11 @@ async fn start(
     }
 }
 
+async fn is_in_planning(store: &Store, job: &str, run_id: Uuid) -> Result<bool, Failure> {
+    let run = store.run(job, run_id).await?;
+    Ok(run.is_some_and(|run| run.state == RunState::Planning))
+}
+
 /// The splits of a part of `job`'s source: more for larger tables, never across the ring's cuts.
 pub async fn splits(
     store: &Store,
@@ -357,7 +373,8 @@ pub async fn splits(
         .await?
         .unwrap_or(0);
     let share = range.width() as f64 / u64::MAX as f64;
-    let count = ((rows / SPLIT_ROWS).clamp(SPLITS.0, SPLITS.1) as f64 * share).ceil() as usize;
+    let least = store.config().min_splits as u64;
+    let count = ((rows / SPLIT_ROWS).clamp(least, MOST_SPLITS) as f64 * share).ceil() as usize;
     let cuts = store.replica_cuts(&job.target.keyspace);
     Ok(ring::split(range, &cuts, count)
         .into_iter()

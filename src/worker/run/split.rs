@@ -16,6 +16,7 @@ use crate::{
         ring::TokenRange,
         tensor::{InputBatch, OutputBatch},
     },
+    metrics,
     scorer::pool::ScoreError,
     store::error::StoreError,
 };
@@ -47,6 +48,7 @@ impl From<WriteError> for SplitError {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Fenced => Self::Fenced,
+            WriteError::Stopped => Self::Stopped,
             WriteError::Store(error) => Self::Store(error),
         }
     }
@@ -92,6 +94,7 @@ pub async fn score(
     if let Some(orphans) = &walked.orphans {
         write::delete_orphans(context, orphans, epoch, fence).await?;
     }
+    metrics::rows(&context.run.job, &walked.counts);
     tally.counts.add(&walked.counts);
     Ok(tally)
 }
@@ -153,6 +156,7 @@ impl Sink for Chain<'_> {
             let (batch, outcomes) = score_versions(&context, batch).await?;
             let tally = write::write(&context, &batch, outcomes, epoch, &fence).await?;
             context.progress.wrote(&tally.counts);
+            metrics::rows(&context.run.job, &tally.counts);
             Ok(tally)
         });
         Ok(())

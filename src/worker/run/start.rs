@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
 use super::{
     close,
     context::{Progress, RunContext},
@@ -18,9 +16,9 @@ use crate::{
         run::{Part, Run},
     },
     failure::{Exit, Failure},
-    scorer::{image::Image, pool::Pool, runtime},
+    scorer::image::Image,
     store::Store,
-    worker::{admission, jobs},
+    worker::{admission, jobs, models},
 };
 
 /// What starting came to.
@@ -62,7 +60,7 @@ pub async fn start_or_fail(
 async fn start(store: &Store, run: Run, progress: Arc<Progress>) -> Result<RunContext, Failure> {
     let prepared = jobs::prepare_planned(store, &run).await?;
     let job = prepared.job;
-    let mut models = Vec::with_capacity(job.versions.len());
+    let mut loaded = Vec::with_capacity(job.versions.len());
     for version in &job.versions {
         let ready = &version.ready;
         let planned = run.model_sha256.get(&ready.version);
@@ -78,17 +76,10 @@ async fn start(store: &Store, run: Run, progress: Arc<Progress>) -> Result<RunCo
         admission::confirm(store, ready).await?;
         let bytes = store.model_bytes(&ready.admitted).await?;
         let image = Image::new(bytes, &ready.admitted).map_err(Failure::input)?;
-        models.push((image, ready.admitted.signature.clone()));
+        loaded.push((image, ready.admitted.signature.clone()));
     }
     let config = store.config();
-    let runtime = runtime::load(config.onnxruntime.as_deref()).map_err(Failure::system)?;
-    let scorer = Pool::start(
-        runtime,
-        &models,
-        config.scoring_threads,
-        config.batch_timeout,
-    )
-    .map_err(Failure::system)?;
+    let scorer = models::start(store, loaded, config.scoring_threads).await?;
     let keys = match &run.scope.part {
         Part::Keys(keys) => source::asked_keys(&job, keys).map_err(Failure::inputs)?,
         _ => Vec::new(),
@@ -104,7 +95,6 @@ async fn start(store: &Store, run: Run, progress: Arc<Progress>) -> Result<RunCo
         keys: Arc::new(keys),
         pace: Pace::new(run.max_rows_per_s),
         batch_rows: config.batch_rows,
-        permits: Arc::new(Semaphore::new(config.concurrency)),
         store: store.clone(),
         progress,
         scorer,

@@ -12,7 +12,17 @@ use std::{
 use rand::seq::SliceRandom;
 use tokio::task::JoinSet;
 
-use super::{claim::Claim, close, context::RunContext, lease::Lease, owned, split::SplitError};
+use super::{
+    claim::Claim,
+    close,
+    context::RunContext,
+    lease::Lease,
+    owned,
+    shared::Shared,
+    slots::Seat,
+    split::SplitError,
+    stop::{Asked, Stop},
+};
 use crate::{
     domain::{lease::Watch, run::Run},
     process::{boot_time, spoken},
@@ -45,7 +55,8 @@ pub type Say = Arc<dyn Fn(String) + Send + Sync>;
 pub struct Work {
     pub(super) context: Arc<RunContext>,
     pub(super) by: Claimant,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
+    seat: Seat,
     say: Say,
     todo: VecDeque<i32>,
     pub(super) watched: HashMap<i32, (Watch, Split)>,
@@ -58,14 +69,16 @@ pub struct Work {
     cancelling: bool,
     stop_splits: Arc<AtomicBool>,
     leaving: Option<Worked>,
+    /// Asked to leave, and everything was given back.
+    left: bool,
     /// Splits known to be done, whoever did them.
     done: i32,
     done_noted: i32,
 }
 
 impl Work {
-    /// Sets out to work on the context's run until it ends, or `stop` is set.
-    pub fn new(context: Arc<RunContext>, by: Claimant, stop: Arc<AtomicBool>, say: Say) -> Self {
+    /// Sets out to work on the context's run until it ends, or this process is asked to stop.
+    pub fn new(context: Arc<RunContext>, by: Claimant, shared: &Shared, say: Say) -> Self {
         let splits = context
             .run
             .plan
@@ -75,9 +88,10 @@ impl Work {
         // In a random order, so that workers seldom meet.
         todo.shuffle(&mut rand::rng());
         Self {
-            context,
             by,
-            stop,
+            stop: shared.stop.clone(),
+            seat: shared.slots.seat(context.run.run_id, context.run.priority),
+            context,
             say,
             todo: todo.into(),
             watched: HashMap::new(),
@@ -88,6 +102,7 @@ impl Work {
             cancelling: false,
             stop_splits: Arc::default(),
             leaving: None,
+            left: false,
             done: 0,
             done_noted: 0,
         }
@@ -114,13 +129,15 @@ impl Work {
                 return Ok(worked);
             }
             if self.running.is_empty() && self.suspect.is_none() {
-                if self.stop.load(Ordering::Relaxed) {
+                if self.stop.asked() > Asked::Nothing {
                     return Ok(Worked::Stopped);
                 }
                 if self.todo.is_empty() && self.watched.is_empty() && !self.cancelling {
                     return close::close(&self.context).await;
                 }
             }
+            let (wants, left) = (self.may_claim() && !self.todo.is_empty(), self.left);
+            self.seat.tell(self.running.len(), wants);
             tokio::select! {
                 Some(ended) = self.running.join_next() => {
                     let (split, outcome) = match ended {
@@ -130,18 +147,22 @@ impl Work {
                     self.ended(split, outcome).await?;
                 }
                 _ = ticks.tick() => self.look_around().await?,
+                () = self.seat.freed(), if wants => {}
+                () = self.stop.reaches(Asked::Leave), if !left => {
+                    self.left = true;
+                    self.drain().await;
+                }
             }
         }
     }
 
+    /// Whether another split could be run here, if there is room.
     fn may_claim(&self) -> bool {
-        let room = self.context.store.config().readers.max(1);
-        self.running.len() < room
-            && !self.alone
+        !self.alone
             && !self.cancelling
             && self.suspect.is_none()
             && self.leaving.is_none()
-            && !self.stop.load(Ordering::Relaxed)
+            && self.stop.asked() == Asked::Nothing
     }
 
     /// Claims splits while there is room.
@@ -153,7 +174,7 @@ impl Work {
                 self.start(lease);
             }
         }
-        while self.may_claim() {
+        while self.may_claim() && !self.todo.is_empty() && self.seat.may_take() {
             let Some(split) = self.todo.pop_front() else {
                 return Ok(());
             };
@@ -219,6 +240,7 @@ impl Work {
             let outcome = owned::score_and_finish(&context, &by, &lease, &stop).await;
             (lease.id.split, outcome)
         });
+        self.seat.tell(self.running.len(), !self.todo.is_empty());
     }
 
     /// A split of this process came to its end, one way or another.
@@ -271,6 +293,7 @@ impl Work {
     /// Ends this process's splits in order.
     async fn drain(&mut self) {
         self.stop_splits.store(true, Ordering::Relaxed);
+        self.context.pace.close();
         if let Some(lease) = self.suspect.take() {
             let released =
                 self.context
@@ -286,10 +309,6 @@ impl Work {
 
     /// Every now and then: has the run ended, must it be cancelled, have others let go?
     async fn look_around(&mut self) -> Result<(), StoreError> {
-        if self.stop.load(Ordering::Relaxed) {
-            self.drain().await;
-            return Ok(());
-        }
         let run = &self.context.run;
         let Some(now) = self.context.store.run(&run.job, run.run_id).await? else {
             self.leaving = Some(Worked::GaveUp("the run's row is gone".to_owned()));
@@ -311,7 +330,7 @@ impl Work {
         }
         let watched: Vec<i32> = self.watched.keys().copied().collect();
         for split in watched {
-            if !self.may_claim() {
+            if !(self.may_claim() && self.seat.may_take()) {
                 return Ok(());
             }
             match self.claim(split).await? {

@@ -13,12 +13,15 @@
 
 pub mod cassandra;
 pub mod cli;
+pub mod garden;
+pub mod guarded;
 pub mod model;
 pub mod sandbox;
 pub mod tools;
 
 use std::{future::Future, sync::OnceLock};
 
+#[allow(unused_imports)]
 pub use model::Model;
 pub use sandbox::Sandbox;
 

@@ -1,0 +1,262 @@
+//! `helenus trigger …`.
+
+mod add;
+mod list;
+mod next;
+mod show;
+mod wait;
+mod wishes;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::{
+    domain::{
+        problem::Problem,
+        trigger::{Trigger, TriggerRow, TriggerState, TriggerStatus, When, decide::jitter},
+        words::nearest,
+    },
+    failure::Failure,
+    output::Answer,
+    store::Store,
+};
+
+/// Arguments of `trigger`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do with triggers. Each is described where its arguments are: a comment here would hide
+/// that one from `--help`.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Add(Box<add::Args>),
+    List(list::Args),
+    Show(show::Args),
+    Next(next::Args),
+    Pause(wishes::PauseArgs),
+    Resume(wishes::ResumeArgs),
+    Remove(wishes::RemoveArgs),
+}
+
+impl Args {
+    /// The command's words, as the JSON object names them.
+    pub fn name(&self) -> &'static str {
+        match &self.command {
+            Command::Add(_) => "trigger add",
+            Command::List(_) => "trigger list",
+            Command::Show(_) => "trigger show",
+            Command::Next(_) => "trigger next",
+            Command::Pause(_) => "trigger pause",
+            Command::Resume(_) => "trigger resume",
+            Command::Remove(_) => "trigger remove",
+        }
+    }
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// As the command has them.
+pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
+    match args.command {
+        Command::Add(args) => add::run(*args, context).await,
+        Command::List(args) => list::run(args, context).await,
+        Command::Show(args) => show::run(args, context).await,
+        Command::Next(args) => next::run(args, context).await,
+        Command::Pause(args) => wishes::pause(args.which, context, true).await,
+        Command::Resume(args) => wishes::pause(args.which, context, false).await,
+        Command::Remove(args) => wishes::remove(args.which, context).await,
+    }
+}
+
+/// One trigger.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The job
+    job: String,
+    /// The trigger's name
+    name: String,
+    #[command(flatten)]
+    wait: wait::Wait,
+}
+
+/// A row and what stands beside it.
+struct Told {
+    row: TriggerRow,
+    status: Option<TriggerStatus>,
+    /// The row as it stands now, whatever was answered.
+    trigger: Option<Trigger>,
+}
+
+/// Triggers with their answers, by job and name; of one job, or of one name.
+async fn told(
+    store: &Store,
+    job: Option<&str>,
+    name: Option<&str>,
+    removed: bool,
+) -> Result<Vec<Told>, Failure> {
+    let mut rows = store.triggers().await?;
+    rows.retain(|row| removed || row.removed != Some(true));
+    rows.sort_by(|a, b| (&a.job, &a.name).cmp(&(&b.job, &b.name)));
+    let statuses = store.trigger_statuses().await?;
+    let is_asked = |row: &&TriggerRow| {
+        job.is_none_or(|job| job == row.job) && name.is_none_or(|name| name == row.name)
+    };
+    let found: Vec<Told> = rows
+        .iter()
+        .filter(is_asked)
+        .map(|row| Told {
+            status: statuses
+                .iter()
+                .find(|status| status.job == row.job && status.name == row.name)
+                .cloned(),
+            trigger: Trigger::read(row).ok(),
+            row: row.clone(),
+        })
+        .collect();
+    match (found.is_empty(), job, name) {
+        (true, Some(job), Some(name)) => Err(unknown(&rows, job, name)),
+        _ => Ok(found),
+    }
+}
+
+fn unknown(rows: &[TriggerRow], job: &str, name: &str) -> Failure {
+    let names = rows
+        .iter()
+        .filter(|row| row.job == job)
+        .map(|row| row.name.as_str());
+    let help = nearest(name, names).map_or_else(
+        || "`helenus trigger list` shows all".to_owned(),
+        |near| format!("did you mean `{near}`?"),
+    );
+    Failure::not_found(
+        Problem::new(
+            "trigger.unknown",
+            format!("job `{job}` has no trigger `{name}`"),
+        )
+        .help(help),
+    )
+}
+
+impl Told {
+    fn state(&self) -> &'static str {
+        match &self.status {
+            Some(status) if status.row_hash == self.row.hash() => status.state.as_str(),
+            _ => "unanswered",
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.state() == TriggerState::Ready.as_str()
+    }
+
+    /// When its next tick is served.
+    fn next(&self) -> Option<DateTime<Utc>> {
+        let status = self.status.as_ref().filter(|_| self.is_ready())?;
+        let due = status.next_due?;
+        Some(due + jitter(self.trigger.as_ref()?, due))
+    }
+
+    /// When it fires next, or what it waits for, in words.
+    fn waits_for(&self) -> String {
+        let Some(status) = self.status.as_ref().filter(|_| self.is_ready()) else {
+            return self.status.as_ref().map_or_else(
+                || "a scheduler's answer".to_owned(),
+                |status| match status.problems.first() {
+                    Some(problem) => problem.clone(),
+                    None => "nothing".to_owned(),
+                },
+            );
+        };
+        if let Some(due) = status.queued_due {
+            return format!("its run of {} to be planned", time(due));
+        }
+        match (
+            self.trigger.as_ref().map(|trigger| &trigger.when),
+            self.next(),
+        ) {
+            (_, Some(next)) => time(next),
+            (Some(When::Pending { .. }), None) => match &status.estimate {
+                Some(estimate) if estimate.exact => {
+                    format!("{} of {} rows are pending", estimate.pending, estimate.rows)
+                }
+                Some(estimate) => format!(
+                    "about {} ({} to {}) of {} rows are pending",
+                    estimate.pending, estimate.low, estimate.high, estimate.rows
+                ),
+                None => "its first estimate".to_owned(),
+            },
+            (Some(when), None) => format!("it fires {when}"),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// What it last came to.
+    fn last(&self) -> String {
+        let Some(status) = &self.status else {
+            return String::new();
+        };
+        match (&status.last_outcome, status.last_at) {
+            (Some(outcome), Some(at)) => {
+                let reason = status
+                    .last_reason
+                    .as_ref()
+                    .map_or_else(String::new, |reason| format!(": {reason}"));
+                format!("{outcome} at {}{reason}", time(at))
+            }
+            _ => "never fired".to_owned(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let status = self.status.clone().unwrap_or_default();
+        let zone = self.zone();
+        json!({
+            "job": self.row.job,
+            "name": self.row.name,
+            "state": self.state(),
+            "problems": status.problems,
+            "fires": self.trigger.as_ref().map(|trigger| trigger.when.to_string()),
+            "next": self.next().map(time),
+            "next_local": self.next().map(|next| next.with_timezone(&zone).to_rfc3339()),
+            "next_due": status.next_due.map(time),
+            "queued_due": status.queued_due.map(time),
+            "waits_for": self.waits_for(),
+            "last_due": status.last_due.map(time),
+            "last_run": status.last_run.map(|run| run.to_string()),
+            "last_outcome": status.last_outcome,
+            "last_reason": status.last_reason,
+            "last_at": status.last_at.map(time),
+            "estimate": status.estimate,
+        })
+    }
+
+    fn zone(&self) -> chrono_tz::Tz {
+        match self.trigger.as_ref().map(|trigger| &trigger.when) {
+            Some(When::Scheduled(schedule)) => schedule.zone(),
+            _ => chrono_tz::Tz::UTC,
+        }
+    }
+
+    /// A moment in UTC and, where it has another one, in its own zone.
+    fn spoken(&self, at: DateTime<Utc>) -> String {
+        match self.zone() {
+            chrono_tz::Tz::UTC => time(at),
+            zone => format!(
+                "{} ({} {zone})",
+                time(at),
+                at.with_timezone(&zone).format("%a %Y-%m-%d %H:%M:%S")
+            ),
+        }
+    }
+}
+
+/// A time as people and JSON read it.
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}

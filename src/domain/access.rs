@@ -1,0 +1,235 @@
+//! Who writes which table, and the grants that follow from it.
+
+use super::{manifest::TableName, problem::Problem};
+
+/// What a login is for. One kind a role; a login may be granted several roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Reads predictions, and everything that helenus says about them.
+    Analyst,
+    /// Registers versions of models.
+    Registrar,
+    /// Defines jobs.
+    JobAuthor,
+    /// Moves aliases and retires versions.
+    Promoter,
+    /// Asks for runs: by request, by trigger, by saying which keys changed.
+    Scheduler,
+    /// Answers everybody and writes predictions.
+    Worker,
+    /// Allows jobs to write into other keyspaces than their source's.
+    Administrator,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Analyst,
+        Self::Registrar,
+        Self::JobAuthor,
+        Self::Promoter,
+        Self::Scheduler,
+        Self::Worker,
+        Self::Administrator,
+    ];
+
+    /// As people write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Analyst => "analyst",
+            Self::Registrar => "registrar",
+            Self::JobAuthor => "job-author",
+            Self::Promoter => "promoter",
+            Self::Scheduler => "scheduler",
+            Self::Worker => "worker",
+            Self::Administrator => "administrator",
+        }
+    }
+}
+
+/// Every table of helenus with the kind that writes it; `None`: only `helenus migrate` does.
+pub const TABLES: [(&str, Option<Kind>); 24] = [
+    ("model_chunks", Some(Kind::Registrar)),
+    ("model_versions", Some(Kind::Registrar)),
+    ("jobs", Some(Kind::JobAuthor)),
+    ("alias_requests", Some(Kind::Promoter)),
+    ("run_requests", Some(Kind::Scheduler)),
+    ("triggers", Some(Kind::Scheduler)),
+    ("changed_keys", Some(Kind::Scheduler)),
+    ("job_targets", Some(Kind::Administrator)),
+    ("admissions", Some(Kind::Worker)),
+    ("model_aliases", Some(Kind::Worker)),
+    ("names", Some(Kind::Worker)),
+    ("job_status", Some(Kind::Worker)),
+    ("prediction_tables", Some(Kind::Worker)),
+    ("answers", Some(Kind::Worker)),
+    ("open_runs", Some(Kind::Worker)),
+    ("runs", Some(Kind::Worker)),
+    ("splits", Some(Kind::Worker)),
+    ("rejected_rows", Some(Kind::Worker)),
+    ("leases", Some(Kind::Worker)),
+    ("workers", Some(Kind::Worker)),
+    ("signals", Some(Kind::Worker)),
+    ("trigger_status", Some(Kind::Worker)),
+    ("settings", None),
+    ("schema_migrations", None),
+];
+
+/// Cassandra's permissions, as far as helenus grants them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Permission {
+    /// Read.
+    Select,
+    /// Insert, update, delete, truncate.
+    Modify,
+    /// Make tables and types.
+    Create,
+}
+
+impl Permission {
+    /// As CQL spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Select => "SELECT",
+            Self::Modify => "MODIFY",
+            Self::Create => "CREATE",
+        }
+    }
+}
+
+/// What a permission is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    /// A keyspace with all its tables, those to come too.
+    Keyspace(String),
+    /// One table.
+    Table(TableName),
+}
+
+/// One grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Grant {
+    pub permission: Permission,
+    pub resource: Resource,
+}
+
+/// How far a role reaches beyond helenus's own tables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Keyspaces whose tables it reads.
+    pub data_keyspaces: Vec<String>,
+    /// Prediction tables that it reads or, as a worker, writes.
+    pub prediction_tables: Vec<TableName>,
+    /// A worker may make tables in the data keyspaces; whoever makes one may write it.
+    pub ddl: bool,
+}
+
+/// The grants of a kind; `keyspace` is helenus's own.
+///
+/// # Errors
+/// A reach that this kind does not have.
+pub fn grants(kind: Kind, keyspace: &str, reach: &Reach) -> Result<Vec<Grant>, Problem> {
+    check(kind, reach)?;
+    let select = |resource| Grant {
+        permission: Permission::Select,
+        resource,
+    };
+    let mut grants = vec![select(Resource::Keyspace(keyspace.to_owned()))];
+    let written = TABLES.iter().filter(|(_, writer)| *writer == Some(kind));
+    grants.extend(written.map(|(table, _)| Grant {
+        permission: Permission::Modify,
+        resource: Resource::Table(TableName {
+            keyspace: keyspace.to_owned(),
+            table: (*table).to_owned(),
+        }),
+    }));
+    for data in &reach.data_keyspaces {
+        grants.push(select(Resource::Keyspace(data.clone())));
+        if reach.ddl {
+            grants.push(Grant {
+                permission: Permission::Create,
+                resource: Resource::Keyspace(data.clone()),
+            });
+        }
+    }
+    for table in &reach.prediction_tables {
+        grants.push(select(Resource::Table(table.clone())));
+        if kind == Kind::Worker {
+            grants.push(Grant {
+                permission: Permission::Modify,
+                resource: Resource::Table(table.clone()),
+            });
+        }
+    }
+    Ok(grants)
+}
+
+fn check(kind: Kind, reach: &Reach) -> Result<(), Problem> {
+    let reads = matches!(kind, Kind::Analyst | Kind::JobAuthor | Kind::Worker);
+    let odd = |option: &str, help: &str| {
+        let message = format!("{option} means nothing for kind `{}`", kind.as_str());
+        Problem::new("role.reach", message)
+            .at(option.to_owned())
+            .help(help)
+    };
+    if !reads && !reach.data_keyspaces.is_empty() {
+        let help = "only analyst, job-author and worker read your tables";
+        return Err(odd("--data-keyspace", help));
+    }
+    let predictions = matches!(kind, Kind::Analyst | Kind::Worker);
+    if !predictions && !reach.prediction_tables.is_empty() {
+        let help = "analysts read prediction tables, workers write them";
+        return Err(odd("--prediction-table", help));
+    }
+    if reach.ddl && kind != Kind::Worker {
+        return Err(odd("--ddl", "only workers make prediction tables"));
+    }
+    if reach.ddl && reach.data_keyspaces.is_empty() {
+        return Err(Problem::new("role.reach", "--ddl needs to know where")
+            .at("--ddl")
+            .help("--data-keyspace names a keyspace in which the worker may make tables"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn modified(kind: Kind) -> Vec<String> {
+        let grants = grants(kind, "h", &Reach::default()).unwrap();
+        grants
+            .into_iter()
+            .filter(|grant| grant.permission != Permission::Select)
+            .map(|grant| format!("{:?}", grant.resource))
+            .collect()
+    }
+
+    #[test]
+    fn no_two_kinds_write_one_table() {
+        let all: Vec<String> = Kind::ALL.into_iter().flat_map(modified).collect();
+        let mut once = all.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!(once.len(), all.len());
+        assert!(modified(Kind::Analyst).is_empty());
+    }
+
+    #[test]
+    fn a_reach_that_a_kind_does_not_have_is_a_mistake() {
+        let reach = Reach {
+            data_keyspaces: vec!["d".to_owned()],
+            ..Reach::default()
+        };
+        for kind in Kind::ALL {
+            let reads = matches!(kind, Kind::Analyst | Kind::JobAuthor | Kind::Worker);
+            assert_eq!(grants(kind, "h", &reach).is_ok(), reads, "{kind:?}");
+        }
+        let nowhere = Reach {
+            ddl: true,
+            ..Reach::default()
+        };
+        assert!(grants(Kind::Worker, "h", &nowhere).is_err());
+    }
+}

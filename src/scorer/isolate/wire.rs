@@ -1,0 +1,217 @@
+//! What the two processes say to each other over the child's stdin and stdout.
+//!
+//! A message is the header's length (u32), the header, and the tensors that it announces: numbers as
+//! they lie in memory (both ends are one program on one machine), texts as all their lengths (u32)
+//! followed by all their bytes. One side speaks at a time and says everything before it listens, so
+//! neither can wait for the other in mid-sentence.
+
+use std::{
+    io::{self, Read, Write},
+    ops::Range,
+    path::PathBuf,
+};
+
+use half::slice::HalfFloatSliceExt;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::domain::{model::Signature, problem::Problem, tensor::TensorData};
+
+/// Headers are small; so are the reasons for which rows are refused.
+const MAX_HEADER: u32 = 64 << 20;
+/// Bytes of text in one tensor.
+const MAX_TEXT: u64 = 1 << 30;
+
+/// The first message, in JSON; the models' bytes follow.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Load {
+    /// ONNX Runtime's library.
+    pub library: PathBuf,
+    /// Address space in bytes.
+    pub memory: u64,
+    /// Size of each model in bytes, and what it is held to.
+    pub models: Vec<(u64, Signature)>,
+}
+
+/// Rows to score; their inputs follow.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Ask {
+    /// Which of the loaded models.
+    pub version: u32,
+    /// How many rows.
+    pub rows: u32,
+}
+
+/// What the child answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Answer {
+    /// All models are loaded.
+    Ready,
+    /// One is not, for this reason ([`Problem`] in JSON).
+    NotLoaded(String),
+    /// The outputs of `rows` rows follow; the others were refused (index, reason), in order.
+    Scored {
+        rows: u32,
+        refused: Vec<(u32, String)>,
+    },
+    /// The model is not what was admitted.
+    Misaligned(String),
+}
+
+impl Answer {
+    pub(super) fn not_loaded(problem: &Problem) -> Self {
+        Self::NotLoaded(serde_json::to_string(problem).unwrap_or_default())
+    }
+}
+
+const BINARY: bincode::config::Configuration = bincode::config::standard();
+
+pub(super) fn write_header(to: &mut impl Write, header: &impl Serialize) -> io::Result<()> {
+    let bytes = bincode::serde::encode_to_vec(header, BINARY).map_err(io::Error::other)?;
+    write_block(to, &bytes)
+}
+
+/// `None` when the other side has nothing more to say.
+pub(super) fn read_header<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
+    let Some(bytes) = read_block(from)? else {
+        return Ok(None);
+    };
+    let (header, _) =
+        bincode::serde::decode_from_slice(&bytes, BINARY).map_err(io::Error::other)?;
+    Ok(Some(header))
+}
+
+pub(super) fn write_block(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+    to.write_all(&length.to_ne_bytes())?;
+    to.write_all(bytes)
+}
+
+pub(super) fn read_block(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut length = [0; 4];
+    match from.read(&mut length)? {
+        0 => return Ok(None),
+        read => from.read_exact(&mut length[read..])?,
+    }
+    let length = u32::from_ne_bytes(length);
+    if length > MAX_HEADER {
+        return Err(io::Error::other("a header beyond all bounds"));
+    }
+    let mut bytes = vec![0; length as usize];
+    from.read_exact(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// Sends the values in `range`.
+pub(super) fn write_tensor(
+    to: &mut impl Write,
+    data: &TensorData,
+    range: Range<usize>,
+) -> io::Result<()> {
+    match data {
+        TensorData::Float16(values) => {
+            to.write_all(bytemuck::cast_slice(values[range].reinterpret_cast()))
+        }
+        TensorData::Float(values) => to.write_all(bytemuck::cast_slice(&values[range])),
+        TensorData::Double(values) => to.write_all(bytemuck::cast_slice(&values[range])),
+        TensorData::Int32(values) => to.write_all(bytemuck::cast_slice(&values[range])),
+        TensorData::Int64(values) => to.write_all(bytemuck::cast_slice(&values[range])),
+        TensorData::Bool(values) => to.write_all(bytemuck::cast_slice(&values[range])),
+        TensorData::String(values) => {
+            for text in &values[range.clone()] {
+                let length = u32::try_from(text.len()).map_err(io::Error::other)?;
+                to.write_all(&length.to_ne_bytes())?;
+            }
+            values[range]
+                .iter()
+                .try_for_each(|text| to.write_all(text.as_bytes()))
+        }
+    }
+}
+
+/// Appends `count` values.
+///
+/// # Errors
+/// Also what no model may answer: text that is no UTF-8, or without end.
+pub(super) fn read_tensor(
+    from: &mut impl Read,
+    data: &mut TensorData,
+    count: usize,
+) -> io::Result<()> {
+    fn numbers<T: bytemuck::Pod>(
+        from: &mut impl Read,
+        values: &mut Vec<T>,
+        count: usize,
+    ) -> io::Result<()> {
+        let start = values.len();
+        values.resize(start + count, T::zeroed());
+        from.read_exact(bytemuck::cast_slice_mut(&mut values[start..]))
+    }
+    match data {
+        TensorData::Float16(values) => {
+            let start = values.len();
+            values.resize(start + count, half::f16::ZERO);
+            let bits: &mut [u16] =
+                half::slice::HalfFloatSliceExt::reinterpret_cast_mut(&mut values[start..]);
+            from.read_exact(bytemuck::cast_slice_mut(bits))
+        }
+        TensorData::Float(values) => numbers(from, values, count),
+        TensorData::Double(values) => numbers(from, values, count),
+        TensorData::Int32(values) => numbers(from, values, count),
+        TensorData::Int64(values) => numbers(from, values, count),
+        TensorData::Bool(values) => {
+            let mut bytes = vec![0; count];
+            from.read_exact(&mut bytes)?;
+            values.extend(bytes.iter().map(|byte| *byte != 0));
+            Ok(())
+        }
+        TensorData::String(values) => {
+            let mut lengths = vec![0_u32; count];
+            from.read_exact(bytemuck::cast_slice_mut(&mut lengths))?;
+            let total: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
+            if total > MAX_TEXT {
+                return Err(io::Error::other("texts beyond all bounds"));
+            }
+            for length in lengths {
+                let mut bytes = vec![0; length as usize];
+                from.read_exact(&mut bytes)?;
+                values.push(String::from_utf8(bytes).map_err(io::Error::other)?);
+            }
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_every_type_arrive_as_they_were_sent() {
+        let half = |value: f32| half::f16::from_f32(value);
+        let all = [
+            TensorData::Float16(vec![half(0.5), half(-2.0), half(7.0)]),
+            TensorData::Float(vec![0.1, f32::NAN, -0.0]),
+            TensorData::Double(vec![1e300, f64::INFINITY, 0.0]),
+            TensorData::Int32(vec![i32::MIN, 0, 7]),
+            TensorData::Int64(vec![i64::MAX, 0, -7]),
+            TensorData::Bool(vec![true, false, true]),
+            TensorData::String(vec![String::new(), "żółw".to_owned(), "a\0b".to_owned()]),
+        ];
+        for data in all {
+            let mut bytes = Vec::new();
+            write_tensor(&mut bytes, &data, 1..3).unwrap();
+            let mut read = TensorData::new(data.element());
+            read_tensor(&mut bytes.as_slice(), &mut read, 2).unwrap();
+            // NaN differs from itself; its text does not.
+            assert_eq!(format!("{read:?}"), format!("{:?}", data.slice(1..3)));
+            assert!(read_tensor(&mut &bytes[..1], &mut read, 2).is_err());
+        }
+    }
+
+    #[test]
+    fn a_header_without_end_is_refused_before_memory_is_taken() {
+        let bytes = u32::MAX.to_ne_bytes();
+        assert!(read_block(&mut bytes.as_slice()).is_err());
+        assert!(read_block(&mut [].as_slice()).unwrap().is_none());
+    }
+}

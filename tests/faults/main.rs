@@ -1,0 +1,25 @@
+//! Faults, each against a real Cassandra: `make test-faults`.
+//!
+//! After each of them the same must hold ([`stage::Stage::assert_whole`]): every source row has
+//! exactly its prediction, with the value that the model gives; the run's counts equal a recount;
+//! each split was finished once, under epochs that only rose ([`trail`]); no run has `succeeded`
+//! while a row is missing.
+
+mod changes;
+mod clock;
+mod cluster;
+mod kill;
+mod network;
+mod outage;
+mod own;
+mod poison;
+mod proxy;
+mod soak;
+mod stage;
+#[path = "../suite/support/mod.rs"]
+mod support;
+mod swarm;
+mod tables;
+mod tombstones;
+mod trail;
+mod zombie;

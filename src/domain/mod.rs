@@ -17,6 +17,7 @@ pub mod expect;
 #[cfg(test)]
 pub mod fixture;
 pub mod golden;
+pub mod group;
 pub mod hash;
 pub mod job;
 pub mod key;

@@ -50,6 +50,23 @@ impl<'a> Prediction<'a> {
         self.cells.cell(self.row, 2)
     }
 
+    /// The source row that it was made of; `None` without a lineage.
+    pub fn source_hash(self) -> Option<u128> {
+        let bytes = self.cells.cell(self.row, 3)?;
+        bytes.try_into().ok().map(u128::from_be_bytes)
+    }
+
+    /// When it was made, in milliseconds since 1970; `None` without a lineage.
+    pub fn scored_at(self) -> Option<i64> {
+        let bytes = self.cells.cell(self.row, 5)?;
+        bytes.try_into().ok().map(i64::from_be_bytes)
+    }
+
+    /// Whether it stands as rejected.
+    pub fn is_rejected(self) -> bool {
+        self.cells.cell(self.row, 1).is_some()
+    }
+
     /// Why it is rejected, if it is.
     pub fn rejected(self) -> Option<String> {
         let text = self.cells.cell(self.row, 1)?;

@@ -52,6 +52,11 @@ const FILES: &[(i32, &str, &str)] = &[
         "008_coverage.cql",
         include_str!("../../cql/008_coverage.cql"),
     ),
+    (
+        9,
+        "009_passes.cql",
+        include_str!("../../cql/009_passes.cql"),
+    ),
 ];
 
 /// The number of the last file.

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::{Store, error::StoreError};
 
-const COLUMNS: &str = "day, id, action, job, target_run, scope, keys, token_from, token_to, versions, priority, max_rows_per_s, deadline, dedupe_key, requested_by, note";
-const INSERT: &str = "INSERT INTO run_requests (day, id, action, job, target_run, scope, keys, token_from, token_to, versions, priority, max_rows_per_s, deadline, dedupe_key, requested_by, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const COLUMNS: &str = "day, id, action, job, target_run, scope, keys, token_from, token_to, versions, priority, max_rows_per_s, deadline, dedupe_key, requested_by, note, options";
+const INSERT: &str = "INSERT INTO run_requests (day, id, action, job, target_run, scope, keys, token_from, token_to, versions, priority, max_rows_per_s, deadline, dedupe_key, requested_by, note, options) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// A row of `run_requests`, as somebody wrote it: nothing about it is certain but its key.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,6 +34,7 @@ pub struct RunRequest {
     pub dedupe_key: Option<String>,
     pub requested_by: Option<String>,
     pub note: Option<String>,
+    pub options: Option<BTreeMap<String, String>>,
 }
 
 #[derive(DeserializeRow, scylla::SerializeRow)]
@@ -54,6 +55,7 @@ struct Row {
     dedupe_key: Option<String>,
     requested_by: Option<String>,
     note: Option<String>,
+    options: Option<BTreeMap<String, String>>,
 }
 
 /// A `date`: days since 1970 plus 2^31.
@@ -88,6 +90,7 @@ impl From<Row> for RunRequest {
             dedupe_key: row.dedupe_key,
             requested_by: row.requested_by,
             note: row.note,
+            options: row.options,
         }
     }
 }
@@ -114,6 +117,7 @@ impl Store {
             dedupe_key: request.dedupe_key.clone(),
             requested_by: request.requested_by.clone(),
             note: request.note.clone(),
+            options: request.options.clone(),
         };
         self.write(INSERT, row).await
     }

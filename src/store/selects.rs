@@ -154,7 +154,7 @@ fn version_list(job: &CompiledJob) -> Vec<u8> {
     list
 }
 
-fn columns<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
+pub(super) fn columns<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
     let names: Vec<_> = columns.map(|column| name(&column.name)).collect();
     names.join(", ")
 }
@@ -176,11 +176,11 @@ fn key_conditions(job: &CompiledJob) -> String {
     conditions.join(" AND ")
 }
 
-fn types(columns: &[Column]) -> impl Iterator<Item = &CqlType> {
+pub(super) fn types(columns: &[Column]) -> impl Iterator<Item = &CqlType> {
     columns.iter().map(|column| &column.cql_type)
 }
 
-fn page_rows<'a>(types: impl Iterator<Item = &'a CqlType>) -> i32 {
+pub(super) fn page_rows<'a>(types: impl Iterator<Item = &'a CqlType>) -> i32 {
     let bytes: usize = types.map(|cql_type| 4 + weight(cql_type)).sum();
     (PAGE_BYTES / bytes.max(1)).clamp(50, 5_000) as i32
 }

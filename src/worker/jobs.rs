@@ -10,4 +10,5 @@ mod tamper;
 pub use answer::{run_once, serve};
 pub use expect::check_rows;
 pub use prepare::{PreparedJob, prepare, prepare_planned, prepare_pointing, refused, unknown};
+pub(in crate::worker) use resolve::unknown_alias;
 pub use resolve::{Checked, PENDING, check};

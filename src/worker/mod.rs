@@ -11,6 +11,7 @@ pub mod http;
 pub mod inbox;
 pub mod jobs;
 pub mod models;
+pub mod pass;
 pub mod purge;
 pub mod requests;
 pub mod retention;

@@ -18,6 +18,7 @@ mod logins;
 mod migrate;
 mod observe;
 mod parity;
+mod pass;
 mod permissions;
 mod plain_cql;
 mod proof;

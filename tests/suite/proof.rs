@@ -2,56 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Model, Sandbox};
-
-/// The biopsies scored by two versions, in a keyspace of their own.
-struct Biopsies {
-    sandbox: Sandbox,
-    rows: u64,
-}
-
-impl Biopsies {
-    fn scored(test: &str) -> Self {
-        let sandbox = Sandbox::migrated_with(test, &["--lease-seconds", "2"]);
-        let rows = Model::named("breast_cancer_lr").load(&sandbox) as u64;
-        for name in ["breast_cancer_lr", "breast_cancer_lgbm"] {
-            let push = Model::named(name).push_arguments("tumour");
-            sandbox
-                .helenus(&push.iter().map(String::as_str).collect::<Vec<_>>())
-                .ok();
-        }
-        let biopsies = Self { sandbox, rows };
-        biopsies.create("[1, 2]");
-        biopsies.score();
-        biopsies
-    }
-
-    fn create(&self, versions: &str) {
-        let manifest = format!(
-            "job = \"tumour\"\nmodel = \"tumour\"\nversions = {versions}\n[source]\ntable = \"{}.biopsies\"\n[outputs]\npositive = \"malignant\"\n[rules]\nmax_rejected = 5\n",
-            self.sandbox.data
-        );
-        let file = self.sandbox.file("tumour.toml", manifest);
-        self.sandbox
-            .helenus(&["job", "create", file.to_str().unwrap()])
-            .ok();
-    }
-
-    fn score(&self) {
-        self.sandbox.helenus(&["score", "tumour"]).ok();
-    }
-
-    fn verify(&self, options: &[&str], code: i32) -> Value {
-        let verified = self
-            .sandbox
-            .json(&[&["verify", "tumour"], options].concat());
-        verified.code(code).result()
-    }
-
-    fn explain(&self, id: &str) -> Value {
-        self.sandbox.json(&["explain", "tumour", id]).ok().result()
-    }
-}
+use crate::support::{Model, Sandbox, biopsies::Biopsies};
 
 /// What `verify` counted for a version, all kinds.
 fn found(verified: &Value, version: &str) -> Value {

@@ -252,7 +252,8 @@ async fn versions(
     Ok((asked, aliases))
 }
 
-async fn unknown_alias(
+/// No version of the model has that alias; with the nearest.
+pub(in crate::worker) async fn unknown_alias(
     store: &Store,
     model: &str,
     alias: &str,

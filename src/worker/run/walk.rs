@@ -83,6 +83,15 @@ pub trait Visit: Send {
     /// Source rows arrived.
     fn arrived(&self, rows: usize);
 
+    /// The rows that follow are of another partition; partitions come in the order of their
+    /// positions.
+    fn enter(
+        &mut self,
+        _position: &Position,
+    ) -> impl Future<Output = Result<(), SplitError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// One row.
     fn row(&mut self, row: &SourceRow<'_>, stored: &StoredPredictions<'_>) -> Next;
 
@@ -161,6 +170,7 @@ impl Walk<'_> {
                 position.set(cells[..partition_key_len].iter().copied())?;
                 if current.as_ref() != Some(&position) {
                     stored.seek(&position).await?;
+                    visitor.enter(&position).await?;
                     current.get_or_insert_default().clone_from(&position);
                 }
                 let clustering = cells[partition_key_len..key_len].iter().copied();

@@ -11,6 +11,7 @@
 // Each helper serves some tests; none serves all.
 #![allow(dead_code)]
 
+pub mod biopsies;
 pub mod cassandra;
 pub mod cli;
 pub mod garden;

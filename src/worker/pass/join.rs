@@ -1,0 +1,156 @@
+//! One split: source, predictions and labels brought together, row by row.
+
+use super::{Entity, Fold, Label, Scope, Standing, side::Side};
+use crate::{
+    domain::{
+        group,
+        hash::{append_row, source_hash},
+        job::CompiledVersion,
+        proof::Prediction,
+        tensor::InputBatch,
+    },
+    worker::run::{
+        pace::{Pace, Turn},
+        split::SplitError,
+        stored::{Position, StoredPredictions},
+        walk::{Next, SourceRow, Visit},
+    },
+};
+
+/// Rows between two looks at the pace.
+const PACED: usize = 500;
+
+/// Shows the entities of a split to a fold.
+pub struct Join<'a, F: Fold> {
+    scope: &'a Scope,
+    fold: &'a F,
+    pace: &'a Pace,
+    /// One entry a version of the scope: its place in the job, and memory for its inputs.
+    inputs: Vec<(usize, InputBatch)>,
+    labels: Option<Side>,
+    group: u64,
+    unpaced: usize,
+    scratch: Vec<u8>,
+    /// What was made of them so far.
+    pub part: F::Part,
+}
+
+impl<'a, F: Fold> Join<'a, F> {
+    /// Nothing was seen yet.
+    pub fn new(scope: &'a Scope, fold: &'a F, pace: &'a Pace, labels: Option<Side>) -> Self {
+        let places = scope.versions.iter().filter_map(|number| {
+            let versions = scope.job.versions.iter();
+            let at = versions.clone().position(|v| v.ready.version == *number)?;
+            let signature = &scope.job.versions[at].ready.admitted.signature;
+            Some((at, InputBatch::new(&signature.inputs)))
+        });
+        Self {
+            scope,
+            fold,
+            pace,
+            inputs: places.collect(),
+            labels,
+            group: 0,
+            unpaced: 0,
+            scratch: Vec::new(),
+            part: fold.empty(),
+        }
+    }
+
+    /// Labels that have no source row, once the rest of them was read.
+    pub async fn finish(self) -> Result<(F::Part, u64), SplitError> {
+        let strays = match self.labels {
+            None => 0,
+            Some(mut labels) => {
+                labels.finish().await?;
+                labels.strays
+            }
+        };
+        Ok((self.part, strays))
+    }
+}
+
+/// Whether a prediction is about these columns as they are, by the very model: it names the same
+/// source row, or it was fed the same values by the same mapping. (Columns that a job came to read
+/// only later change the first, and not the second.)
+fn is_current(
+    version: &CompiledVersion,
+    prediction: Prediction<'_>,
+    columns: &[Option<&[u8]>],
+    source: u128,
+    inputs: &mut InputBatch,
+    scratch: &mut Vec<u8>,
+) -> bool {
+    if prediction.model_sha256() != Some(&version.ready.admitted.sha256[..]) {
+        return false;
+    }
+    if prediction.source_hash() == Some(source) {
+        return true;
+    }
+    let (input_hash, _) = append_row(version, columns, inputs, scratch);
+    inputs.clear();
+    prediction.input_hash() == Some(input_hash)
+}
+
+impl<F: Fold> Visit for Join<'_, F> {
+    fn arrived(&self, _: usize) {}
+
+    async fn enter(&mut self, position: &Position) -> Result<(), SplitError> {
+        self.group = group::hash_of(&position.partition_key);
+        match &mut self.labels {
+            Some(labels) => Ok(labels.seek(position).await?),
+            None => Ok(()),
+        }
+    }
+
+    fn row(&mut self, row: &SourceRow<'_>, stored: &StoredPredictions<'_>) -> Next {
+        let job = &self.scope.job;
+        let (key, columns) = row.cells.split_at(job.key.len());
+        let own = self.scope.own_columns;
+        let source = source_hash(&job.columns[..own], columns, &mut self.scratch);
+        let mut standings = Vec::with_capacity(self.inputs.len());
+        for (at, inputs) in &mut self.inputs {
+            let version = &job.versions[*at];
+            let Some(found) = stored.proof(row.identity, version.ready.version) else {
+                standings.push(Standing::Missing);
+                continue;
+            };
+            let current = is_current(version, found, columns, source, inputs, &mut self.scratch);
+            standings.push(match (current, found.is_rejected()) {
+                (false, _) => Standing::Stale(found),
+                (true, true) => Standing::Rejected(found),
+                (true, false) => Standing::Current(found),
+            });
+        }
+        let labels = self.labels.as_mut();
+        let label = labels.and_then(|labels| {
+            let mut cells = labels.get(row.identity)?;
+            Some(Label {
+                value: cells.next().flatten(),
+                time: cells.next().flatten(),
+            })
+        });
+        let segment = self.scope.segment.as_ref();
+        let entity = Entity {
+            key,
+            group: self.group,
+            versions: &standings,
+            segment: segment.and_then(|segment| row.cells[segment.at]),
+            label,
+        };
+        self.fold.fold(&mut self.part, &entity);
+        self.unpaced += 1;
+        match self.unpaced >= PACED {
+            true => Next::Flush,
+            false => Next::Row,
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), SplitError> {
+        let rows = std::mem::take(&mut self.unpaced);
+        match self.pace.take(rows).await {
+            Turn::Go => Ok(()),
+            Turn::Closed => Err(SplitError::Stopped),
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Walking the splits of a pass, several at a time, and adding their parts up in ring order.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+
+use super::{Begun, Fold, PART_BYTES, Scope, join::Join, side::Side};
+use crate::{
+    domain::{problem::Problem, ring::TokenRange},
+    failpoint,
+    failure::{Exit, Failure},
+    store::{Store, codec, selects::Carry},
+    worker::run::{pace::Pace, source::Reading, split::SplitError, walk::Walk},
+};
+
+/// Times that a range is read before its trouble is everybody's.
+const ATTEMPTS: u32 = 3;
+
+/// How a pass is walked in this process.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// Source rows a second.
+    pub pace: Arc<Pace>,
+    /// Set when the process is asked to stop; see [`Running::stop`].
+    pub stopped: Arc<AtomicBool>,
+    /// For the terminal.
+    pub progress: Arc<Progress>,
+}
+
+impl Running {
+    /// At most so many source rows a second.
+    pub fn new(max_rate: Option<i32>) -> Self {
+        Self {
+            pace: Arc::new(Pace::new(max_rate)),
+            stopped: Arc::default(),
+            progress: Arc::default(),
+        }
+    }
+
+    /// Ends the walk between two pages; splits that are finished are kept.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.pace.close();
+    }
+}
+
+/// How far it has come.
+#[derive(Debug, Default)]
+pub struct Progress {
+    rows: AtomicU64,
+    splits: AtomicU64,
+    of: AtomicU64,
+}
+
+impl Progress {
+    /// Source rows, splits finished, and splits there are.
+    pub fn so_far(&self) -> (u64, u64, u64) {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (load(&self.rows), load(&self.splits), load(&self.of))
+    }
+}
+
+/// What a pass found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Found<P> {
+    /// What the fold made of it.
+    pub part: P,
+    /// Source rows.
+    pub source_rows: u64,
+    /// Version -> predictions whose source row is gone; they were shown to nobody.
+    pub orphaned: BTreeMap<i32, u64>,
+    /// Labels whose source row is gone.
+    pub stray_labels: u64,
+    /// Splits that an earlier process had finished.
+    #[serde(skip)]
+    pub kept_splits: usize,
+}
+
+impl<P> Found<P> {
+    fn add(&mut self, other: Self, merge: impl FnOnce(&mut P, P)) {
+        merge(&mut self.part, other.part);
+        self.source_rows += other.source_rows;
+        self.stray_labels += other.stray_labels;
+        self.kept_splits += other.kept_splits;
+        for (version, rows) in other.orphaned {
+            *self.orphaned.entry(version).or_default() += rows;
+        }
+    }
+}
+
+/// Walks to the end.
+///
+/// # Errors
+/// Cassandra's; `pass.too_large` when a part does not fit (exit 2); interrupted (exit 130).
+pub async fn run<F: Fold>(
+    store: &Store,
+    scope: &Arc<Scope>,
+    begun: &Begun,
+    fold: &Arc<F>,
+    running: &Running,
+) -> Result<Found<F::Part>, Failure> {
+    let splits = begun.row.plan.splits.iter().zip(0_i32..);
+    let of = &running.progress.of;
+    of.store(begun.row.plan.splits.len() as u64, Ordering::Relaxed);
+    let mut found = Found {
+        part: fold.empty(),
+        source_rows: 0,
+        orphaned: BTreeMap::new(),
+        stray_labels: 0,
+        kept_splits: 0,
+    };
+    let mut parts = futures::stream::iter(splits)
+        .map(|(range, number)| {
+            let split = Split {
+                store: store.clone(),
+                scope: Arc::clone(scope),
+                begun: begun.clone(),
+                fold: Arc::clone(fold),
+                running: running.clone(),
+                range: *range,
+                number,
+            };
+            tokio::spawn(split.part())
+        })
+        .buffered(store.config().readers.max(1));
+    let mut failed = None;
+    while let Some(part) = parts.next().await {
+        let part = match part {
+            Ok(part) => part,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
+        match part {
+            Ok(part) => found.add(part, |sum, part| fold.merge(sum, part)),
+            Err(failure) => {
+                // The others end soon, and keep what they have finished.
+                running.stop();
+                failed.get_or_insert(failure);
+            }
+        }
+    }
+    failed.map_or(Ok(found), Err)
+}
+
+struct Split<F> {
+    store: Store,
+    scope: Arc<Scope>,
+    begun: Begun,
+    fold: Arc<F>,
+    running: Running,
+    range: TokenRange,
+    number: i32,
+}
+
+impl<F: Fold> Split<F> {
+    /// What was kept of it, or what it finds now.
+    async fn part(self) -> Result<Found<F::Part>, Failure> {
+        if self.running.stopped.load(Ordering::Relaxed) {
+            return Err(interrupted(self.begun.kept));
+        }
+        let id = self.begun.id();
+        let kept = match self.begun.kept {
+            true => self.store.pass_part(id, self.number).await?,
+            false => None,
+        };
+        let found = match kept {
+            Some(bytes) => {
+                let mut found = decoded::<F>(&bytes)?;
+                found.kept_splits = 1;
+                found
+            }
+            None => {
+                let found = self.patiently().await?;
+                self.keep(found).await?
+            }
+        };
+        let progress = &self.running.progress;
+        progress
+            .rows
+            .fetch_add(found.source_rows, Ordering::Relaxed);
+        progress.splits.fetch_add(1, Ordering::Relaxed);
+        Ok(found)
+    }
+
+    async fn keep(&self, found: Found<F::Part>) -> Result<Found<F::Part>, Failure> {
+        let bytes = codec::encode(&found);
+        if bytes.len() > PART_BYTES {
+            let message = format!(
+                "what is to be told of token range {}..{} takes {} bytes; at most {PART_BYTES} are kept",
+                self.range.after,
+                self.range.up_to,
+                bytes.len()
+            );
+            return Err(Failure::input(
+                Problem::new("pass.too_large", message)
+                    .help("ask about fewer versions at a time, or without segments"),
+            ));
+        }
+        if !self.begun.kept {
+            return Ok(found);
+        }
+        let stands = self
+            .store
+            .keep_pass_part(self.begun.id(), self.number, bytes)
+            .await?;
+        failpoint::hit("after_pass_part");
+        decoded::<F>(&stands)
+    }
+
+    /// Looks again where Cassandra may answer better a little later: looking changes nothing.
+    async fn patiently(&self) -> Result<Found<F::Part>, Failure> {
+        let mut attempt = 1;
+        loop {
+            match self.walk().await {
+                Ok(found) => return Ok(found),
+                Err(SplitError::Store(error)) if error.kind.may_pass() && attempt < ATTEMPTS => {
+                    tracing::warn!(%error, "reading the range again");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    attempt += 1;
+                }
+                Err(SplitError::Store(error)) => return Err(error.into()),
+                Err(SplitError::Stopped) => return Err(interrupted(self.begun.kept)),
+                Err(other) => {
+                    let problem = Problem::new("pass.failed", other.to_string());
+                    return Err(Failure::system(problem));
+                }
+            }
+        }
+    }
+
+    async fn walk(&self) -> Result<Found<F::Part>, SplitError> {
+        let no_keys = Arc::default();
+        let walk = Walk {
+            store: &self.store,
+            job: &self.scope.job,
+            range: Some(self.range),
+            keys: &no_keys,
+            rewrite: false,
+            unfinished: &[],
+            batch_rows: self.store.config().batch_rows,
+            stop: &self.running.stopped,
+        };
+        let reading = Reading {
+            carry: Carry::Proof,
+            page_rows: None,
+            orphans: Some(0),
+        };
+        let labels = self.scope.labels.as_ref();
+        let side = labels.map(|labels| Side::labels(&self.store, labels, self.range));
+        let mut join = Join::new(&self.scope, &*self.fold, &self.running.pace, side);
+        let seen = walk.visit(&reading, &mut join).await?;
+        let (part, stray_labels) = join.finish().await?;
+        Ok(Found {
+            part,
+            source_rows: seen.source_rows,
+            orphaned: seen.orphaned,
+            stray_labels,
+            kept_splits: 0,
+        })
+    }
+}
+
+fn decoded<F: Fold>(bytes: &[u8]) -> Result<Found<F::Part>, Failure> {
+    codec::decode(bytes).map_err(|error| {
+        let message = format!("a part of the pass can't be read: {error}");
+        Failure::system(
+            Problem::new("pass.corrupt", message)
+                .help("it is gone after 6 hours; any other option makes another pass"),
+        )
+    })
+}
+
+fn interrupted(kept: bool) -> Failure {
+    let problem = match kept {
+        true => Problem::new(
+            "pass.interrupted",
+            "the pass was interrupted; what was finished of it is kept for 6 hours",
+        )
+        .help("the same command goes on"),
+        false => Problem::new("pass.interrupted", "the pass was interrupted"),
+    };
+    Failure::new(Exit::Interrupted, problem)
+}

@@ -220,19 +220,42 @@ impl std::fmt::Debug for Held {
     }
 }
 
-/// Counts what became of rows.
-pub fn rows(job: &str, counts: &Counts) {
-    let sum = |by_version: &BTreeMap<i32, u64>| by_version.values().sum();
-    let outcomes: [(&str, u64); 4] = [
-        ("scored", sum(&counts.scored)),
-        ("unchanged", sum(&counts.unchanged)),
-        ("rejected", sum(&counts.rejected)),
-        ("orphaned", counts.orphaned),
-    ];
-    for (outcome, rows) in outcomes {
-        ROWS.counter([job, outcome]).increment(rows);
+/// What becomes of one job's rows; looked up once, since batches are many.
+pub struct RowCounters {
+    source: Counter,
+    scored: Counter,
+    unchanged: Counter,
+    rejected: Counter,
+    orphaned: Counter,
+}
+
+impl RowCounters {
+    /// Those of `job`.
+    pub fn of(job: &str) -> Self {
+        let rows = |outcome| ROWS.counter([job, outcome]);
+        Self {
+            source: SOURCE_ROWS.counter([job]),
+            scored: rows("scored"),
+            unchanged: rows("unchanged"),
+            rejected: rows("rejected"),
+            orphaned: rows("orphaned"),
+        }
     }
-    SOURCE_ROWS.counter([job]).increment(counts.source_rows);
+
+    /// Rows were written.
+    pub fn wrote(&self, scored: u64, rejected: u64) {
+        self.scored.increment(scored);
+        self.rejected.increment(rejected);
+    }
+
+    /// What a walk found beside the rows that it handed on.
+    pub fn walked(&self, counts: &Counts) {
+        let sum = |by_version: &BTreeMap<i32, u64>| by_version.values().sum();
+        self.source.increment(counts.source_rows);
+        self.unchanged.increment(sum(&counts.unchanged));
+        self.rejected.increment(sum(&counts.rejected));
+        self.orphaned.increment(counts.orphaned);
+    }
 }
 
 /// Keeps the numbers and prints them.

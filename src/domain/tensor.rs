@@ -117,7 +117,7 @@ pub struct InputBatch {
 }
 
 /// The outputs of one model version for `rows` rows; `outputs[i].len() == rows * signature.outputs[i].width()`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct OutputBatch {
     /// Rows held.
     pub rows: usize,

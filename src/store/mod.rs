@@ -19,6 +19,7 @@ pub mod jobs;
 pub mod leases;
 pub mod migrate;
 pub mod models;
+pub mod mutations;
 pub mod names;
 pub mod open_runs;
 pub mod passes;

@@ -104,6 +104,16 @@ pub fn push_cell(values: &mut Vec<u8>, cell: Option<&[u8]>) {
     }
 }
 
+/// Appends a cell whose bytes `write` appends; gives how many they are.
+pub fn push_cell_with(values: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> usize {
+    let head = values.len();
+    values.extend_from_slice(&[0; 4]);
+    write(values);
+    let length = values.len() - head - 4;
+    values[head..head + 4].copy_from_slice(&(length as i32).to_be_bytes());
+    length
+}
+
 impl SerializeRow for RawValues<'_> {
     fn serialize(
         &self,

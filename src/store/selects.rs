@@ -10,8 +10,9 @@ use super::{
 };
 use crate::domain::{cql_type::CqlType, job::CompiledJob, proof, schema::Column};
 
-/// A page is about this large, whatever a row weighs.
-const PAGE_BYTES: usize = 1 << 20;
+/// A page is about this large, whatever a row weighs. Larger ones cost Cassandra more a row (its heap
+/// holds them whole: bench/results), smaller ones more requests.
+const PAGE_BYTES: usize = 1 << 18;
 
 /// How much of a stored prediction is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

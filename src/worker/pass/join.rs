@@ -13,7 +13,7 @@ use crate::{
         pace::{Pace, Turn},
         split::SplitError,
         stored::{Position, StoredPredictions},
-        walk::{Next, SourceRow, Visit},
+        walk::{Arrived, Next, SourceRow, Visit},
     },
 };
 
@@ -93,7 +93,7 @@ fn is_current(
 }
 
 impl<F: Fold> Visit for Join<'_, F> {
-    fn arrived(&self, _: usize) {}
+    fn arrived(&self, _: &Arrived) {}
 
     async fn enter(&mut self, position: &Position) -> Result<(), SplitError> {
         self.group = group::hash_of(&position.partition_key);

@@ -76,6 +76,18 @@ impl Batch {
         self.source_hashes.len()
     }
 
+    /// Drops all rows, keeps the memory.
+    pub fn clear(&mut self) {
+        self.keys.clear();
+        self.source_hashes.clear();
+        for version in &mut self.versions {
+            version.rows.clear();
+            version.hashes.clear();
+            version.inputs.clear();
+            version.rejected.clear();
+        }
+    }
+
     /// Takes one source row in, for those versions for which it is pending; the others are counted
     /// as they stand. `cells` are the key's and then the job's columns; `stored` gives what stands
     /// for a version number.

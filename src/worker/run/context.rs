@@ -5,13 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{pace::Pace, source::AskedKey};
+use super::{pace::Pace, source::AskedKey, spent::Spent};
 use crate::{
-    domain::{
-        job::CompiledJob,
-        ring::TokenRange,
-        run::{Counts, Run},
-    },
+    domain::{job::CompiledJob, ring::TokenRange, run::Run},
+    metrics::RowCounters,
     scorer::pool::Pool,
     store::{Store, predictions::PredictionWriter},
 };
@@ -40,6 +37,8 @@ pub struct RunContext {
     pub batch_rows: usize,
     /// For the terminal.
     pub progress: Arc<Progress>,
+    /// For metrics.
+    pub rows: RowCounters,
 }
 
 /// Rows so far, for a progress bar: what this process did, retried splits counted again.
@@ -48,6 +47,8 @@ pub struct Progress {
     read: AtomicU64,
     written: AtomicU64,
     rejected: AtomicU64,
+    /// Where the time went.
+    pub spent: Spent,
 }
 
 impl Progress {
@@ -56,13 +57,10 @@ impl Progress {
         self.read.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
-    /// Predictions were acknowledged.
-    pub fn wrote(&self, counts: &Counts) {
-        let sum = |by_version: &std::collections::BTreeMap<i32, u64>| by_version.values().sum();
-        self.written
-            .fetch_add(sum(&counts.scored), Ordering::Relaxed);
-        self.rejected
-            .fetch_add(sum(&counts.rejected), Ordering::Relaxed);
+    /// Predictions, and rejections, were acknowledged.
+    pub fn wrote(&self, scored: u64, rejected: u64) {
+        self.written.fetch_add(scored, Ordering::Relaxed);
+        self.rejected.fetch_add(rejected, Ordering::Relaxed);
     }
 
     /// Source rows read, predictions written, rows rejected.

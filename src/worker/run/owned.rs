@@ -9,7 +9,7 @@ use super::{
     context::RunContext,
     lease::Lease,
     split::{self, SplitError},
-    write::Tally,
+    tally::Tally,
 };
 use crate::{
     failpoint, metrics,

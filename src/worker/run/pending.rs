@@ -8,7 +8,7 @@ use super::{
     batch::Batch,
     plan, source,
     split::SplitError,
-    walk::{Sink, Walk},
+    walk::{Arrived, Sink, Walk},
 };
 use crate::{
     domain::{
@@ -68,13 +68,14 @@ pub async fn count(store: &Store, job: &CompiledJob, scope: &Scope) -> Result<Co
 struct Counter(Counts);
 
 impl Sink for Counter {
-    fn arrived(&self, _: usize) {}
+    fn arrived(&self, _: &Arrived) {}
 
-    async fn push(&mut self, batch: Batch) -> Result<(), SplitError> {
+    async fn push(&mut self, batch: &mut Batch) -> Result<(), SplitError> {
         for rows in &batch.versions {
             *self.0.scored.entry(rows.version).or_default() += rows.rows.len() as u64;
             *self.0.rejected.entry(rows.version).or_default() += rows.rejected.len() as u64;
         }
+        batch.clear();
         Ok(())
     }
 }

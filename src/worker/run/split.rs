@@ -5,25 +5,20 @@ use std::sync::{Arc, atomic::AtomicBool};
 use tokio::task::JoinSet;
 
 use super::{
-    batch::{Batch, RejectedRow},
+    batch::Batch,
     context::RunContext,
+    lane::{Encoded, Lane},
     lease::Fence,
-    walk::{Sink, Walk},
-    write::{self, Tally, VersionOutcome, WriteError},
+    spent::Stage,
+    tally::Tally,
+    walk::{Arrived, Sink, Walk},
+    write::{self, WriteError},
 };
-use crate::{
-    domain::{
-        ring::TokenRange,
-        tensor::{InputBatch, OutputBatch},
-    },
-    metrics,
-    scorer::pool::ScoreError,
-    store::error::StoreError,
-};
+use crate::{domain::ring::TokenRange, scorer::pool::ScoreError, store::error::StoreError};
 
 /// Batches of one split that are being scored or written at a time: one while the next is
 /// gathered, and one to spare.
-const IN_FLIGHT: usize = 2;
+const LANES: usize = 2;
 
 /// Why a split did not end.
 #[derive(Debug)]
@@ -94,18 +89,19 @@ pub async fn score(
     if let Some(orphans) = &walked.orphans {
         write::delete_orphans(context, orphans, epoch, fence).await?;
     }
-    metrics::rows(&context.run.job, &walked.counts);
+    context.rows.walked(&walked.counts);
     tally.counts.add(&walked.counts);
     Ok(tally)
 }
 
-/// Batches on their way through scorer and writer.
+/// Lanes between the walk and Cassandra.
 struct Chain<'c> {
     context: &'c Arc<RunContext>,
     epoch: i32,
     fence: &'c Fence,
-    tasks: JoinSet<Result<Tally, SplitError>>,
-    tally: Tally,
+    /// Those that are scored or written now.
+    tasks: JoinSet<Result<Box<Lane>, SplitError>>,
+    idle: Vec<Box<Lane>>,
 }
 
 impl<'c> Chain<'c> {
@@ -115,19 +111,32 @@ impl<'c> Chain<'c> {
             epoch,
             fence,
             tasks: JoinSet::new(),
-            tally: Tally::default(),
+            idle: Vec::new(),
         }
     }
 
+    /// A lane comes back.
     async fn join_next(&mut self) -> Result<(), SplitError> {
+        let waited = self.context.progress.spent.begin();
         match self.tasks.join_next().await {
-            None => Ok(()),
-            Some(Ok(tally)) => {
-                self.tally.add(tally?);
-                Ok(())
-            }
+            None => {}
+            Some(Ok(lane)) => self.idle.push(lane?),
             // A panic of our own: the process is not to be trusted with this run.
             Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+        }
+        self.context.progress.spent.end(Stage::Handing, waited);
+        Ok(())
+    }
+
+    async fn idle_lane(&mut self) -> Result<Box<Lane>, SplitError> {
+        if self.idle.is_empty() && self.tasks.len() < LANES {
+            return Ok(Box::new(Lane::new(self.context)));
+        }
+        loop {
+            if let Some(lane) = self.idle.pop() {
+                return Ok(lane);
+            }
+            self.join_next().await?;
         }
     }
 
@@ -135,76 +144,46 @@ impl<'c> Chain<'c> {
         while !self.tasks.is_empty() {
             self.join_next().await?;
         }
-        Ok(self.tally)
+        let mut tally = Tally::default();
+        self.idle.into_iter().for_each(|lane| tally.add(lane.tally));
+        Ok(tally)
     }
 }
 
 impl Sink for Chain<'_> {
-    fn arrived(&self, rows: usize) {
-        self.context.progress.read(rows);
+    fn arrived(&self, page: &Arrived) {
+        self.context.progress.read(page.rows);
+        self.context.progress.spent.add(Stage::Reading, page.waited);
+        self.context
+            .progress
+            .spent
+            .add(Stage::Decoding, page.decoded);
     }
 
-    async fn push(&mut self, batch: Batch) -> Result<(), SplitError> {
-        while self.tasks.len() >= IN_FLIGHT {
-            self.join_next().await?;
-        }
+    async fn push(&mut self, batch: &mut Batch) -> Result<(), SplitError> {
+        let mut lane = self.idle_lane().await?;
         if !self.fence.may_send() {
             return Err(SplitError::Fenced);
         }
+        lane.batch.clear();
+        std::mem::swap(&mut lane.batch, batch);
         let (context, fence, epoch) = (Arc::clone(self.context), self.fence.clone(), self.epoch);
         self.tasks.spawn(async move {
-            let (batch, outcomes) = score_versions(&context, batch).await?;
-            let tally = write::write(&context, &batch, outcomes, epoch, &fence).await?;
-            context.progress.wrote(&tally.counts);
-            metrics::rows(&context.run.job, &tally.counts);
-            Ok(tally)
+            let began = context.progress.spent.begin();
+            lane.score(&context).await?;
+            let scored = context.progress.spent.end(Stage::Scoring, began);
+            write::write(&context, &mut lane, epoch, &fence).await?;
+            context.progress.spent.end(Stage::Writing, scored);
+            let sum =
+                |of: fn(&Encoded) -> usize| lane.versions.iter().map(of).sum::<usize>() as u64;
+            let (scored, rejected) = (
+                sum(|version| version.scored.len()),
+                sum(|version| version.rejected.len()),
+            );
+            context.progress.wrote(scored, rejected);
+            context.rows.wrote(scored, rejected);
+            Ok(lane)
         });
         Ok(())
     }
-}
-
-/// Every version's model over its rows of the batch.
-async fn score_versions(
-    context: &RunContext,
-    mut batch: Batch,
-) -> Result<(Batch, Vec<VersionOutcome>), SplitError> {
-    let mut outcomes = Vec::with_capacity(batch.versions.len());
-    for (at, rows) in batch.versions.iter_mut().enumerate() {
-        let mut rejected = std::mem::take(&mut rows.rejected);
-        let mut scored: Vec<_> = std::mem::take(&mut rows.rows)
-            .into_iter()
-            .zip(std::mem::take(&mut rows.hashes))
-            .collect();
-        let inputs = std::mem::replace(&mut rows.inputs, InputBatch::new(&[]));
-        if inputs.rows == 0 {
-            outcomes.push(VersionOutcome {
-                outputs: OutputBatch {
-                    rows: 0,
-                    outputs: Vec::new(),
-                },
-                scored,
-                rejected,
-            });
-            continue;
-        }
-        let result = context
-            .scorer
-            .score(at, inputs)
-            .await
-            .map_err(SplitError::Score)?;
-        for (row, reason) in result.refused.iter().rev() {
-            let (row, input_hash) = scored.remove(*row);
-            rejected.push(RejectedRow {
-                row,
-                input_hash,
-                reason: format!("refused: {reason}"),
-            });
-        }
-        outcomes.push(VersionOutcome {
-            outputs: result.outputs,
-            scored,
-            rejected,
-        });
-    }
-    Ok((batch, outcomes))
 }

@@ -6,7 +6,10 @@
 //! clustering key, so no comparator of clustering types is needed; one partition's predictions
 //! are held in memory at a time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::xxh3_128;
@@ -102,6 +105,8 @@ pub struct StoredPredictions<'j> {
     /// Keys of the first of them, as many as are to be kept.
     pub orphans: Option<Orphans>,
     orphans_kept: usize,
+    /// For pages, so far.
+    pub waited: Duration,
 }
 
 /// Up to here a partition is searched without an index.
@@ -138,6 +143,7 @@ impl<'j> StoredPredictions<'j> {
                 versions: Vec::new(),
             }),
             orphans_kept,
+            waited: Duration::ZERO,
         }
     }
 
@@ -210,7 +216,10 @@ impl<'j> StoredPredictions<'j> {
     /// Moves `head` to the next row; `false` at the end.
     async fn advance(&mut self) -> Result<bool, StoreError> {
         while self.at >= self.page.rows() {
-            match self.pages.recv().await {
+            let asked = Instant::now();
+            let page = self.pages.recv().await;
+            self.waited += asked.elapsed();
+            match page {
                 None => return Ok(false),
                 Some(page) => self.page = page?,
             }

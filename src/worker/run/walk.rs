@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -42,11 +43,22 @@ pub struct Walk<'a> {
 
 /// Where batches go.
 pub trait Sink: Send {
-    /// Source rows arrived.
-    fn arrived(&self, rows: usize);
+    /// A page of source rows was seen.
+    fn arrived(&self, page: &Arrived);
 
-    /// Takes a batch; waits while too many are under way.
-    fn push(&mut self, batch: Batch) -> impl Future<Output = Result<(), SplitError>> + Send;
+    /// Takes a batch, leaving an empty one; waits while too many are under way.
+    fn push(&mut self, batch: &mut Batch) -> impl Future<Output = Result<(), SplitError>> + Send;
+}
+
+/// A page of the source, once all its rows were seen.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrived {
+    /// Source rows.
+    pub rows: usize,
+    /// The walk waited for it, and for the predictions of the same range.
+    pub waited: Duration,
+    /// The walk worked on it; without the time in which batches were handed on.
+    pub decoded: Duration,
 }
 
 /// What a walk found beside its batches.
@@ -80,8 +92,8 @@ pub enum Next {
 
 /// Sees each source row in the walk's order, with what stands for it.
 pub trait Visit: Send {
-    /// Source rows arrived.
-    fn arrived(&self, rows: usize);
+    /// A page of source rows was seen.
+    fn arrived(&self, page: &Arrived);
 
     /// The rows that follow are of another partition; partitions come in the order of their
     /// positions.
@@ -155,7 +167,13 @@ impl Walk<'_> {
         let (mut position, mut current) = (Position::default(), None::<Position>);
         let mut scratch = Vec::new();
         let (key_len, partition_key_len) = (job.key.len(), job.partition_key_len);
-        'pages: while let Some(page) = source.recv().await.transpose()? {
+        'pages: loop {
+            let asked = Instant::now();
+            let Some(page) = source.recv().await.transpose()? else {
+                break;
+            };
+            let began = Instant::now();
+            let (waited_before, mut handing) = (stored.waited, Duration::ZERO);
             if self.stop.load(Ordering::Relaxed) {
                 return Err(SplitError::Stopped);
             }
@@ -185,14 +203,23 @@ impl Walk<'_> {
                 };
                 match visitor.row(&row, &stored) {
                     Next::Row => {}
-                    Next::Flush => visitor.flush().await?,
+                    Next::Flush => {
+                        let handed = Instant::now();
+                        visitor.flush().await?;
+                        handing += handed.elapsed();
+                    }
                     Next::End => {
                         ended_early = true;
                         break 'pages;
                     }
                 }
             }
-            visitor.arrived(page.rows());
+            let waited = stored.waited - waited_before;
+            visitor.arrived(&Arrived {
+                rows: page.rows(),
+                waited: began - asked + waited,
+                decoded: began.elapsed().saturating_sub(waited + handing),
+            });
         }
         if !ended_early {
             stored.finish().await?;
@@ -220,8 +247,8 @@ struct Gather<'w, S> {
 }
 
 impl<S: Sink> Visit for Gather<'_, S> {
-    fn arrived(&self, rows: usize) {
-        self.sink.arrived(rows);
+    fn arrived(&self, page: &Arrived) {
+        self.sink.arrived(page);
     }
 
     fn row(&mut self, row: &SourceRow<'_>, stored: &StoredPredictions<'_>) -> Next {
@@ -244,7 +271,6 @@ impl<S: Sink> Visit for Gather<'_, S> {
         if self.batch.rows() == 0 {
             return Ok(());
         }
-        let full = std::mem::replace(&mut self.batch, Batch::new(self.walk.job));
-        self.sink.push(full).await
+        self.sink.push(&mut self.batch).await
     }
 }

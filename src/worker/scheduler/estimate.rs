@@ -33,7 +33,7 @@ use crate::{
         source::Reading,
         split::SplitError,
         stored::StoredPredictions,
-        walk::{Next, SourceRow, Visit, Walk},
+        walk::{Arrived, Next, SourceRow, Visit, Walk},
     },
 };
 
@@ -211,7 +211,7 @@ impl Looker<'_> {
 }
 
 impl Visit for Looker<'_> {
-    fn arrived(&self, _: usize) {}
+    fn arrived(&self, _: &Arrived) {}
 
     fn row(&mut self, row: &SourceRow<'_>, stored: &StoredPredictions<'_>) -> Next {
         let token = row.position.token;

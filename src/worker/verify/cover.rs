@@ -6,7 +6,7 @@ use crate::{
     worker::run::{
         split::SplitError,
         stored::StoredPredictions,
-        walk::{Next, SourceRow, Visit},
+        walk::{Arrived, Next, SourceRow, Visit},
     },
 };
 
@@ -28,7 +28,7 @@ impl<'a> Cover<'a> {
 }
 
 impl Visit for Cover<'_> {
-    fn arrived(&self, _: usize) {}
+    fn arrived(&self, _: &Arrived) {}
 
     fn row(&mut self, row: &SourceRow<'_>, stored: &StoredPredictions<'_>) -> Next {
         let job = self.job;

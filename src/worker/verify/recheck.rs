@@ -18,7 +18,7 @@ use crate::{
     worker::run::{
         split::SplitError,
         stored::StoredPredictions,
-        walk::{Next, SourceRow, Visit},
+        walk::{Arrived, Next, SourceRow, Visit},
     },
 };
 
@@ -142,7 +142,7 @@ fn waiting(job: &CompiledJob) -> Vec<Waiting> {
 }
 
 impl Visit for Recheck<'_> {
-    fn arrived(&self, _: usize) {}
+    fn arrived(&self, _: &Arrived) {}
 
     fn row(&mut self, row: &SourceRow<'_>, stored: &StoredPredictions<'_>) -> Next {
         let job = self.job;

@@ -1,0 +1,213 @@
+//! Rows gathered for one unlogged batch, as the bytes that are bound.
+
+use std::ops::Range;
+
+use scylla::{
+    errors::SerializationError,
+    serialize::{
+        batch::{BatchValues, BatchValuesIterator},
+        row::{RowSerializationContext, SerializeRow},
+        writers::RowWriter,
+    },
+};
+
+use super::raw::{RawValues, push_cell, push_cell_with};
+
+/// Above this many bytes of mutation Cassandra logs a warning for each batch, which costs it more
+/// than a larger batch saves (`batch_size_warn_threshold`: 5 KiB).
+const BATCH_BYTES: usize = 5_000;
+/// What Cassandra 5.0.9 counts beside the bytes of clustering and cells, found by measuring batches
+/// of many shapes: for a partition, for each row of it, for each cell, and for a TTL of each of the
+/// latter two. The partition key counts nothing.
+const PARTITION: usize = 29;
+const ROW: usize = 21;
+const CELL: usize = 20;
+const TTL: usize = 4;
+
+/// Statements gathered for one batch, all with one timestamp.
+#[derive(Debug)]
+pub struct Mutations {
+    /// Microseconds.
+    pub(super) timestamp: i64,
+    partition_key_len: usize,
+    /// [`TTL`], or 0 without one.
+    ttl: usize,
+    /// Where the last row's partition key is in `values`.
+    partition: Range<usize>,
+    /// With the end of each in `values`.
+    statements: Vec<(Kind, usize)>,
+    values: Vec<u8>,
+    estimate: usize,
+}
+
+/// Which statement a row is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Insert,
+    InsertRejected,
+    Delete,
+}
+
+impl Mutations {
+    pub(super) fn new(partition_key_len: usize, has_ttl: bool) -> Self {
+        Self {
+            timestamp: 0,
+            partition_key_len,
+            ttl: if has_ttl { TTL } else { 0 },
+            partition: 0..0,
+            statements: Vec::new(),
+            values: Vec::new(),
+            estimate: 0,
+        }
+    }
+
+    /// Drops all statements, keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.statements.clear();
+        self.values.clear();
+        self.partition = 0..0;
+        self.estimate = 0;
+    }
+
+    /// No statement yet.
+    pub fn is_empty(&self) -> bool {
+        self.statements.is_empty()
+    }
+
+    /// Whether another row of about the same size would go beyond the server's threshold.
+    pub fn is_full(&self) -> bool {
+        let rows = self.statements.len().max(1);
+        self.estimate + self.estimate / rows > BATCH_BYTES
+    }
+
+    /// A prediction: key cells, version, output cells in the table's order, and the lineage, whose
+    /// bytes `lineage` appends.
+    pub fn insert<'a>(
+        &mut self,
+        key: impl Iterator<Item = Option<&'a [u8]>>,
+        version: i32,
+        outputs: impl Iterator<Item = Option<&'a [u8]>>,
+        lineage: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.key(key, version);
+        for cell in outputs {
+            self.estimate += CELL + self.ttl + cell.map_or(0, <[u8]>::len);
+            push_cell(&mut self.values, cell);
+        }
+        self.lineage(lineage);
+        self.finish(Kind::Insert);
+    }
+
+    /// A rejection: what stood there is deleted just below the timestamp, and only the lineage
+    /// (with its reason) is written at it.
+    pub fn reject<'a>(
+        &mut self,
+        key: impl Iterator<Item = Option<&'a [u8]>> + Clone,
+        version: i32,
+        lineage: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.delete_at(key.clone(), version, self.timestamp - 1);
+        self.key(key, version);
+        self.lineage(lineage);
+        self.finish(Kind::InsertRejected);
+    }
+
+    /// Deletes a prediction.
+    pub fn delete<'a>(&mut self, key: impl Iterator<Item = Option<&'a [u8]>>, version: i32) {
+        self.delete_at(key, version, self.timestamp);
+    }
+
+    fn delete_at<'a>(
+        &mut self,
+        key: impl Iterator<Item = Option<&'a [u8]>>,
+        version: i32,
+        timestamp: i64,
+    ) {
+        push_cell(&mut self.values, Some(&timestamp.to_be_bytes()));
+        self.key(key, version);
+        self.finish(Kind::Delete);
+    }
+
+    fn key<'a>(&mut self, key: impl Iterator<Item = Option<&'a [u8]>>, version: i32) {
+        self.estimate += ROW + self.ttl + size_of_val(&version);
+        let start = self.values.len();
+        let mut end = start;
+        for (at, cell) in key.enumerate() {
+            push_cell(&mut self.values, cell);
+            if at < self.partition_key_len {
+                end = self.values.len();
+            } else {
+                self.estimate += cell.map_or(0, <[u8]>::len);
+            }
+        }
+        // Rows that follow each other in one partition are one mutation.
+        if self.values[start..end] != self.values[self.partition.clone()] {
+            self.estimate += PARTITION;
+        }
+        self.partition = start..end;
+        push_cell(&mut self.values, Some(&version.to_be_bytes()));
+    }
+
+    fn lineage(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.estimate += CELL + self.ttl + push_cell_with(&mut self.values, write);
+    }
+
+    fn finish(&mut self, kind: Kind) {
+        self.statements.push((kind, self.values.len()));
+    }
+
+    /// Rows written or deleted.
+    pub fn rows(&self) -> usize {
+        self.statements.len()
+    }
+
+    pub(super) fn kinds(&self) -> impl Iterator<Item = Kind> + '_ {
+        self.statements.iter().map(|(kind, _)| *kind)
+    }
+}
+
+impl BatchValues for Mutations {
+    type BatchValuesIter<'r> = Rows<'r>;
+
+    fn batch_values_iter(&self) -> Rows<'_> {
+        Rows {
+            mutations: self,
+            at: 0,
+            start: 0,
+        }
+    }
+}
+
+/// The values of each statement in turn.
+pub struct Rows<'m> {
+    mutations: &'m Mutations,
+    at: usize,
+    start: usize,
+}
+
+impl<'m> Rows<'m> {
+    fn step(&mut self) -> Option<RawValues<'m>> {
+        let (_, end) = *self.mutations.statements.get(self.at)?;
+        let values = &self.mutations.values[self.start..end];
+        (self.at, self.start) = (self.at + 1, end);
+        Some(RawValues(values))
+    }
+}
+
+impl<'m> BatchValuesIterator<'m> for Rows<'m> {
+    fn serialize_next(
+        &mut self,
+        context: &RowSerializationContext<'_>,
+        writer: &mut RowWriter<'_>,
+    ) -> Option<Result<(), SerializationError>> {
+        Some(self.step()?.serialize(context, writer))
+    }
+
+    fn is_empty_next(&mut self) -> Option<bool> {
+        Some(self.step()?.is_empty())
+    }
+
+    fn skip_next(&mut self) -> Option<()> {
+        self.step().map(|_| ())
+    }
+}

@@ -13,6 +13,7 @@ pub mod coverage;
 pub mod cql_type;
 pub mod csv;
 pub mod entity;
+pub mod evaluation;
 pub mod expect;
 #[cfg(test)]
 pub mod fixture;

@@ -1,0 +1,200 @@
+//! Two classes, one of them named the positive one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Detail, Merge, Precision,
+    calibration::Calibration,
+    curve,
+    groups::Groups,
+    losses,
+    measure::{Absent, Measure},
+    moments::Moments,
+    paired::Judged,
+    score_bins::{ByClass, Scale, ScoreBins},
+    threshold::{self, Confusion},
+};
+
+/// Names of [`Judged::losses`].
+pub const LOSSES: [&str; 2] = ["log_loss", "brier"];
+
+/// What a version's scores are, and what is asked of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Probabilities or not.
+    pub scale: Scale,
+    /// Their type.
+    pub precision: Precision,
+    /// A row is decided positive if its score is at least this; the first one makes the headline.
+    pub thresholds: Vec<f64>,
+}
+
+/// One version's partial result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Binary {
+    scores: Scores,
+    detail: Detail,
+    bins: ScoreBins,
+    calibration: Calibration,
+    groups: Groups<Group>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Group {
+    log_loss: Moments,
+    brier: Moments,
+    /// By threshold.
+    decided: Vec<Confusion>,
+}
+
+impl Merge for Group {
+    fn merge(&mut self, other: &Self) {
+        self.log_loss.merge(&other.log_loss);
+        self.brier.merge(&other.brier);
+        self.decided.merge(&other.decided);
+    }
+}
+
+impl Binary {
+    /// Nothing was seen yet. Thresholds are rounded to the scores' type: 0.7 means what a stored
+    /// 0.7 is.
+    pub fn new(mut scores: Scores, detail: Detail) -> Self {
+        let precision = scores.precision;
+        let rounded = |threshold: &mut f64| *threshold = precision.round(*threshold);
+        scores.thresholds.iter_mut().for_each(rounded);
+        Self {
+            bins: ScoreBins::new(scores.scale, detail),
+            calibration: Calibration::default(),
+            groups: Groups::default(),
+            scores,
+            detail,
+        }
+    }
+
+    /// Adds a row. `score` must be a number.
+    pub fn add(&mut self, group: u8, positive: bool, score: f64) -> Judged {
+        self.bins.add(group, positive, score);
+        let mut judged = Judged::default();
+        let held = self.groups.entry(self.detail.group(group));
+        held.decided
+            .resize_with(self.scores.thresholds.len(), Confusion::default);
+        let thresholds = self.scores.thresholds.iter();
+        for (confusion, threshold) in held.decided.iter_mut().zip(thresholds) {
+            let decided = score >= *threshold;
+            confusion.add(positive, decided, 1);
+            judged.right.get_or_insert(decided == positive);
+        }
+        if self.scores.scale == Scale::Probability {
+            let log_loss = losses::binary_log_loss(self.scores.precision, positive, score);
+            let brier = losses::brier(positive, score);
+            held.log_loss.add(log_loss);
+            held.brier.add(brier);
+            judged.losses = [Some(log_loss), Some(brier)];
+            self.calibration.add(positive, score);
+        }
+        judged
+    }
+
+    /// Labelled rows by class.
+    pub fn rows(&self) -> ByClass {
+        self.bins.rows()
+    }
+
+    /// Probabilities against what came true.
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// Decisions at each threshold.
+    pub fn confusions(&self) -> Vec<(f64, Confusion)> {
+        let total = self.groups.total();
+        let thresholds = self.scores.thresholds.iter().copied();
+        thresholds.zip(total.decided).collect()
+    }
+
+    /// Every metric by name. Without `@threshold` at the first threshold; `@best` at the one chosen
+    /// on the even groups, over the odd ones.
+    pub fn measures(&self) -> BTreeMap<String, Measure> {
+        let mut measures = BTreeMap::new();
+        let mut put = |name: &str, measure| measures.insert(name.to_owned(), measure);
+        put("roc_auc", curve::roc_auc(&self.bins));
+        put("average_precision", curve::average_precision(&self.bins));
+        let total = self.groups.total();
+        let left_out = self.groups.leave_one_out();
+        match self.scores.scale {
+            Scale::Probability => {
+                let mean = |moments: &Moments| moments.mean().ok_or(Absent::NoRows);
+                let positive = (0.0, f64::INFINITY);
+                let log_loss = |group: &Group| mean(&group.log_loss);
+                put(
+                    "log_loss",
+                    Measure::exact(&total, &left_out, positive, log_loss),
+                );
+                let brier = |group: &Group| mean(&group.brier);
+                put(
+                    "brier",
+                    Measure::exact(&total, &left_out, (0.0, 1.0), brier),
+                );
+                let error = self.calibration.expected_error().ok_or(Absent::NoRows);
+                put("calibration_error", alone(error));
+            }
+            Scale::Score => {
+                for name in ["log_loss", "brier", "calibration_error"] {
+                    put(name, Measure::absent(Absent::NotProbabilities));
+                }
+            }
+        }
+        for (at, threshold) in self.scores.thresholds.iter().enumerate() {
+            for (name, metric) in DECIDED {
+                let of = |group: &Group| match group.decided.get(at) {
+                    Some(confusion) => metric(confusion),
+                    None => Err(Absent::NoRows),
+                };
+                let measure = Measure::exact(&total, &left_out, (0.0, 1.0), of);
+                // As a person wrote it: 0.7, not the float's 0.699999988.
+                let shown = match self.scores.precision {
+                    Precision::Single => (*threshold as f32).to_string(),
+                    Precision::Double => threshold.to_string(),
+                };
+                put(&format!("{name}@{shown}"), measure.clone());
+                if at == 0 {
+                    put(name, measure);
+                }
+            }
+        }
+        let best = threshold::best(&self.bins).ok_or(Absent::Undefined);
+        let chosen = best.map(|(threshold, _)| threshold);
+        put("best_threshold", alone(chosen));
+        for (name, metric) in DECIDED {
+            let value = best.and_then(|(_, confusion)| metric(&confusion));
+            put(&format!("{name}@best"), alone(value));
+        }
+        measures
+    }
+}
+
+type OfConfusion = fn(&Confusion) -> Result<f64, Absent>;
+const DECIDED: [(&str, OfConfusion); 4] = [
+    ("accuracy", Confusion::accuracy),
+    ("precision", Confusion::precision),
+    ("recall", Confusion::recall),
+    ("f1", Confusion::f1),
+];
+
+/// A value without an interval.
+fn alone(value: Result<f64, Absent>) -> Measure {
+    Measure {
+        value,
+        ..Measure::absent(Absent::NoRows)
+    }
+}
+
+impl Merge for Binary {
+    fn merge(&mut self, other: &Self) {
+        self.bins.merge(&other.bins);
+        self.calibration.merge(&other.calibration);
+        self.groups.merge(&other.groups);
+    }
+}

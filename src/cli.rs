@@ -36,6 +36,7 @@ pub enum Command {
     Run(command::run::Command),
     Status(command::status::Args),
     Verify(command::verify::Args),
+    Evaluate(command::evaluate::Args),
     Explain(command::explain::Args),
     Forget(command::forget::Args),
     Worker(command::worker::Args),

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod doctor;
 pub mod dry_run;
+pub mod evaluate;
 pub mod explain;
 pub mod follow;
 pub mod forget;
@@ -84,6 +85,7 @@ fn name(command: &Command) -> &'static str {
         Command::Run(command) => command.name(),
         Command::Status(_) => "status",
         Command::Verify(_) => "verify",
+        Command::Evaluate(_) => "evaluate",
         Command::Explain(_) => "explain",
         Command::Worker(args) => args.name(),
         Command::Forget(_) => "forget",
@@ -106,6 +108,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Run(command) => run::run(command, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,
+        Command::Evaluate(args) => evaluate::run(args, context).await,
         Command::Explain(args) => explain::run(args, context).await,
         Command::Forget(args) => forget::run(args, context).await,
         Command::Worker(args) => worker::run(args, context).await,

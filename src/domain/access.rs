@@ -48,7 +48,7 @@ impl Kind {
 }
 
 /// Every table of helenus with the kind that writes it; `None`: only `helenus migrate` does.
-pub const TABLES: [(&str, Option<Kind>); 26] = [
+pub const TABLES: [(&str, Option<Kind>); 27] = [
     ("model_chunks", Some(Kind::Registrar)),
     ("model_versions", Some(Kind::Registrar)),
     ("jobs", Some(Kind::JobAuthor)),
@@ -73,6 +73,7 @@ pub const TABLES: [(&str, Option<Kind>); 26] = [
     ("trigger_status", Some(Kind::Worker)),
     ("passes", Some(Kind::Worker)),
     ("pass_parts", Some(Kind::Worker)),
+    ("evaluations", Some(Kind::Worker)),
     ("settings", None),
     ("schema_migrations", None),
 ];

@@ -57,6 +57,11 @@ const FILES: &[(i32, &str, &str)] = &[
         "009_passes.cql",
         include_str!("../../cql/009_passes.cql"),
     ),
+    (
+        10,
+        "010_evaluations.cql",
+        include_str!("../../cql/010_evaluations.cql"),
+    ),
 ];
 
 /// The number of the last file.

@@ -11,6 +11,7 @@ pub mod codec;
 pub mod connect;
 pub mod ddl;
 pub mod error;
+pub mod evaluations;
 pub mod forget;
 pub mod gate;
 pub mod health;

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod aliases;
 pub mod clock;
 pub mod doctor;
+pub mod evaluate;
 pub mod explain;
 pub mod forget;
 pub mod health;

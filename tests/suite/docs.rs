@@ -288,6 +288,7 @@ fn the_commands_and_options_that_the_pages_name_exist() {
     let pages = [
         "README.md",
         "docs/cql.md",
+        "docs/evaluate.md",
         "docs/manifest.md",
         "docs/models.md",
         "docs/operations.md",

@@ -7,6 +7,7 @@ mod connection;
 mod costs;
 mod coverage;
 mod docs;
+mod evaluate;
 mod examples;
 mod forget;
 mod hardship;

@@ -1,5 +1,7 @@
 //! `helenus model list`.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::{super::Context, no_version, time};
@@ -19,7 +21,8 @@ use crate::{
 ///
 /// JSON result: {"models": [{"name", "versions", "latest", "state", "champion"} …]}; of one model
 ///   {"name", "versions": [{"version", "state", "aliases", "sha256", "size", "registered_at",
-///   "registered_by", "tags", "metrics", "note", "reason"} …]}, the newest first
+///   "registered_by", "tags", "metrics", "evaluated", "note", "reason"} …]}, the newest first;
+///   "evaluated" is the headline of the newest evaluation: null or {"metric", "value"}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -82,6 +85,12 @@ async fn versions(store: &Store, name: &str) -> Result<Answer, Failure> {
     }
     let admissions = store.admissions(name).await?;
     let aliases = store.aliases(name).await?;
+    let mut evaluated = BTreeMap::new();
+    for row in &versions {
+        if let Some(found) = store.newest_headline(name, row.version).await? {
+            evaluated.insert(row.version, found);
+        }
+    }
     let of = |version: i32| -> Vec<&str> {
         let pointing = aliases
             .iter()
@@ -104,6 +113,9 @@ async fn versions(store: &Store, name: &str) -> Result<Answer, Failure> {
                 "registered_by": row.registered_by,
                 "tags": row.tags,
                 "metrics": numbers(row),
+                "evaluated": evaluated.get(&row.version).map(|(metric, value)| {
+                    json!({"metric": metric, "value": output::number(*value)})
+                }),
                 "note": row.note,
                 "reason": admission.and_then(|admission| admission.reason.clone()),
             })
@@ -119,6 +131,11 @@ async fn versions(store: &Store, name: &str) -> Result<Answer, Failure> {
                 hex::encode(sha).chars().take(12).collect()
             }),
             time(row.registered_at()).unwrap_or_default(),
+            evaluated
+                .get(&row.version)
+                .map_or_else(String::new, |(metric, value)| {
+                    format!("{metric} {value:.4}")
+                }),
             row.note.clone().unwrap_or_default(),
         ]
     });
@@ -129,6 +146,7 @@ async fn versions(store: &Store, name: &str) -> Result<Answer, Failure> {
         "BYTES",
         "SHA256",
         "REGISTERED",
+        "EVALUATED",
         "NOTE",
     ];
     let text = output::table(header, rows);

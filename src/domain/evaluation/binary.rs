@@ -13,6 +13,7 @@ use super::{
     measure::{Absent, Measure},
     moments::Moments,
     paired::Judged,
+    report,
     score_bins::{ByClass, Scale, ScoreBins},
     threshold::{self, Confusion},
 };
@@ -55,6 +56,15 @@ impl Merge for Group {
         self.brier.merge(&other.brier);
         self.decided.merge(&other.decided);
     }
+}
+
+/// What is decided positive from a threshold on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// The smallest score that is.
+    pub threshold: f64,
+    /// Rows that are.
+    pub rows: ByClass,
 }
 
 impl Binary {
@@ -114,6 +124,27 @@ impl Binary {
         thresholds.zip(total.decided).collect()
     }
 
+    /// A threshold as it was given.
+    pub fn shown(&self, threshold: f64) -> String {
+        report::shown(self.scores.precision, threshold)
+    }
+
+    /// About so many points from the highest score down: what is decided positive at each.
+    pub fn curve(&self, points: usize) -> Vec<Point> {
+        let all = self.bins.rows().rows();
+        let step = (all / points.max(1) as u64).max(1);
+        let (mut told, mut curve) = (0, Vec::new());
+        let mut rows = ByClass::default();
+        for (threshold, bin) in self.bins.bins().rev() {
+            rows.merge(&bin.rows());
+            if rows.rows() - told >= step || rows.rows() == all {
+                told = rows.rows();
+                curve.push(Point { threshold, rows });
+            }
+        }
+        curve
+    }
+
     /// Every metric by name. Without `@threshold` at the first threshold; `@best` at the one chosen
     /// on the even groups, over the odd ones.
     pub fn measures(&self) -> BTreeMap<String, Measure> {
@@ -153,11 +184,7 @@ impl Binary {
                     None => Err(Absent::NoRows),
                 };
                 let measure = Measure::exact(&total, &left_out, (0.0, 1.0), of);
-                // As a person wrote it: 0.7, not the float's 0.699999988.
-                let shown = match self.scores.precision {
-                    Precision::Single => (*threshold as f32).to_string(),
-                    Precision::Double => threshold.to_string(),
-                };
+                let shown = self.shown(*threshold);
                 put(&format!("{name}@{shown}"), measure.clone());
                 if at == 0 {
                     put(name, measure);

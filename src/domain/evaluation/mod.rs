@@ -12,13 +12,16 @@ pub mod curve;
 pub mod error_quantiles;
 pub mod groups;
 pub mod jackknife;
+pub mod labels;
 pub mod losses;
 pub mod measure;
 pub mod moments;
 pub mod paired;
 pub mod partial;
 pub mod regression;
+pub mod report;
 pub mod score_bins;
+pub mod target;
 pub mod threshold;
 
 use serde::{Deserialize, Serialize};

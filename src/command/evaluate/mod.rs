@@ -1,0 +1,230 @@
+//! `helenus evaluate`.
+
+mod show;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Context;
+use crate::{
+    domain::{
+        evaluation::{labels::Wording, target::Question},
+        manifest::TableName,
+        problem::Problem,
+        trigger::duration,
+    },
+    failure::Failure,
+    output::{Answer, Format},
+    worker::{
+        evaluate::{self, Evaluated, Wish},
+        pass::{LabelWish, Progress, Running},
+    },
+};
+
+/// Hold predictions against what came true
+///
+/// Labels stand in a table with the source's key (the source itself may be it). Counted are rows that
+/// have a label and, of every version named, a prediction of the source row as it is now: all
+/// versions are judged on the same rows. The first version is the baseline of the others.
+///
+///   binary      roc_auc, average_precision, log_loss, brier, calibration_error; accuracy, precision,
+///               recall, f1 at each threshold, and at the best one (chosen on half of the groups,
+///               told of the other half)
+///   classes     accuracy, macro_f1, weighted_f1, log_loss, top_k_accuracy, confusion matrix
+///   regression  mae, mse, rmse, r2, mape, mean_error, quantiles of the error
+///
+/// Intervals are 95 %, and differences are paired. Without --label-time nobody knows whether a
+/// prediction was made before the outcome: the result says leakage_unchecked, and no gate takes it.
+/// A row for each version is written to `evaluations`.
+///
+/// Examples:
+///
+///     helenus evaluate tumour --versions champion,4 --labels clinic.outcomes.diagnosis
+///     helenus evaluate tumour --versions 3,4 --labels clinic.outcomes.diagnosis \
+///       --label-time known_at --gap 1d --threshold 0.5,0.8 --segment site
+///     helenus evaluate fraud --versions 7 --labels shop.chargebacks.reason --label-map stolen=fraud \
+///       --missing-label genuine --mature-after 90d
+///
+/// JSON result: {"evaluation", "evaluated_at", "job", "revision", "task", "positive", "labels", "leakage",
+///   "stored", "source_rows", "labelled", "evaluated", "untimed", "stray_labels", "headline",
+///   "versions": [{"version", "aliases", "baseline", "rows", "predictions": {"usable", "missing",
+///   "rejected", "stale", "leaked", "immature", "not_a_number", "orphaned"}, "metrics", "low", "high",
+///   "bounds", "absent", "against": null or {"differences", "standard_errors", "low", "high", "p_values",
+///   "gained", "lost"}, "segments": {segment: {"rows", "metrics", …}}, "details"} …]}
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The job
+    job: String,
+    /// Numbers or aliases, commas between; the first is the baseline
+    #[arg(long, value_name = "VERSIONS", value_delimiter = ',', required = true)]
+    versions: Vec<String>,
+    /// Where labels are: KEYSPACE.TABLE.COLUMN
+    #[arg(long, value_name = "COLUMN")]
+    labels: String,
+    /// The class that is looked for [default: outputs.positive of the manifest]
+    #[arg(long, value_name = "CLASS")]
+    positive: Option<String>,
+    /// The output column that holds the number or the score, where several do
+    #[arg(long, value_name = "NAME")]
+    column: Option<String>,
+    /// Decide positive from this score on, commas between; the first makes the headline [default: 0.5]
+    #[arg(
+        long,
+        value_name = "SCORE",
+        value_delimiter = ',',
+        allow_negative_numbers = true
+    )]
+    threshold: Vec<f64>,
+    /// Tell all again for each value of this source column (32 at most)
+    #[arg(long, value_name = "COLUMN")]
+    segment: Option<String>,
+    /// The label table's column that tells when the outcome was known (timestamp or date); only
+    /// predictions made before count
+    #[arg(long, value_name = "COLUMN")]
+    label_time: Option<String>,
+    /// Predictions must have been made so long before the label's time
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    gap: Option<Duration>,
+    /// A label and the class that it means (may be repeated)
+    #[arg(long, value_name = "LABEL=CLASS")]
+    label_map: Vec<String>,
+    /// What a row without a label means
+    #[arg(long, value_name = "LABEL")]
+    missing_label: Option<String>,
+    /// Leave younger predictions out: their labels may still come
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    mature_after: Option<Duration>,
+    /// At most so many source rows a second
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(i32).range(1..))]
+    max_rate: Option<i32>,
+}
+
+/// Walks, tells.
+///
+/// # Errors
+/// Exit 5 for an unknown job, 2 for a question that can't be answered, 3 for Cassandra's, 130 when
+/// interrupted: the same command goes on.
+pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
+    let wish = wish(&args)?;
+    let store = context.store().await?;
+    let running = Running::new(args.max_rate);
+    let bar = bar(context.format);
+    let drawing = tokio::spawn(draw(bar.clone(), Arc::clone(&running.progress)));
+    let stopping = tokio::spawn({
+        let running = running.clone();
+        async move {
+            super::signal().await;
+            running.stop();
+        }
+    });
+    let outcome = evaluate::evaluate(&store, &wish, &running).await;
+    stopping.abort();
+    drawing.abort();
+    bar.finish_and_clear();
+    Ok(answer(&outcome?, &wish))
+}
+
+fn wish(args: &Args) -> Result<Wish, Failure> {
+    let input = |code: &str, message: String, place: &str, help: &str| {
+        Failure::input(Problem::new(code, message).at(place).help(help))
+    };
+    let parts: Vec<&str> = args.labels.split('.').collect();
+    let [keyspace, table, column] = parts.as_slice() else {
+        let message = format!("`{}` names no column", args.labels);
+        let help = "KEYSPACE.TABLE.COLUMN, exact names without quotes";
+        return Err(input("labels.name", message, "labels", help));
+    };
+    let mut map = BTreeMap::new();
+    for pair in &args.label_map {
+        let Some((label, class)) = pair.split_once('=') else {
+            let message = format!("`{pair}` maps nothing");
+            let help = "--label-map LABEL=CLASS";
+            return Err(input("labels.map", message, "label-map", help));
+        };
+        map.insert(label.to_owned(), class.to_owned());
+    }
+    if let Some(threshold) = args.threshold.iter().find(|t| !t.is_finite()) {
+        let message = format!("`{threshold}` is no threshold");
+        return Err(input(
+            "evaluate.threshold",
+            message,
+            "threshold",
+            "a finite number",
+        ));
+    }
+    let mut thresholds = args.threshold.clone();
+    let mut seen = Vec::new();
+    thresholds.retain(|threshold| {
+        let fresh = !seen.contains(threshold);
+        seen.push(*threshold);
+        fresh
+    });
+    if thresholds.len() > 10 {
+        let message = format!("{} thresholds", thresholds.len());
+        return Err(input(
+            "evaluate.threshold",
+            message,
+            "threshold",
+            "10 at most",
+        ));
+    }
+    Ok(Wish {
+        job: args.job.clone(),
+        versions: args.versions.clone(),
+        labels: LabelWish {
+            table: TableName {
+                keyspace: (*keyspace).to_owned(),
+                table: (*table).to_owned(),
+            },
+            column: (*column).to_owned(),
+            time: args.label_time.clone(),
+        },
+        segment: args.segment.clone(),
+        question: Question {
+            positive: args.positive.clone(),
+            column: args.column.clone(),
+            thresholds,
+        },
+        wording: Wording {
+            map,
+            missing: args.missing_label.clone(),
+        },
+        gap: args.gap.unwrap_or_default(),
+        mature_after: args.mature_after,
+        requested_by: super::who(),
+    })
+}
+
+fn bar(format: Format) -> ProgressBar {
+    let bar = ProgressBar::new(1);
+    if format == Format::Json {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let template = "{elapsed_precise} {bar:30} {percent} % {msg}, ETA {eta}";
+    bar.with_style(
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    )
+}
+
+async fn draw(bar: ProgressBar, progress: Arc<Progress>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let (rows, done, of) = progress.so_far();
+        bar.set_length(of.max(1));
+        bar.set_position(done);
+        bar.set_message(format!("{rows} rows"));
+    }
+}
+
+fn answer(evaluated: &Evaluated, wish: &Wish) -> Answer {
+    let mut answer = Answer::new(show::as_json(evaluated, wish), show::text(evaluated, wish));
+    answer.warnings.clone_from(&evaluated.warnings);
+    if !evaluated.stored {
+        answer
+            .warnings
+            .push("not_stored: this login may not write `evaluations`; a worker's may".to_owned());
+    }
+    answer
+}

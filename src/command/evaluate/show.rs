@@ -1,0 +1,189 @@
+//! An evaluation for machines and for people.
+
+use serde_json::{Value, json};
+
+use crate::{
+    domain::evaluation::report::OneResult,
+    output,
+    worker::evaluate::{Evaluated, Wish, task},
+};
+
+/// The result of the JSON object.
+pub fn as_json(evaluated: &Evaluated, wish: &Wish) -> Value {
+    let scope = &evaluated.scope;
+    let part = &evaluated.found.part;
+    let (task, positive) = task(&evaluated.target.meaning);
+    let versions = scope.versions.iter().zip(&evaluated.results);
+    let versions = versions.enumerate().map(|(at, (version, result))| {
+        let mut told = json!(result);
+        let orphaned = evaluated.found.orphaned.get(version).copied();
+        told["predictions"]["orphaned"] = json!(orphaned.unwrap_or(0));
+        told["version"] = json!(version);
+        told["aliases"] = json!(scope.aliases_of(*version));
+        told["baseline"] = json!((at > 0).then(|| scope.versions[0]));
+        told
+    });
+    json!({
+        "evaluation": evaluated.id,
+        "evaluated_at": evaluated.at,
+        "job": scope.job.job,
+        "revision": scope.revision,
+        "task": task,
+        "positive": positive,
+        "labels": format!("{}.{}", wish.labels.table, wish.labels.column),
+        "leakage": evaluated.leakage.as_str(),
+        "stored": evaluated.stored,
+        "source_rows": evaluated.found.source_rows,
+        "labelled": part.labelled,
+        "evaluated": part.all.rows,
+        "untimed": part.untimed,
+        "stray_labels": evaluated.found.stray_labels,
+        "headline": evaluated.headline,
+        "versions": versions.collect::<Value>(),
+    })
+}
+
+/// What a person reads.
+pub fn text(evaluated: &Evaluated, wish: &Wish) -> String {
+    let scope = &evaluated.scope;
+    let part = &evaluated.found.part;
+    let (task, positive) = task(&evaluated.target.meaning);
+    let positive = positive.map_or_else(String::new, |class| format!(", positive `{class}`"));
+    let mut text = format!(
+        "evaluation {} of job {}, revision {} ({task}{positive})\n{} of {} source rows have a label in {}.{}; {} count\n\n",
+        evaluated.id,
+        scope.job.job,
+        scope.revision,
+        part.labelled,
+        evaluated.found.source_rows,
+        wish.labels.table,
+        wish.labels.column,
+        part.all.rows,
+    );
+    let header = [
+        "VERSION",
+        "USABLE",
+        "MISSING",
+        "REJECTED",
+        "STALE",
+        "LEAKED",
+        "IMMATURE",
+        "NO NUMBER",
+    ];
+    let rows = scope.versions.iter().zip(&evaluated.results);
+    let rows = rows.map(|(version, result)| {
+        let of = &result.predictions;
+        let counts = [
+            of.usable,
+            of.missing,
+            of.rejected,
+            of.stale,
+            of.leaked,
+            of.immature,
+            of.not_a_number,
+        ];
+        let aliases = scope.aliases_of(*version);
+        let name = match aliases.as_slice() {
+            [] => version.to_string(),
+            aliases => format!("{version} ({})", aliases.join(", ")),
+        };
+        let [a, b, c, d, e, f, g] = counts.map(|count| count.to_string());
+        [name, a, b, c, d, e, f, g]
+    });
+    text.push_str(&output::table(header, rows));
+    for (at, version) in scope.versions.iter().enumerate() {
+        text.push_str(&format!("\n\nversion {version}"));
+        if at > 0 {
+            text.push_str(&format!(" against {}", scope.versions[0]));
+        }
+        text.push_str("\n\n");
+        text.push_str(&metrics(&evaluated.results[at], at > 0));
+    }
+    segments(&mut text, evaluated);
+    text
+}
+
+fn metrics(result: &OneResult, compared: bool) -> String {
+    let names = result.metrics.keys().chain(result.absent.keys());
+    let rows = names.map(|name| {
+        let get = |map: &std::collections::BTreeMap<String, f64>| map.get(name).copied();
+        let value = match get(&result.metrics) {
+            Some(value) => number(value),
+            None => format!("- ({})", result.absent[name]),
+        };
+        let bound = get(&result.bounds).filter(|bound| *bound > 0.0);
+        let bound = bound.map_or_else(String::new, |bound| format!("{bound:.1e}"));
+        let against = result.against.as_ref();
+        let difference = against.and_then(|a| a.differences.get(name).copied());
+        [
+            name.clone(),
+            value,
+            interval(get(&result.low), get(&result.high)),
+            bound,
+            difference.map_or_else(String::new, |value| format!("{value:+.5}")),
+            interval(
+                against.and_then(|a| a.low.get(name).copied()),
+                against.and_then(|a| a.high.get(name).copied()),
+            ),
+            against
+                .and_then(|a| a.p_values.get(name).copied())
+                .map_or_else(String::new, |p| format!("{p:.4}")),
+        ]
+    });
+    let header = [
+        "METRIC",
+        "VALUE",
+        "95 %",
+        "BINNING",
+        "DIFFERENCE",
+        "95 %",
+        "P",
+    ];
+    if compared {
+        return output::table(header, rows);
+    }
+    let rows = rows.map(|[name, value, interval, bound, ..]| [name, value, interval, bound]);
+    output::table(["METRIC", "VALUE", "95 %", "BINNING"], rows)
+}
+
+fn segments(text: &mut String, evaluated: &Evaluated) {
+    let headline = evaluated.headline;
+    let first = &evaluated.results[0].segments;
+    if first.is_empty() {
+        return;
+    }
+    text.push_str(&format!("\n\n{headline} by segment\n\n"));
+    let versions = evaluated.scope.versions.iter().zip(&evaluated.results);
+    let rows = versions.flat_map(|(version, result)| {
+        result.segments.iter().map(move |(name, segment)| {
+            let get = |map: &std::collections::BTreeMap<String, f64>| map.get(headline).copied();
+            [
+                name.clone(),
+                version.to_string(),
+                segment.rows.to_string(),
+                get(&segment.metrics).map_or_else(|| "-".to_owned(), number),
+                interval(get(&segment.low), get(&segment.high)),
+            ]
+        })
+    });
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort_by(|a, b| a[0].cmp(&b[0]));
+    text.push_str(&output::table(
+        ["SEGMENT", "VERSION", "ROWS", "VALUE", "95 %"],
+        rows,
+    ));
+}
+
+fn number(value: f64) -> String {
+    match value.abs() {
+        small if small < 1_000.0 => format!("{value:.5}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+fn interval(low: Option<f64>, high: Option<f64>) -> String {
+    match low.zip(high) {
+        Some((low, high)) => format!("{} .. {}", number(low), number(high)),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,375 @@
+//! Predictions held against what came true: one pass over predictions, source and labels, and a row
+//! for each version in `evaluations`.
+//!
+//! The pass's id is the evaluation's id: whoever goes on after a crash writes the same rows again.
+
+mod fold;
+mod rows;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::pass::{self, Begun, Found, LabelWish, Running, Scope};
+use crate::{
+    domain::{
+        cql_type::CqlType,
+        evaluation::{
+            labels::{Labels, Wording},
+            partial::{Partial, Segments},
+            report::{self, OneResult},
+            target::{Question, Target},
+        },
+        problem::Problem,
+    },
+    failure::Failure,
+    store::{Store, codec, error::StoreErrorKind},
+};
+use fold::EvaluateFold;
+pub use rows::task;
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// The job.
+    pub job: String,
+    /// Numbers or aliases; the first is the baseline of the others.
+    pub versions: Vec<String>,
+    /// Where labels are.
+    pub labels: LabelWish,
+    /// A source column.
+    pub segment: Option<String>,
+    /// Positive class, column, thresholds.
+    pub question: Question,
+    /// How labels are meant.
+    pub wording: Wording,
+    /// Predictions must have been made so long before the label's time.
+    pub gap: Duration,
+    /// Younger predictions do not count: their labels may still come.
+    pub mature_after: Option<Duration>,
+    /// Who asks.
+    pub requested_by: String,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// Its id.
+    pub id: Uuid,
+    /// When it began: it may be as old.
+    pub at: DateTime<Utc>,
+    /// What was looked at.
+    pub scope: Arc<Scope>,
+    /// What was told of each version.
+    pub target: Target,
+    /// Counts that no version owns.
+    pub found: Found<Partial>,
+    /// In the order of the scope's versions.
+    pub results: Vec<OneResult>,
+    /// The metric that stands for all.
+    pub headline: &'static str,
+    /// Whether every prediction that counts was made before its label's time.
+    pub leakage: Leakage,
+    /// What a person should know before believing it.
+    pub warnings: Vec<String>,
+    /// Whether the rows stand in `evaluations`.
+    pub stored: bool,
+}
+
+/// Whether predictions may have known the outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leakage {
+    /// Each was made before its label's time.
+    Checked,
+    /// Nobody told when labels were known.
+    Unchecked,
+}
+
+impl Leakage {
+    /// As it stands in `evaluations.leakage`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Checked => "checked",
+            Self::Unchecked => "leakage_unchecked",
+        }
+    }
+}
+
+/// What is fixed for all splits when the pass begins.
+#[derive(Serialize, Deserialize)]
+struct Settings {
+    /// Milliseconds since 1970.
+    now: i64,
+}
+
+/// Evaluates.
+///
+/// # Errors
+/// As [`Scope::resolve`] and [`pass::run`]; a question that these versions or labels can't answer
+/// (exit 2); nothing in common (exit 2).
+pub async fn evaluate(store: &Store, wish: &Wish, running: &Running) -> Result<Evaluated, Failure> {
+    let scope = pass::Wish {
+        job: wish.job.clone(),
+        versions: wish.versions.clone(),
+        segment: wish.segment.clone(),
+        labels: Some(wish.labels.clone()),
+    };
+    let scope = Arc::new(Scope::resolve(store, &scope).await?);
+    no_feature(&scope).map_err(Failure::input)?;
+    let target = Target::of(&scope.job, &scope.versions, &wish.question).map_err(Failure::input)?;
+    let labels = labels(&scope, wish, &target).map_err(Failure::input)?;
+    let options = options(wish);
+    let settings = async || {
+        let now = Utc::now().timestamp_millis();
+        Ok(codec::encode(&Settings { now }))
+    };
+    let asked = json!(options);
+    let begun = pass::begin(store, &scope, "evaluate", &asked, settings).await?;
+    let fold = Arc::new(fold(&scope, wish, &target, labels, &begun)?);
+    let found = pass::run(store, &scope, &begun, &fold, running).await?;
+    if let Err(problem) = check(&scope, &found) {
+        // Labels may be mended and the same be asked again: that is another pass.
+        pass::end(store, &begun).await?;
+        return Err(Failure::input(problem));
+    }
+    let independent = scope.job.key.len() == scope.job.partition_key_len;
+    let mut evaluated = Evaluated {
+        id: begun.id(),
+        at: begun.at(),
+        results: report::results(&found.part, &target, independent),
+        headline: report::headline(&found.part),
+        leakage: match wish.labels.time {
+            Some(_) => Leakage::Checked,
+            None => Leakage::Unchecked,
+        },
+        warnings: warnings(&scope, &found, wish),
+        scope,
+        target,
+        found,
+        stored: false,
+    };
+    for result in &evaluated.results {
+        let coarse = result.bounds.iter().filter(|(_, bound)| **bound > 0.005);
+        for (metric, bound) in coarse {
+            let warning = format!(
+                "binned_coarsely: {metric} may be off by {bound:.4}: scores lie close together"
+            );
+            if !evaluated.warnings.contains(&warning) {
+                evaluated.warnings.push(warning);
+            }
+        }
+    }
+    evaluated.stored = write(store, &evaluated, wish, &options).await?;
+    pass::end(store, &begun).await?;
+    Ok(evaluated)
+}
+
+async fn write(
+    store: &Store,
+    evaluated: &Evaluated,
+    wish: &Wish,
+    options: &BTreeMap<String, String>,
+) -> Result<bool, Failure> {
+    for row in rows::rows(evaluated, wish, options) {
+        match store.insert_evaluation(&row).await {
+            Err(error) if error.kind == StoreErrorKind::Denied => return Ok(false),
+            outcome => outcome?,
+        }
+    }
+    Ok(true)
+}
+
+/// Whoever asks the same shares the pass; stored with the result.
+fn options(wish: &Wish) -> BTreeMap<String, String> {
+    let Wish {
+        question, wording, ..
+    } = wish;
+    let thresholds: Vec<_> = question.thresholds.iter().map(f64::to_string).collect();
+    let map: Vec<_> = wording
+        .map
+        .iter()
+        .map(|(a, b)| format!("{a}={b}"))
+        .collect();
+    let seconds = |duration: Duration| duration.as_secs().to_string();
+    [
+        ("positive", question.positive.clone()),
+        ("column", question.column.clone()),
+        ("threshold", Some(thresholds.join(","))),
+        ("label_map", Some(map.join(","))),
+        ("missing_label", wording.missing.clone()),
+        ("label_time", wish.labels.time.clone()),
+        (
+            "gap_seconds",
+            Some(seconds(wish.gap)).filter(|gap| gap != "0"),
+        ),
+        ("mature_after_seconds", wish.mature_after.map(seconds)),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name.to_owned(), value.filter(|v| !v.is_empty())?)))
+    .collect()
+}
+
+/// A label that the models are fed is no label.
+fn no_feature(scope: &Scope) -> Result<(), Problem> {
+    let Some(labels) = &scope.labels else {
+        return Ok(());
+    };
+    let source = &scope.job.source;
+    let same = (&labels.table.keyspace, &labels.table.table) == (&source.keyspace, &source.table);
+    let mut read = scope.job.columns[..scope.own_columns].iter();
+    if same && read.any(|column| column.name == labels.column.name) {
+        let message = format!("`{}` is a feature of the job", labels.column.name);
+        return Err(Problem::new("labels.is_feature", message)
+            .at("labels")
+            .help("a model that is fed the outcome predicts it; name the column that the outcome is in"));
+    }
+    Ok(())
+}
+
+fn labels(scope: &Scope, wish: &Wish, target: &Target) -> Result<Labels, Problem> {
+    let Some(found) = &scope.labels else {
+        return Err(Problem::new("labels.missing", "no labels are named").at("labels"));
+    };
+    if let Some(time) = &found.time
+        && !matches!(time.cql_type.thawed(), CqlType::Timestamp | CqlType::Date)
+    {
+        let message = format!("`{}` has type {}", time.name, time.cql_type);
+        return Err(Problem::new("labels.time_type", message)
+            .at("label-time")
+            .help("a timestamp, or a date (UTC; its first moment counts)"));
+    }
+    if !wish.gap.is_zero() && found.time.is_none() {
+        return Err(
+            Problem::new("labels.gap", "--gap is counted from the label's time")
+                .at("gap")
+                .help("name the column that holds it by --label-time"),
+        );
+    }
+    Labels::new(
+        &found.column.cql_type,
+        wish.wording.clone(),
+        target.meaning.clone(),
+    )
+}
+
+fn fold(
+    scope: &Arc<Scope>,
+    wish: &Wish,
+    target: &Target,
+    labels: Labels,
+    begun: &Begun,
+) -> Result<EvaluateFold, Failure> {
+    let settings: Settings = codec::decode(&begun.row.plan.settings).map_err(|error| {
+        let message = format!("the pass's settings can't be read: {error}");
+        Failure::system(Problem::new("pass.corrupt", message))
+    })?;
+    let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let time = scope
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.time.as_ref());
+    Ok(EvaluateFold {
+        target: target.clone(),
+        labels,
+        time: time.map(|column| column.cql_type.clone()),
+        gap_ms: millis(wish.gap),
+        made_before_ms: wish
+            .mature_after
+            .map(|age| settings.now.saturating_sub(millis(age))),
+        segment: scope.segment.as_ref().map(|s| s.column.cql_type.clone()),
+    })
+}
+
+/// Nothing is told where nothing can be, and nothing of labels that were misunderstood.
+fn check(scope: &Scope, found: &Found<Partial>) -> Result<(), Problem> {
+    let part = &found.part;
+    if part.unexpected_rows > 0 {
+        let named: Vec<_> = part
+            .unexpected
+            .iter()
+            .map(|(label, rows)| format!("`{label}` ({rows})"))
+            .collect();
+        let message = format!(
+            "{} labels are nothing that the versions predict: {}",
+            part.unexpected_rows,
+            named.join(", ")
+        );
+        return Err(Problem::new("labels.unexpected", message)
+            .at("labels")
+            .help("say what they mean by --label-map LABEL=CLASS"));
+    }
+    if part.all.rows > 0 {
+        return Ok(());
+    }
+    let never = scope
+        .versions
+        .iter()
+        .zip(&part.usable)
+        .find(|(_, usable)| part.labelled > 0 && usable.missing == part.labelled);
+    if let Some((version, _)) = never {
+        let message = format!("version {version} has no prediction of any labelled row");
+        return Err(Problem::new("evaluate.never_scored", message)
+            .at("versions")
+            .help(format!("`helenus score {}` makes them", scope.job.job)));
+    }
+    let message = match (part.labelled, found.stray_labels) {
+        (0, 0) => "there are no labels".to_owned(),
+        (0, strays) => format!("none of {strays} labels belongs to a source row"),
+        (labelled, _) => {
+            format!("of {labelled} labelled rows none has a usable prediction of every version")
+        }
+    };
+    let sums = scope.versions.iter().zip(&part.usable).map(|(version, u)| {
+        format!(
+            "version {version}: {} usable, {} missing, {} rejected, {} stale, {} leaked, {} immature, {} not a number",
+            u.usable, u.missing, u.rejected, u.stale, u.leaked, u.immature, u.not_a_number
+        )
+    });
+    let mut help = sums.collect::<Vec<_>>().join("; ");
+    if part.untimed > 0 {
+        help = format!("{help}; {} labels without a time", part.untimed);
+    }
+    Err(Problem::new("evaluate.nothing_in_common", message)
+        .at("labels")
+        .help(help))
+}
+
+fn warnings(scope: &Scope, found: &Found<Partial>, wish: &Wish) -> Vec<String> {
+    let part = &found.part;
+    let mut warnings = Vec::new();
+    if wish.labels.time.is_none() {
+        warnings.push(
+            "leakage_unchecked: predictions may have been made when the outcome was known; name the time of labels by --label-time"
+                .to_owned(),
+        );
+    }
+    if wish.wording.missing.is_some() && wish.mature_after.is_none() {
+        warnings.push(
+            "missing_label_immature: rows whose label has not come yet count as if it never would; --mature-after leaves young predictions out"
+                .to_owned(),
+        );
+    }
+    if part.segments == Segments::TooMany {
+        let column = scope
+            .segment
+            .as_ref()
+            .map_or("", |s| s.column.name.as_str());
+        warnings.push(format!(
+            "too_many_segments: `{column}` has more than 32 values; none is told"
+        ));
+    }
+    let share = |rows: u64, of: u64| rows as f64 / of.max(1) as f64;
+    for (version, usable) in scope.versions.iter().zip(&part.usable) {
+        let unusable = part.labelled - usable.usable.min(part.labelled);
+        if share(unusable, part.labelled) > 0.05 {
+            warnings.push(format!(
+                "partial: version {version} has a usable prediction of {} of {} labelled rows",
+                usable.usable, part.labelled
+            ));
+        }
+    }
+    warnings
+}

@@ -1,4 +1,4 @@
-"""Processes measured from outside, and pairs of them taken in turn."""
+"""Processes measured from outside, and contenders taken in turn."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -28,16 +29,19 @@ def loopback_bytes():
 
 
 class Cassandra:
-    """An instance of scripts/cassandra, of this benchmark alone."""
+    """An instance of scripts/cassandra; one that is up already is taken as it is."""
 
     def __init__(self, name, *flags):
         self.name = name
-        script = str(ROOT / "scripts" / "cassandra")
-        up = subprocess.run(
-            [script, "up", "--name", name, "--port", "0", *flags], check=True, stdout=subprocess.PIPE, text=True
-        )
-        self.contact = up.stdout.split()[-1].split(",")[0]
         self.home = ROOT / ".dev" / "cassandra" / name
+        up = subprocess.run(
+            [str(ROOT / "scripts" / "cassandra"), "up", "--name", name, "--port", "0", *flags],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.contacts = up.stdout.split()[-1].split(",")
+        self.contact = self.contacts[0]
 
     def pids(self):
         return [int(file.read_text()) for file in sorted(self.home.glob("node*.pid"))]
@@ -45,61 +49,107 @@ class Cassandra:
     def cpu_seconds(self):
         return sum(cpu_seconds(pid) for pid in self.pids())
 
-    def wipe(self):
-        subprocess.run([str(ROOT / "scripts" / "cassandra"), "wipe", "--name", self.name], check=True)
+    def logged(self, text):
+        """Lines of all nodes' logs that contain it."""
+        logs = self.home.glob("node*/log/system.log")
+        return sum(text in line for log in logs for line in log.read_text(errors="replace").splitlines())
+
+
+def wipe(name):
+    subprocess.run([str(ROOT / "scripts" / "cassandra"), "wipe", "--name", name], check=True)
+
+
+class Process:
+    """A command that runs; its output is one JSON object."""
+
+    def __init__(self, command, environment):
+        self.command = [str(part) for part in command]
+        self.errors = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            self.command,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+        )
+        self.peak = 0.0
+
+    def is_over(self):
+        """Looks at its memory, too. Not ru_maxrss: that begins with the size of the parent."""
+        if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return True
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        if "VmHWM" in status:
+            self.peak = max(self.peak, int(status.split("VmHWM:")[1].split()[0]) / 1024)
+        return False
+
+    def end(self):
+        """What it answered, and its CPU seconds; a failure ends the benchmark."""
+        output = self.process.stdout.read()
+        _, status, usage = os.wait4(self.process.pid, 0)
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        if self.process.returncode != 0:
+            self.errors.seek(0)
+            sys.exit(f"{' '.join(self.command)}: {output.decode()}\n{self.errors.read().decode()}")
+        answer = json.loads(output or b"{}")
+        return answer.get("result", answer), usage.ru_utime + usage.ru_stime
+
+
+def run_together(commands, cassandra, environment=None):
+    """Runs all to their ends, started at once. Gives what each printed, wall and CPU seconds, the
+    sum of their peak memory, bytes over the loopback interface."""
+    server, wire, began = cassandra.cpu_seconds(), loopback_bytes(), time.monotonic()
+    processes = [Process(command, environment) for command in commands]
+    try:
+        # All are looked at each time, for their memory.
+        while not all([process.is_over() for process in processes]):
+            time.sleep(0.02)
+    except BaseException:
+        for process in processes:
+            process.process.kill()
+        raise
+    seconds = time.monotonic() - began
+    server, wire = cassandra.cpu_seconds() - server, loopback_bytes() - wire
+    ends = [process.end() for process in processes]
+    return {
+        "answers": [answer for answer, _ in ends],
+        "seconds": round(seconds, 3),
+        "client_cpu_s": round(sum(cpu for _, cpu in ends), 3),
+        "server_cpu_s": round(server, 2),
+        "peak_mib": round(sum(process.peak for process in processes), 1),
+        "wire_mib": round(wire / 2**20, 1),
+    }
 
 
 def run(command, cassandra, environment=None):
-    """Runs to the end. Gives what it printed last as JSON, wall and CPU seconds, peak memory, bytes."""
-    server, wire, began = cassandra.cpu_seconds(), loopback_bytes(), time.monotonic()
-    process = subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.PIPE, cwd=ROOT, env={**os.environ, **(environment or {})}
-    )
-    peak = 0.0
-    # Not ru_maxrss: that begins with the size of this process.
-    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-        if "VmHWM" in status:
-            peak = max(peak, int(status.split("VmHWM:")[1].split()[0]) / 1024)
-        time.sleep(0.02)
-    seconds = time.monotonic() - began
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    answer = json.loads(output or b"{}")
-    if os.waitstatus_to_exitcode(status) != 0:
-        sys.exit(f"{' '.join(map(str, command))}: {json.dumps(answer.get('error'))}")
-    return {
-        "answer": answer.get("result", answer),
-        "seconds": round(seconds, 3),
-        "client_cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
-        "server_cpu_s": round(cassandra.cpu_seconds() - server, 2),
-        "peak_mib": round(peak, 1),
-        "wire_mib": round((loopback_bytes() - wire) / 2**20, 1),
-    }
+    """One command, as [`run_together`]."""
+    figures = run_together([command], cassandra, environment)
+    return {"answer": figures.pop("answers")[0], **figures}
 
 
-def summary(values):
+def summary(values, digits=4):
     ordered = sorted(values)
     return {
-        "median": round(statistics.median(ordered), 4),
-        "least": round(ordered[0], 4),
-        "most": round(ordered[-1], 4),
-        "all": [round(value, 4) for value in values],
+        "median": round(statistics.median(ordered), digits),
+        "least": round(ordered[0], digits),
+        "most": round(ordered[-1], digits),
+        "all": [round(value, digits) for value in values],
     }
 
 
-def in_turn(contenders, rounds, before=None):
+def in_turn(contenders, rounds, dropped=1):
     """Takes each contender once a round, the first of one round last in the next, so that all meet
-    the same moods of the machine. `contenders` are functions by name; gives their figures by name."""
+    the same moods of the machine; the first `dropped` rounds warm up and are forgotten. `contenders`
+    are functions by name; gives their figures by name."""
     names = list(contenders)
     figures = {name: [] for name in names}
-    for number in range(rounds):
+    for number in range(-dropped, rounds):
         shift = number % len(names)
         for name in names[shift:] + names[:shift]:
-            if before:
-                before(name)
-            figures[name].append(contenders[name]())
-            print(f"    {name}: {figures[name][-1]['seconds']} s", file=sys.stderr)
+            measured = contenders[name]()
+            print(f"    {name}: {measured['seconds']} s{' (dropped)' if number < 0 else ''}", file=sys.stderr)
+            if number >= 0:
+                figures[name].append(measured)
     return figures
 
 
@@ -107,3 +157,17 @@ def ratios(figures, of, against, field="seconds"):
     """`against`'s figure through `of`'s of the same round: of seconds, how fast `of` is by comparison."""
     pairs = zip(figures[of], figures[against])
     return summary([other[field] / one[field] for one, other in pairs])
+
+
+def told(measured, rows):
+    """One contender's figures, in the units of the page."""
+    median = lambda field: statistics.median(one[field] for one in measured)
+    million = rows / 1e6
+    return {
+        "seconds": summary([one["seconds"] for one in measured]),
+        "rows_per_s": round(rows / median("seconds")),
+        "client_cpu_s_per_million": round(median("client_cpu_s") / million, 2),
+        "server_cpu_s_per_million": round(median("server_cpu_s") / million, 2),
+        "peak_mib": max(one["peak_mib"] for one in measured),
+        "wire_mib": median("wire_mib"),
+    }

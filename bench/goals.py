@@ -1,0 +1,138 @@
+"""The goals, and what was measured of each."""
+
+import dataclasses
+import enum
+
+
+class Outcome(enum.Enum):
+    MET = "met"
+    MISSED = "**missed**"
+    NOT_MEASURED = "not measured"
+
+
+@dataclasses.dataclass
+class Goal:
+    what: str
+    wanted: str
+    measured: str
+    outcome: Outcome
+
+
+def goals(figures):
+    """All goals; `figures` by part, of which some may be missing."""
+    return [make(figures) for make in GOALS]
+
+
+def goal(what, wanted):
+    """Of a function from figures to what was measured and whether that is enough."""
+
+    def wrap(function):
+        def make(figures):
+            try:
+                measured, is_met = function(figures)
+            except KeyError:
+                return Goal(what, wanted, "", Outcome.NOT_MEASURED)
+            return Goal(what, wanted, measured, Outcome.MET if is_met else Outcome.MISSED)
+
+        GOALS.append(make)
+        return function
+
+    return wrap
+
+
+GOALS = []
+SHAPES = ("columns", "vector")
+
+
+def ratio(figures, shape, model):
+    return figures[f"end_to_end_{shape}"]["contenders"][model]["ratio"]
+
+
+def bounds(value, digits=2):
+    return f"{value['median']:.{digits}f} ({value['least']:.{digits}f} to {value['most']:.{digits}f})"
+
+
+def over_ceiling(figures, model, wanted):
+    found = {shape: ratio(figures, shape, model) for shape in SHAPES}
+    text = ", ".join(f"{shape} {bounds(value, 3)}" for shape, value in found.items())
+    return text, all(value["median"] >= wanted for value in found.values())
+
+
+@goal("end to end, logistic regression, by the ceiling", "at least 0.95")
+def logistic(figures):
+    return over_ceiling(figures, "lr", 0.95)
+
+
+@goal("end to end, LightGBM of 100 trees, by the ceiling", "at least 0.90")
+def trees(figures):
+    return over_ceiling(figures, "lgbm", 0.90)
+
+
+@goal("client CPU of the logistic regression, its scoring included", "at most 3 (vector), 6 (columns) s per million rows")
+def client(figures):
+    found = {
+        shape: figures[f"end_to_end_{shape}"]["contenders"]["lr"]["client_cpu_s_per_million"] for shape in ("vector", "columns")
+    }
+    return ", ".join(f"{shape} {value}" for shape, value in found.items()), found["vector"] <= 3 and found["columns"] <= 6
+
+
+@goal("two versions in one pass / four, by one", "at most 1.6 / 2.3 times the time")
+def versions(figures):
+    found = {
+        shape: [figures[f"versions_{shape}"][f"helenus_{count}"]["times_one"]["median"] for count in (2, 4)] for shape in SHAPES
+    }
+    text = ", ".join(f"{shape} {two:.2f} / {four:.2f}" for shape, (two, four) in found.items())
+    return text, all(two <= 1.6 and four <= 2.3 for two, four in found.values())
+
+
+@goal("nothing changed, by the better of two ceilings that read both tables", "at least 0.9")
+def unchanged(figures):
+    found = {shape: figures[f"pending_{shape}"]["unchanged"]["ratio"] for shape in SHAPES}
+    text = ", ".join(f"{shape} {bounds(value)}" for shape, value in found.items())
+    return text, all(value["median"] >= 0.9 for value in found.values())
+
+
+@goal("nothing changed, 5 / 20 versions kept, by one", "at most 1.5 / 3 times the time")
+def kept(figures):
+    five, twenty = (figures["pending_versions"]["kept"][count]["times_one"] for count in ("5", "20"))
+    return f"{bounds(five)} / {bounds(twenty)}", five["median"] <= 1.5 and twenty["median"] <= 3
+
+
+@goal("peak RSS", "at most 200 MiB, and within 10 % of that at ten times the rows")
+def memory(figures):
+    sizes = {int(rows): value["peak_mib"] for rows, value in figures["memory"].items()}
+    if len(sizes) < 2:
+        raise KeyError("the long table")
+    least, most = sizes[min(sizes)], sizes[max(sizes)]
+    text = ", ".join(f"{peak:.0f} MiB at {rows:,} rows" for rows, peak in sizes.items())
+    return text, least <= 200 and most <= 1.1 * least
+
+
+@goal("a model of 200 MiB: RSS above that with a small one", "at most twice the model")
+def big_model(figures):
+    found = figures["big_model"]
+    if found["model_mib"] < 150:
+        raise KeyError("a large model")
+    return f"{found['times_model']} times {found['model_mib']} MiB", found["times_model"] <= 2
+
+
+@goal("planning, claims, close with its read-back, of a run over all rows", "under 1 %")
+def control(figures):
+    found = figures["control"]
+    text = f"at most {100 * found['share']['median']:.2f} % ({found['bare_run_seconds']['median']:.3f} s for {found['splits']} splits)"
+    return text, found["share"]["median"] < 0.01
+
+
+@goal("request row to first prediction, warm, default settings", "under 1 s")
+def request(figures):
+    warm, idle = figures["latency"]["warm_s"], figures["latency"]["idle_statements_per_s"]["1"]["all"]
+    return f"p50 {warm['p50']} s, max {warm['max']} s; {idle} statements a second when idle", warm["max"] < 1
+
+
+@goal("p99 of others' reads beside a run that keeps half its speed", "at most twice that without a run")
+def polite(figures):
+    shares = {name: value for name, value in figures["polite"].items() if isinstance(value, dict) and "p99_times" in value}
+    fast = {name: value for name, value in shares.items() if value["share_of_speed"] >= 0.5}
+    name, best = min(fast.items(), key=lambda item: item[1]["p99_times"]["median"])
+    text = f"{bounds(best['p99_times'])} times at {best['share_of_speed']} of its speed ({name.replace('_', ' ')}); without a limit {bounds(shares['run']['p99_times'])}"
+    return text, best["p99_times"]["median"] <= 2 and best["share_of_speed"] >= 0.5

@@ -1,0 +1,189 @@
+"""The results page: what each goal came to, and tables and plots of all parts, from their JSON files."""
+
+import json
+
+import plots
+from goals import goals
+
+
+def write(folder):
+    parts = {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))}
+    if not parts:
+        return
+    figures = {name: part["figures"] for name, part in parts.items()}
+    drawn = plots.draw(figures, folder)
+    sections = [heading(parts), goal_table(figures)]
+    for title, names, table, plot in SECTIONS:
+        present = [name for name in names if name in figures]
+        if present:
+            rows = [row for name in present for row in table(name, figures[name])]
+            image = [f"![{title}]({plot}.svg)"] if plot in drawn else []
+            sections.append("\n\n".join([f"## {title}", *image, markdown(rows)]))
+    sections.append("Each part's file has all single figures: " + ", ".join(f"[{name}]({name}.json)" for name in parts) + ".")
+    (folder / "README.md").write_text("\n\n".join(sections) + "\n")
+
+
+def heading(parts):
+    last = max(parts.values(), key=lambda part: part["date"])
+    dates = sorted({part["date"] for part in parts.values()})
+    commits = sorted({part["versions"]["commit"] for part in parts.values()})
+    machine, versions = last["machine"], last["versions"]
+    return (
+        "# Results\n\n"
+        "Made by `make bench` ([what each figure means](../README.md)); do not edit.\n\n"
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux {machine['kernel']}; "
+        f"Cassandra {versions['cassandra']} on the same cores; helenus {versions['helenus']} ({', '.join(commits)}); "
+        f"{dates[0]} to {dates[-1]}. {max(part['rows'] for part in parts.values()):,} rows, medians of "
+        f"{describe_pairs(parts)} rounds."
+    )
+
+
+def describe_pairs(parts):
+    counts = sorted({part["pairs"] for part in parts.values()})
+    return " or ".join(map(str, counts))
+
+
+def markdown(rows):
+    head, *body = rows
+    # Parts of one section have one head.
+    body = [row for row in body if row != head]
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in [head, ["---"] * len(head), *body]]
+    return "\n".join(lines)
+
+
+def goal_table(figures):
+    rows = [["what", "goal", "measured", ""]]
+    rows += [[goal.what, goal.wanted, goal.measured, goal.outcome.value] for goal in goals(figures)]
+    return "## Goals\n\n" + markdown(rows)
+
+
+def spread(value, digits=2):
+    return f"{value['median']:.{digits}f} ({value['least']:.{digits}f} to {value['most']:.{digits}f})"
+
+
+def contender(value):
+    return [
+        f"{value['seconds']['median']:.2f}",
+        f"{value['rows_per_s']:,}",
+        value["client_cpu_s_per_million"],
+        value["server_cpu_s_per_million"],
+        round(value["peak_mib"]),
+        round(value["wire_mib"]),
+    ]
+
+
+HEAD = ["", "", "s", "rows/s", "client CPU s per million rows", "server CPU s per million rows", "peak RSS, MiB", "MiB on the wire"]
+
+
+def end_to_end(name, figures):
+    rows = [[*HEAD, "speed by the ceiling's"]]
+    for one, value in figures["contenders"].items():
+        rows.append([part_of(name), one, *contender(value), spread(value["ratio"], 3) if "ratio" in value else ""])
+    return rows
+
+
+def part_of(name):
+    return "three nodes" if name == "three_nodes" else name.split("_")[-1]
+
+
+def grid(name, figures):
+    rows = [["", "setting", "value", "rows/s", "spread, s", "warnings logged a run", "chosen"]]
+    for step in figures["steps"]:
+        for value, tried in step["tried"].items():
+            chosen = "yes" if str(figures["best"][step["setting"]]) == value else ""
+            row = [f"{tried['rows_per_s']:,}", spread(tried["seconds"]), f"{tried['warnings_logged']:,}", chosen]
+            rows.append([part_of(name), step["setting"], value, *row])
+    return rows
+
+
+def by_shape(_, figures):
+    rows = [[*HEAD, "speed by the ceiling's"]]
+    for shape, contenders in figures.items():
+        for one, value in contenders.items():
+            rows.append([shape, one, *contender(value), spread(value["ratio"]) if "ratio" in value else ""])
+    return rows
+
+
+def versions(name, figures):
+    rows = [[*HEAD, "times the time of one"]]
+    rows += [[part_of(name), one, *contender(value), spread(value["times_one"])] for one, value in figures.items()]
+    return rows
+
+
+def pending(name, figures):
+    rows = [[*HEAD, "speed by the better ceiling's"]]
+    for one, value in figures.items():
+        if one != "ceiling":
+            rows.append([part_of(name), one, *contender(value), spread(value["ratio"]) if "ratio" in value else ""])
+    return rows
+
+
+def kept(_, figures):
+    rows = [[*HEAD, "times the time with one"]]
+    for count, value in figures["kept"].items():
+        rows.append([f"{figures['rows']:,} rows", f"{count} kept", *contender(value), spread(value["times_one"])])
+    return rows
+
+
+def workers(_, figures):
+    rows = [[*HEAD, "speed by one's"]]
+    rows += [["", f"{count} processes", *contender(value), spread(value["speed_of_one"])] for count, value in figures.items()]
+    return rows
+
+
+def memory(_, figures):
+    return [HEAD, *(["", f"{int(count):,} rows", *contender(value)] for count, value in figures.items())]
+
+
+def big_model(_, figures):
+    deep, small = figures["deep"], figures["small"]
+    return [
+        ["model, MiB", "peak RSS, MiB", "with the small model", "above that", "times the model"],
+        [figures["model_mib"], deep["peak_mib"], small["peak_mib"], figures["above_mib"], figures["times_model"]],
+    ]
+
+
+def control(_, figures):
+    return [
+        ["splits", "a run over 1,000 rows, s", "a run over all rows, s", "share"],
+        [figures["splits"], spread(figures["bare_run_seconds"], 3), f"{figures['whole_run_seconds']:.2f}",
+         f"{100 * figures['share']['median']:.2f} %"],
+    ]
+
+
+def latency(_, figures):
+    warm, idle = figures["warm_s"], figures["idle_statements_per_s"]
+    rows = [["", ""]]
+    rows.append(["request to prediction, p50 / max", f"{warm['p50']} / {warm['max']} s"])
+    rows.append(["the first request of a worker", f"{figures['cold_s']} s"])
+    for count, modes in idle.items():
+        each = ", ".join(f"{mode} {rate}" for mode, rate in modes.items() if mode != "all")
+        rows.append([f"statements a second of {count} idle worker{'s' if count != '1' else ''}", f"{modes['all']} ({each})"])
+    return rows
+
+
+def polite(_, figures):
+    rows = [["", "rows/s", "of its speed alone", "reads' p50, ms", "reads' p99, ms", "times p99 without a run"]]
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            speed = [f"{value['rows_per_s']:,}", value["share_of_speed"]] if "rows_per_s" in value else ["", ""]
+            times = spread(value["p99_times"]) if "p99_times" in value else ""
+            rows.append([name.replace("_", " "), *speed, spread(value["p50_ms"]), spread(value["p99_ms"]), times])
+    return rows
+
+
+SHAPES = ("columns", "vector", "mixed")
+SECTIONS = [
+    ("End to end, against the ceiling", [*(f"end_to_end_{shape}" for shape in SHAPES), "three_nodes"], end_to_end, "ratios"),
+    ("The ceiling, tuned", ["ceiling_columns", "ceiling_vector"], grid, "ceiling"),
+    ("Reading only, writing only", ["read_write_only"], by_shape, None),
+    ("Versions in one pass", ["versions_columns", "versions_vector"], versions, "versions"),
+    ("Runs that find little to do", ["pending_columns", "pending_vector"], pending, "pending"),
+    ("Nothing changed, beside more versions", ["pending_versions"], kept, None),
+    ("Several processes on one run", ["workers"], workers, None),
+    ("Memory by the size of the table", ["memory"], memory, None),
+    ("A large model", ["big_model"], big_model, None),
+    ("Planning, claims, close", ["control"], control, None),
+    ("Requests", ["latency"], latency, None),
+    ("Beside other load", ["polite"], polite, "polite"),
+]

@@ -1,0 +1,25 @@
+"""The parts of the benchmark: functions from a World to figures, each kept as a file of its own."""
+
+from parts import big_model, ceiling, control, end_to_end, latency, pending, polite, sizes, workers
+
+# In the order of a whole run: what the ceiling finds, all after it use. The number is of nodes.
+PARTS = {
+    "ceiling_columns": (lambda world: ceiling.grid(world, "columns"), 1),
+    "ceiling_vector": (lambda world: ceiling.grid(world, "vector"), 1),
+    "end_to_end_columns": (lambda world: end_to_end.against_ceiling(world, "columns", ["lr", "lgbm", "mlp"]), 1),
+    "end_to_end_vector": (lambda world: end_to_end.against_ceiling(world, "vector", ["lr", "lgbm", "mlp"]), 1),
+    "end_to_end_mixed": (lambda world: end_to_end.against_ceiling(world, "mixed", ["mixed"]), 1),
+    "read_write_only": (end_to_end.read_write_only, 1),
+    "versions_columns": (lambda world: end_to_end.versions(world, "columns"), 1),
+    "versions_vector": (lambda world: end_to_end.versions(world, "vector"), 1),
+    "pending_columns": (lambda world: pending.changed(world, "columns"), 1),
+    "pending_vector": (lambda world: pending.changed(world, "vector"), 1),
+    "pending_versions": (pending.versions_kept, 1),
+    "control": (control.overhead, 1),
+    "workers": (workers.one_run, 1),
+    "memory": (sizes.memory, 1),
+    "big_model": (big_model.memory, 1),
+    "latency": (latency.requests, 1),
+    "polite": (polite.foreground, 1),
+    "three_nodes": (lambda world: end_to_end.against_ceiling(world, "vector", ["lr"]), 3),
+}

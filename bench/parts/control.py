@@ -1,0 +1,29 @@
+"""What planning, claims and closing cost, beside a run over the whole table."""
+
+from contenders import helenus
+from measure import summary
+
+ROWS = 1_000
+
+
+def overhead(world):
+    """A run of as many splits over a thousand rows: nearly all of its time is planning, claiming, and
+    closing, whose read-back looks at every one of its rows. So it is an upper bound."""
+    world.table("vector")
+    job = world.job("lr", "vector")
+    whole = [helenus(world, job)()["answer"] for _ in range(2)]
+    splits = whole[-1]["splits_total"]
+    world.table("vector", rows=ROWS, name="small")
+    small = world.job("lr", "vector", name="small", table="small")
+    bare = []
+    for _ in range(world.options.pairs + 1):
+        answer = helenus(world, small, "--min-splits", str(splits), scored=ROWS)()["answer"]
+        bare.append(answer["seconds"])
+    bare = bare[1:]
+    seconds = whole[-1]["seconds"]
+    return {
+        "splits": splits,
+        "whole_run_seconds": seconds,
+        "bare_run_seconds": summary(bare),
+        "share": summary([one / seconds for one in bare]),
+    }

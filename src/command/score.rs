@@ -30,6 +30,7 @@ use crate::{
         run::{
             context::{Progress, RunContext},
             shared::Shared,
+            spent::Shares,
             start::{Started, start_or_fail},
             stop::{Asked, Stop},
             work::{Say, Work, Worked},
@@ -215,11 +216,18 @@ pub async fn work(store: &Store, run: Run, format: Format) -> Result<Answer, Fai
     let say = say(bar.clone());
     let drawing = tokio::spawn(draw(bar.clone(), Arc::clone(&progress)));
     let by = crate::worker::claimant();
+    let limited = prepared.run.max_rows_per_s.is_some();
     let worked = Work::new(prepared, by, &shared, say).run().await;
     drawing.abort();
     bar.finish_and_clear();
     match worked? {
-        Worked::Ended(run) => Ok(ended(*run, began.elapsed(), format)),
+        Worked::Ended(run) => {
+            let mut answer = ended(*run, began.elapsed(), format);
+            if let Some(shares) = progress.spent.shares() {
+                tell_where_the_time_went(&mut answer, &shares, limited);
+            }
+            Ok(answer)
+        }
         Worked::Stopped => Err(Failure::new(
             Exit::Interrupted,
             Problem::new(
@@ -234,6 +242,19 @@ pub async fn work(store: &Store, run: Run, format: Format) -> Result<Answer, Fai
             ),
         )),
     }
+}
+
+fn tell_where_the_time_went(answer: &mut Answer, shares: &Shares, limited: bool) {
+    answer.result["time"] = json!(shares);
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    answer.text.push_str(&format!(
+        "\ntime in splits: waiting for reads {}, decoding {}, scoring {}, waiting for writes {}\n{}",
+        percent(shares.reading),
+        percent(shares.decoding),
+        percent(shares.scoring),
+        percent(shares.writing),
+        shares.advice(limited),
+    ));
 }
 
 /// On a terminal beside the bar; elsewhere a line on stderr, at most one in ten seconds.

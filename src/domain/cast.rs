@@ -52,7 +52,7 @@ impl Rule {
                 (NullRule::Number(number), _) => push_f64(*number, data)?,
                 (NullRule::Integer(number), _) => self.push_integer(i128::from(*number), data)?,
                 (NullRule::Bool(truth), _) => push_bool(*truth, data)?,
-                (NullRule::Text(text), TensorData::String(values)) => values.push(text.clone()),
+                (NullRule::Text(text), TensorData::String(values)) => values.push(text),
                 (NullRule::Text(_), _) => return Err(Fault::Unsupported),
             }
         }
@@ -157,13 +157,13 @@ impl Rule {
             TextRule::TrimNfc => text.trim(),
             TextRule::Raw | TextRule::Nfc => text,
         };
-        values.push(match self.text {
-            TextRule::Raw => text.to_owned(),
+        match self.text {
+            TextRule::Raw => values.push(text),
             TextRule::Nfc | TextRule::TrimNfc => match is_nfc_quick(text.chars()) {
-                IsNormalized::Yes => text.to_owned(),
-                _ => text.nfc().collect(),
+                IsNormalized::Yes => values.push(text),
+                _ => values.push_parts(text.nfc()),
             },
-        });
+        }
         Ok(())
     }
 

@@ -441,7 +441,7 @@ fn push(data: &mut TensorData, field: &Field, header: &str) -> Result<(), Proble
         }),
         TensorData::String(values) => match text {
             Some(text) => {
-                values.push(text.to_owned());
+                values.push(text);
                 Ok(())
             }
             None => {

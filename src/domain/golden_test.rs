@@ -64,10 +64,7 @@ fn features_and_places_fill_the_same_tensors() {
             (2, 1.0, 2.0, f32::NEG_INFINITY)
         );
         assert!(x[3].is_nan());
-        assert_eq!(
-            batch.inputs[1],
-            TensorData::String(vec![String::new(), "x".into()])
-        );
+        assert_eq!(batch.inputs[1], TensorData::String(["", "x"].into()));
         assert_eq!(batch.inputs[2], TensorData::Int64(vec![3, 4, 5, 6]));
     }
 }

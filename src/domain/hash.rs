@@ -130,7 +130,7 @@ fn push_values(data: &TensorData, start: usize, out: &mut Vec<u8>) {
         TensorData::Int64(values) => numbers!(values),
         TensorData::Bool(values) => out.extend(values[start..].iter().map(|&truth| truth as u8)),
         TensorData::String(values) => {
-            for text in &values[start..] {
+            for text in values.range(start..values.len()) {
                 out.extend_from_slice(&(text.len() as u32).to_le_bytes());
                 out.extend_from_slice(text.as_bytes());
             }

@@ -39,6 +39,7 @@ pub mod run_id;
 pub mod schema;
 pub mod statistics;
 pub mod tensor;
+pub mod texts;
 pub mod tolerance;
 pub mod trigger;
 pub mod verdict;

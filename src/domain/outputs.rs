@@ -101,7 +101,7 @@ fn encode_cell(
         }
         // Texts have no fixed size, so a vector of them has a length before each.
         TensorData::String(values) => cells.push_with(|arena| {
-            for value in &values[range] {
+            for value in values.range(range) {
                 write_unsigned_vint(value.len() as u64, arena);
                 arena.extend_from_slice(value.as_bytes());
             }

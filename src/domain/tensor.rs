@@ -3,6 +3,8 @@
 use half::f16;
 use serde::{Deserialize, Serialize};
 
+use super::texts::Texts;
+
 /// Element types that helenus feeds and reads. Others are refused at admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -27,7 +29,7 @@ pub enum TensorData {
     Int32(Vec<i32>),
     Int64(Vec<i64>),
     Bool(Vec<bool>),
-    String(Vec<String>),
+    String(Texts),
 }
 
 /// Runs the same expression on the vector inside, whatever its element type.
@@ -56,7 +58,7 @@ impl TensorData {
             Element::Int32 => Self::Int32(Vec::new()),
             Element::Int64 => Self::Int64(Vec::new()),
             Element::Bool => Self::Bool(Vec::new()),
-            Element::String => Self::String(Vec::new()),
+            Element::String => Self::String(Texts::default()),
         }
     }
 
@@ -102,7 +104,7 @@ impl TensorData {
             Self::Int32(values) => Self::Int32(values[range].to_vec()),
             Self::Int64(values) => Self::Int64(values[range].to_vec()),
             Self::Bool(values) => Self::Bool(values[range].to_vec()),
-            Self::String(values) => Self::String(values[range].to_vec()),
+            Self::String(values) => Self::String(values.range(range).collect()),
         }
     }
 }

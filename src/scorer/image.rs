@@ -1,12 +1,13 @@
 //! A model's bytes in memory, proved to be those that were admitted.
 
 use std::{
-    io::{Read, Seek},
+    io::{Read, Seek, Write},
     path::Path,
     sync::Arc,
 };
 
 use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
 
 use crate::domain::{model::Admitted, problem::Problem};
 
@@ -65,6 +66,29 @@ impl Image {
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The bytes in a temporary file, and out of memory unless clones are left.
+    pub(super) fn into_file(self) -> Result<NamedTempFile, Problem> {
+        let write = || {
+            let mut file = tempfile::Builder::new()
+                .prefix("helenus-model-")
+                .tempfile()?;
+            file.write_all(&self.bytes)?;
+            file.flush()?;
+            Ok(file)
+        };
+        write().map_err(|error: std::io::Error| {
+            Problem::new(
+                "runtime.temporary_file",
+                format!(
+                    "{} MiB could not be written to {}: {error}",
+                    self.bytes.len() >> 20,
+                    std::env::temp_dir().display()
+                ),
+            )
+            .help("free space there, or set TMPDIR")
+        })
     }
 }
 

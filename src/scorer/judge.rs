@@ -78,8 +78,8 @@ pub(super) fn column_name(output: &Output, offset: usize) -> String {
 /// A value for people.
 pub(super) fn shown(data: &TensorData, at: usize) -> String {
     match data {
-        TensorData::String(values) => format!("{:?}", values[at]),
-        _ => crate::each_tensor!(data, values => format!("{:?}", values[at])),
+        TensorData::String(values) => format!("{:?}", &values[at]),
+        _ => crate::each_tensor!(data, values => format!("{:?}", &values[at])),
     }
 }
 
@@ -94,7 +94,7 @@ pub(super) fn label_disagrees(signature: &Signature, answers: &OutputBatch) -> O
     let mut known = 0;
     for row in 0..answers.rows {
         let said = match labels {
-            TensorData::String(values) => values[row].clone(),
+            TensorData::String(values) => values[row].to_owned(),
             _ => shown(labels, row),
         };
         if !classes.names.contains(&said) {

@@ -22,6 +22,7 @@ pub mod session;
 mod shapes;
 mod signature;
 mod tensors;
+mod texts;
 mod trial;
 mod walk;
 mod words;

@@ -30,6 +30,8 @@ use crate::{
 /// How long after being told to stop a run may go on before its thread is given up.
 const GRACE: Duration = Duration::from_secs(10);
 const WATCH: Duration = Duration::from_millis(50);
+/// A session keeps its own copy of its weights: from so many bytes on there is one session.
+const LARGE: usize = 32 << 20;
 
 /// A scored batch.
 #[derive(Debug)]
@@ -173,17 +175,26 @@ impl Engine {
 
 impl Pool {
     /// Loads every version once a thread, one after the other so that loading needs little memory
-    /// beside the sessions, and starts the threads.
+    /// beside the sessions, and starts the threads. Versions that weigh [`LARGE`] or more together
+    /// are loaded once only, for one thread, whose runs use as many as are given.
     ///
     /// # Errors
     /// A version that ONNX Runtime refuses to load.
     pub fn start(
         runtime: &'static Runtime,
-        versions: &[(Image, Signature)],
+        versions: Vec<(Image, Signature)>,
         threads: usize,
         limit: Duration,
     ) -> Result<Self, Problem> {
         let threads = threads.max(1);
+        let weight: usize = versions.iter().map(|(image, _)| image.bytes().len()).sum();
+        if weight >= LARGE {
+            let loaded: Result<Vec<Model>, Problem> = versions
+                .into_iter()
+                .map(|(image, signature)| Model::load_once(runtime, image, &signature, threads))
+                .collect();
+            return Self::with(vec![Engine::Here(loaded?)], limit);
+        }
         let mut engines = Vec::with_capacity(threads);
         for _ in 0..threads {
             let loaded: Result<Vec<Model>, Problem> = versions

@@ -70,7 +70,9 @@ fn extend(all: &mut TensorData, more: &TensorData, range: std::ops::Range<usize>
         (TensorData::Int32(a), TensorData::Int32(b)) => a.extend_from_slice(&b[range]),
         (TensorData::Int64(a), TensorData::Int64(b)) => a.extend_from_slice(&b[range]),
         (TensorData::Bool(a), TensorData::Bool(b)) => a.extend_from_slice(&b[range]),
-        (TensorData::String(a), TensorData::String(b)) => a.extend_from_slice(&b[range]),
+        (TensorData::String(a), TensorData::String(b)) => {
+            b.range(range).for_each(|text| a.push(text));
+        }
         _ => debug_assert!(false, "element types are those of one signature"),
     }
 }
@@ -116,7 +118,7 @@ fn push_random(data: &mut TensorData, known: &Categories, random: &mut StdRng) {
         TensorData::Int32(values) => values.push(integer(known, random) as i32),
         TensorData::Int64(values) => values.push(integer(known, random)),
         TensorData::Bool(values) => values.push(random.random()),
-        TensorData::String(values) => values.push(text(known, random)),
+        TensorData::String(values) => values.push(&text(known, random)),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::{ops::Range, sync::Arc};
 
-use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
+use ort::session::{
+    HasSelectedOutputs, OutputSelector, RunOptions, Session, builder::SessionBuilder,
+};
 
 use super::{
     image::Image,
@@ -82,6 +84,28 @@ impl Model {
     pub fn load(runtime: &Runtime, image: &Image, signature: &Signature) -> Result<Self, Problem> {
         Ok(Self {
             session: open(runtime, image)?,
+            signature: signature.clone(),
+        })
+    }
+
+    /// The same for a model so large that its weights shall be here once: one session whose runs
+    /// use `threads` threads, loaded from a file, so that the bytes given up here are not beside
+    /// the weights while ONNX Runtime reads them.
+    ///
+    /// # Errors
+    /// As [`Model::load`]; `runtime.temporary_file`.
+    pub(super) fn load_once(
+        runtime: &Runtime,
+        image: Image,
+        signature: &Signature,
+        threads: usize,
+    ) -> Result<Self, Problem> {
+        let file = image.into_file()?;
+        let session = settings(runtime, threads)
+            .and_then(|mut settings| settings.commit_from_file(file.path()))
+            .map_err(|error| explained(&error))?;
+        Ok(Self {
+            session,
             signature: signature.clone(),
         })
     }
@@ -264,14 +288,16 @@ impl Model {
 }
 
 fn open(runtime: &Runtime, image: &Image) -> Result<Session, Problem> {
-    let build = || -> ort::Result<Session> {
-        Session::builder(runtime.environment())?
-            .with_intra_threads(1)?
-            .with_inter_threads(1)?
-            .with_log_level(ort::logging::LogLevel::Warning)?
-            // Never its own format, whatever the bytes look like: those were not walked.
-            .with_config_entry("session.load_model_format", "ONNX")?
-            .commit_from_memory(image.bytes())
-    };
-    build().map_err(|error| explained(&error))
+    settings(runtime, 1)
+        .and_then(|mut settings| settings.commit_from_memory(image.bytes()))
+        .map_err(|error| explained(&error))
+}
+
+fn settings(runtime: &Runtime, threads: usize) -> ort::Result<SessionBuilder> {
+    Ok(Session::builder(runtime.environment())?
+        .with_intra_threads(threads)?
+        .with_inter_threads(1)?
+        .with_log_level(ort::logging::LogLevel::Warning)?
+        // Never its own format, whatever the bytes look like: those were not walked.
+        .with_config_entry("session.load_model_format", "ONNX")?)
 }

@@ -9,7 +9,7 @@ use ort::{
     value::{DynTensorValueType, DynValue, PrimitiveTensorElementType, Tensor, TensorRef},
 };
 
-use super::{session::RunError, shapes::tensor_of, words::first_line};
+use super::{session::RunError, shapes::tensor_of, texts::read_texts, words::first_line};
 use crate::domain::{
     model::{Output, Signature},
     tensor::{InputBatch, TensorData},
@@ -78,6 +78,10 @@ fn value_of<'v>(
             ArrayD::from_shape_vec(shape, pad(chunk, width, padded)).map_err(ort::Error::wrap)?;
         Ok(Tensor::from_array(array)?.into())
     }
+    fn text<'v>(texts: &[String], shape: IxDyn) -> ort::Result<SessionInputValue<'v>> {
+        let view = ArrayViewD::from_shape(shape, texts).map_err(ort::Error::wrap)?;
+        Ok(Tensor::from_string_array(view)?.into())
+    }
     let value = match data {
         TensorData::Float16(values) => number::<f16>(values, rows, width, padded, shape),
         TensorData::Float(values) => number(values, rows, width, padded, shape),
@@ -86,18 +90,18 @@ fn value_of<'v>(
         TensorData::Int64(values) => number(values, rows, width, padded, shape),
         TensorData::Bool(values) => number(values, rows, width, padded, shape),
         TensorData::String(values) => {
-            let chunk = &values[rows.start * width..rows.end * width];
+            // ONNX Runtime takes its own copy of each text anyway.
+            let chunk: Vec<String> = values
+                .range(rows.start * width..rows.end * width)
+                .map(str::to_owned)
+                .collect();
             if chunk.iter().any(|text| text.contains('\0')) {
                 return Err("text with a NUL character cannot go to ONNX Runtime".to_owned());
             }
-            let view = |texts: &[String]| -> ort::Result<SessionInputValue<'v>> {
-                let view = ArrayViewD::from_shape(shape, texts).map_err(ort::Error::wrap)?;
-                Ok(Tensor::from_string_array(view)?.into())
-            };
             if rows.len() == padded {
-                view(chunk)
+                text(&chunk, shape)
             } else {
-                view(&pad(chunk, width, padded))
+                text(&pad(&chunk, width, padded), shape)
             }
         }
     };
@@ -159,14 +163,13 @@ pub(super) fn read(
                 .map(|byte| *byte != 0),
         ),
         TensorData::String(values) => {
-            let (_, texts) = value.try_extract_strings().map_err(|error| {
+            read_texts(value, padded * output.width(), take, values).map_err(|error| {
                 RunError::Refused(format!(
                     "output `{}`: {}",
                     output.name,
                     first_line(&error.to_string())
                 ))
             })?;
-            values.extend(texts.into_iter().take(take));
         }
     }
     Ok(())

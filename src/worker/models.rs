@@ -44,7 +44,7 @@ pub async fn start(
     let start = move || match memory {
         None => {
             let runtime = runtime::load(library.as_deref())?;
-            Pool::start(runtime, &models, threads, limit)
+            Pool::start(runtime, models, threads, limit)
         }
         Some(memory) => {
             let library = runtime::locate(library.as_deref());

@@ -57,7 +57,7 @@ impl Admission {
     fn here(&self) -> Pool {
         let runtime = runtime::load(Some(&library())).expect("ONNX Runtime: run scripts/setup");
         let version = (self.image.clone(), self.admitted.signature.clone());
-        Pool::start(runtime, &[version], 1, LONG).expect("a pool")
+        Pool::start(runtime, vec![version], 1, LONG).expect("a pool")
     }
 }
 
@@ -136,8 +136,10 @@ fn rows_that_onnx_runtime_refuses_are_the_same_rows_there() {
     let TensorData::String(cities) = &mut batch.inputs[city.unwrap()] else {
         panic!("text");
     };
-    cities[3] = "Atlantis".to_owned();
-    cities[11] = "with a \0 inside".to_owned();
+    let mut other: Vec<String> = cities.iter().map(str::to_owned).collect();
+    other[3] = "Atlantis".to_owned();
+    other[11] = "with a \0 inside".to_owned();
+    *cities = other.into_iter().collect();
     let here = score(&model.here(), batch.clone()).expect("scored");
     let there = score(&model.isolated(), batch).expect("scored");
     assert_eq!(there.refused, here.refused);

@@ -64,7 +64,7 @@ impl Loaded {
 
     fn pool(&self, threads: usize, limit: Duration) -> Pool {
         let version = (self.image.clone(), self.admitted.signature.clone());
-        Pool::start(onnxruntime(), &[version], threads, limit).expect("a pool")
+        Pool::start(onnxruntime(), vec![version], threads, limit).expect("a pool")
     }
 
     fn run(&self, model: &mut Model, batch: &InputBatch) -> Result<OutputBatch, RunError> {
@@ -148,8 +148,10 @@ fn a_refused_row_does_not_take_its_batch_with_it() {
     let TensorData::String(cities) = &mut bad.inputs[city] else {
         panic!("text");
     };
-    cities[3] = "Atlantis".to_owned();
-    cities[11] = "with a \0 inside".to_owned();
+    let mut other: Vec<String> = cities.iter().map(str::to_owned).collect();
+    other[3] = "Atlantis".to_owned();
+    other[11] = "with a \0 inside".to_owned();
+    *cities = other.into_iter().collect();
     let stop = model.stop().expect("a handle");
     assert!(matches!(model.run(&bad, &stop), Err(RunError::Refused(_))));
     let outcome = model.run_rows(&bad, &stop).expect("outcomes");

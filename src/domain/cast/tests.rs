@@ -149,11 +149,8 @@ fn null_follows_its_rule_and_an_empty_value_never_does() {
     assert!(matches!(feed(&place, None), Ok(TensorData::Float(v)) if v[0].is_nan()));
     let mut text = super::tests::place("text", Element::String);
     text.rule.null = NullRule::Text("?".into());
-    assert_eq!(feed(&text, None), Ok(TensorData::String(vec!["?".into()])));
-    assert_eq!(
-        feed(&text, Some(&[])),
-        Ok(TensorData::String(vec![String::new()]))
-    );
+    assert_eq!(feed(&text, None), Ok(TensorData::String(["?"].into())));
+    assert_eq!(feed(&text, Some(&[])), Ok(TensorData::String([""].into())));
 }
 
 #[test]
@@ -163,7 +160,7 @@ fn text_is_raw_or_normalised() {
     let mut fed = |rule| {
         place.rule.text = rule;
         match feed(&place, Some(nfd.as_bytes())) {
-            Ok(TensorData::String(values)) => values[0].clone(),
+            Ok(TensorData::String(values)) => values[0].to_owned(),
             other => panic!("{other:?}"),
         }
     };

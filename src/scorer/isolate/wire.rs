@@ -117,12 +117,12 @@ pub(super) fn write_tensor(
         TensorData::Int64(values) => to.write_all(bytemuck::cast_slice(&values[range])),
         TensorData::Bool(values) => to.write_all(bytemuck::cast_slice(&values[range])),
         TensorData::String(values) => {
-            for text in &values[range.clone()] {
+            for text in values.range(range.clone()) {
                 let length = u32::try_from(text.len()).map_err(io::Error::other)?;
                 to.write_all(&length.to_ne_bytes())?;
             }
-            values[range]
-                .iter()
+            values
+                .range(range)
                 .try_for_each(|text| to.write_all(text.as_bytes()))
         }
     }
@@ -171,10 +171,11 @@ pub(super) fn read_tensor(
             if total > MAX_TEXT {
                 return Err(io::Error::other("texts beyond all bounds"));
             }
+            let mut bytes = Vec::new();
             for length in lengths {
-                let mut bytes = vec![0; length as usize];
+                bytes.resize(length as usize, 0);
                 from.read_exact(&mut bytes)?;
-                values.push(String::from_utf8(bytes).map_err(io::Error::other)?);
+                values.push(std::str::from_utf8(&bytes).map_err(io::Error::other)?);
             }
             Ok(())
         }
@@ -195,7 +196,7 @@ mod tests {
             TensorData::Int32(vec![i32::MIN, 0, 7]),
             TensorData::Int64(vec![i64::MAX, 0, -7]),
             TensorData::Bool(vec![true, false, true]),
-            TensorData::String(vec![String::new(), "żółw".to_owned(), "a\0b".to_owned()]),
+            TensorData::String(["", "żółw", "a\0b"].into()),
         ];
         for data in all {
             let mut bytes = Vec::new();

@@ -98,7 +98,7 @@ macro_rules! shown_as_json {
     };
 }
 
-shown_as_json!(i32, i64, bool, String);
+shown_as_json!(i32, i64, bool, str);
 
 #[cfg(test)]
 mod tests {

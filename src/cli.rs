@@ -37,6 +37,7 @@ pub enum Command {
     Status(command::status::Args),
     Verify(command::verify::Args),
     Evaluate(command::evaluate::Args),
+    Compare(command::compare::Args),
     Explain(command::explain::Args),
     Forget(command::forget::Args),
     Worker(command::worker::Args),

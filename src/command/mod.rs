@@ -1,5 +1,6 @@
 //! One file a command: each talks to its user and holds no logic.
 
+pub mod compare;
 pub mod config;
 pub mod doctor;
 pub mod dry_run;
@@ -16,6 +17,7 @@ pub mod score;
 pub mod status;
 pub mod trigger;
 pub mod verify;
+pub mod watched;
 pub mod worker;
 
 use crate::{
@@ -86,6 +88,7 @@ fn name(command: &Command) -> &'static str {
         Command::Status(_) => "status",
         Command::Verify(_) => "verify",
         Command::Evaluate(_) => "evaluate",
+        Command::Compare(_) => "compare",
         Command::Explain(_) => "explain",
         Command::Worker(args) => args.name(),
         Command::Forget(_) => "forget",
@@ -109,6 +112,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Status(args) => status::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,
         Command::Evaluate(args) => evaluate::run(args, context).await,
+        Command::Compare(args) => compare::run(args, context).await,
         Command::Explain(args) => explain::run(args, context).await,
         Command::Forget(args) => forget::run(args, context).await,
         Command::Worker(args) => worker::run(args, context).await,

@@ -48,7 +48,7 @@ impl Kind {
 }
 
 /// Every table of helenus with the kind that writes it; `None`: only `helenus migrate` does.
-pub const TABLES: [(&str, Option<Kind>); 27] = [
+pub const TABLES: [(&str, Option<Kind>); 28] = [
     ("model_chunks", Some(Kind::Registrar)),
     ("model_versions", Some(Kind::Registrar)),
     ("jobs", Some(Kind::JobAuthor)),
@@ -74,6 +74,7 @@ pub const TABLES: [(&str, Option<Kind>); 27] = [
     ("passes", Some(Kind::Worker)),
     ("pass_parts", Some(Kind::Worker)),
     ("evaluations", Some(Kind::Worker)),
+    ("comparisons", Some(Kind::Worker)),
     ("settings", None),
     ("schema_migrations", None),
 ];

@@ -50,6 +50,13 @@ pub fn condition<'a>(
     out
 }
 
+/// A column's, table's or keyspace's name, quoted where CQL would need it.
+pub fn name(name: &str) -> String {
+    let mut out = String::new();
+    parse::write_name(name, &mut out);
+    out
+}
+
 fn write_value(cql_type: &CqlType, bytes: &[u8], nested: bool, out: &mut String) {
     let start = out.len();
     let composed = part_type(cql_type, 0).is_some();

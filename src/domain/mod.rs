@@ -8,6 +8,7 @@ pub mod cast;
 pub mod cell_json;
 pub mod cells;
 pub mod classes;
+pub mod comparison;
 pub mod compile;
 pub mod coverage;
 pub mod cql_type;

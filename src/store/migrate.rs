@@ -62,6 +62,11 @@ const FILES: &[(i32, &str, &str)] = &[
         "010_evaluations.cql",
         include_str!("../../cql/010_evaluations.cql"),
     ),
+    (
+        11,
+        "011_comparisons.cql",
+        include_str!("../../cql/011_comparisons.cql"),
+    ),
 ];
 
 /// The number of the last file.

@@ -8,6 +8,7 @@ pub mod changed_keys;
 pub mod chunks;
 pub mod clock;
 pub mod codec;
+pub mod comparisons;
 pub mod connect;
 pub mod ddl;
 pub mod error;

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod aliases;
 pub mod clock;
+pub mod compare;
 pub mod doctor;
 pub mod evaluate;
 pub mod explain;

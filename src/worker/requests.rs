@@ -3,7 +3,7 @@
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
 use super::{
-    forget, jobs,
+    compare, forget, jobs,
     run::plan::{self, Planned, Wish},
 };
 use crate::{
@@ -91,12 +91,16 @@ async fn serve(store: &Store, request: &RunRequest) -> Result<Answer, Failure> {
         Some("cancel") => cancel(store, request).await,
         Some("check") => check(store).await,
         Some("forget") => forget::answer(store, request).await,
+        Some("compare") => {
+            let job = needed(request, "job", request.job.as_ref())?;
+            compare::answer(store, request, job).await
+        }
         Some(other) => Err(Failure::input(
             Problem::new(
                 "request.unknown_action",
                 format!("action `{other}` is unknown"),
             )
-            .help("run (or null), cancel, check or forget"),
+            .help("run (or null), cancel, check, compare or forget"),
         )),
     }
 }

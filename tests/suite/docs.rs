@@ -185,6 +185,7 @@ fn what_the_pages_tell_cql_clients_to_do_works() {
     let world = World::new("docs");
     assert!(world.follow("docs/cql.md") > 25);
     assert!(world.follow("README.md") > 4);
+    assert!(world.follow("docs/compare.md") > 3);
     assert!(world.follow("docs/triggers.md") > 9);
     world.worker();
     let states: Vec<String> = world
@@ -287,6 +288,7 @@ fn the_commands_and_options_that_the_pages_name_exist() {
     let mut helps = std::collections::BTreeMap::new();
     let pages = [
         "README.md",
+        "docs/compare.md",
         "docs/cql.md",
         "docs/evaluate.md",
         "docs/manifest.md",

@@ -3,6 +3,7 @@
 mod admission;
 mod admission_service;
 mod aliases;
+mod compare;
 mod connection;
 mod costs;
 mod coverage;

@@ -81,7 +81,7 @@ impl Looking {
 
     fn begin(&self) -> Begun {
         let options = json!({});
-        let settings = async || Ok(b"fixed".to_vec());
+        let settings = async { Ok(b"fixed".to_vec()) };
         let begun = pass::begin(&self.store, &self.scope, "test", &options, settings);
         block_on(begun).unwrap()
     }

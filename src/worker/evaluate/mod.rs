@@ -122,7 +122,7 @@ pub async fn evaluate(store: &Store, wish: &Wish, running: &Running) -> Result<E
     let target = Target::of(&scope.job, &scope.versions, &wish.question).map_err(Failure::input)?;
     let labels = labels(&scope, wish, &target).map_err(Failure::input)?;
     let options = options(wish);
-    let settings = async || {
+    let settings = async {
         let now = Utc::now().timestamp_millis();
         Ok(codec::encode(&Settings { now }))
     };

@@ -53,7 +53,7 @@ impl Begun {
 }
 
 /// Begins a pass, or finds the one that is under way with the same kind, scope and `options` while
-/// no run has begun or ended since. `settings` decides what is fixed for all its parts; it is asked
+/// no run has begun or ended since. `settings` decides what is fixed for all its parts; it is polled
 /// only when the pass is new.
 ///
 /// # Errors
@@ -63,7 +63,7 @@ pub async fn begin(
     scope: &Scope,
     kind: &str,
     options: &Value,
-    settings: impl AsyncFnOnce() -> Result<Vec<u8>, Failure>,
+    settings: impl Future<Output = Result<Vec<u8>, Failure>> + Send,
 ) -> Result<Begun, Failure> {
     let job = &scope.job.job;
     let what = identity(store, scope, kind, options).await?;
@@ -80,7 +80,7 @@ pub async fn begin(
         pass_id: process::timeuuid(),
         plan: PassPlan {
             splits: splits(store, scope).await?,
-            settings: settings().await?,
+            settings: settings.await?,
         },
         begun_at: Utc::now(),
     };

@@ -15,7 +15,7 @@ use crate::{
         schema::{Column, TableSchema},
         words::nearest,
     },
-    failure::Failure,
+    failure::{Exit, Failure},
     store::Store,
     worker::jobs,
 };
@@ -111,7 +111,13 @@ impl Scope {
             run.versions = known.into_iter().chain(versions.iter().copied()).collect();
             run.aliases.clone_from(&aliases);
             run.source_version = job.source_version;
-            job = jobs::prepare_planned(store, &run).await?.job;
+            job = match jobs::prepare_planned(store, &run).await {
+                Ok(prepared) => prepared.job,
+                Err(failure) if failure.exit == Exit::Input => {
+                    return Err(do_not_fit(&wish.job, failure));
+                }
+                Err(failure) => return Err(failure),
+            };
             fits_table(store, &job, &versions).await?;
         }
         job.versions
@@ -186,6 +192,17 @@ async fn versions(
         versions.push(number);
     }
     Ok(versions)
+}
+
+/// The job itself fits its tables; with these versions it does not.
+fn do_not_fit(job: &str, failure: Failure) -> Failure {
+    let message = format!("one of the versions can't have predictions of job `{job}`");
+    let head = Problem::new("versions.do_not_fit", message)
+        .at("versions")
+        .help(format!("`helenus job show {job}` names its versions"));
+    let problems = failure.problems.into_iter();
+    let problems = problems.filter(|problem| problem.code != "job.source_changed");
+    Failure::inputs([head].into_iter().chain(problems).collect())
 }
 
 /// A version whose outputs the table does not have was never scored there.

@@ -107,7 +107,7 @@ pub async fn run<F: Fold>(
     fold: &Arc<F>,
     running: &Running,
 ) -> Result<Found<F::Part>, Failure> {
-    let splits = begun.row.plan.splits.iter().zip(0_i32..);
+    let splits = begun.row.plan.splits.clone().into_iter().zip(0_i32..);
     let of = &running.progress.of;
     of.store(begun.row.plan.splits.len() as u64, Ordering::Relaxed);
     let mut found = Found {
@@ -125,7 +125,7 @@ pub async fn run<F: Fold>(
                 begun: begun.clone(),
                 fold: Arc::clone(fold),
                 running: running.clone(),
-                range: *range,
+                range,
                 number,
             };
             tokio::spawn(split.part())
@@ -225,12 +225,7 @@ impl<F: Fold> Split<F> {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                     attempt += 1;
                 }
-                Err(SplitError::Store(error)) => return Err(error.into()),
-                Err(SplitError::Stopped) => return Err(interrupted(self.begun.kept)),
-                Err(other) => {
-                    let problem = Problem::new("pass.failed", other.to_string());
-                    return Err(Failure::system(problem));
-                }
+                Err(error) => return Err(failure(error, self.begun.kept)),
             }
         }
     }
@@ -275,6 +270,15 @@ fn decoded<F: Fold>(bytes: &[u8]) -> Result<Found<F::Part>, Failure> {
                 .help("it is gone after 6 hours; any other option makes another pass"),
         )
     })
+}
+
+/// What ends a pass; `kept`: what it has found is.
+pub fn failure(error: SplitError, kept: bool) -> Failure {
+    match error {
+        SplitError::Store(error) => error.into(),
+        SplitError::Stopped => interrupted(kept),
+        other => Failure::system(Problem::new("pass.failed", other.to_string())),
+    }
 }
 
 fn interrupted(kept: bool) -> Failure {

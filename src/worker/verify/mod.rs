@@ -35,7 +35,7 @@ use crate::{
     scorer::pool::Pool,
     store::{Store, selects::Carry},
 };
-pub use sample::Stratum;
+pub use sample::{Stratum, strata};
 pub use tally::{Absent, Difference, Tally, VersionTally};
 
 /// Times that a range is read before its trouble is everybody's.
@@ -145,7 +145,7 @@ impl Proving<'_> {
     /// stratum's beginning where too little does.
     async fn sample(&self, rows: u64) -> Result<Tally, Failure> {
         let readers = self.store.config().readers.max(1);
-        let tallies = futures::stream::iter(sample::strata(rows, &mut rand::rng()))
+        let tallies = futures::stream::iter(strata(rows, &mut rand::rng()))
             .map(|stratum| patiently(async move || self.stratum(&stratum).await))
             .buffer_unordered(readers);
         tallies.try_fold(Tally::default(), added).await

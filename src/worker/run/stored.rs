@@ -27,12 +27,27 @@ use crate::{
 };
 
 /// Where a partition stands in its table.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// Murmur3 of the serialised key.
     pub token: i64,
     /// The serialised key.
     pub partition_key: Vec<u8>,
+}
+
+impl Clone for Position {
+    fn clone(&self) -> Self {
+        Self {
+            token: self.token,
+            partition_key: self.partition_key.clone(),
+        }
+    }
+
+    /// Keeps the memory: a walk does this for every partition.
+    fn clone_from(&mut self, other: &Self) {
+        self.token = other.token;
+        self.partition_key.clone_from(&other.partition_key);
+    }
 }
 
 impl Position {

@@ -297,10 +297,10 @@ mod tests {
 
     #[test]
     fn few_distinct_scores_have_no_error() {
-        let pairs = pairs(1.0, 0.05 * 1e3);
-        let few: Vec<_> = pairs
+        // Each value is common enough to be an edge: a rare one may share a bin, which is told.
+        let few: Vec<_> = pairs(1.0, 50.0)
             .iter()
-            .map(|(a, b)| (*a, (b / 100.0).floor()))
+            .map(|(a, b)| ((a / 5.0).floor(), (a / 10.0).floor() + b % 3.0))
             .collect();
         let told = binned(&few, BINS);
         assert!(told.error < 1e-9, "{told:?}");

@@ -171,6 +171,7 @@ fn batch_of(insert: &PreparedStatement, rows: usize) -> Batch {
     let mut batch = Batch::new(BatchType::Unlogged);
     (0..rows).for_each(|_| batch.append_statement(insert.clone()));
     batch.set_is_idempotent(true);
+    batch.set_timestamp(Some(1_700_000_000_000_000));
     batch
 }
 

@@ -101,7 +101,7 @@ impl Shape {
     pub fn insert(&self, table: &str) -> String {
         let marks = vec!["?"; self.target.len()].join(", ");
         let columns = self.target.join(", ");
-        format!("INSERT INTO {table} ({columns}) VALUES ({marks}) USING TIMESTAMP 1700000000000000")
+        format!("INSERT INTO {table} ({columns}) VALUES ({marks})")
     }
 }
 

@@ -43,7 +43,8 @@ use crate::{
 /// Writes a row into `run_requests`, as any CQL client may, then plans and works on the run in
 /// this process, together with whatever workers there are; a login that may only ask follows what
 /// workers do. Rows whose stored input hash equals
-/// today's are left alone. If this is stopped or killed, the same command goes on where it was.
+/// today's are left alone. If this is stopped or killed, the same command goes on where it was. At
+/// its end it says what the run waited for: reads, this machine, the models, or writes.
 ///
 /// Examples:
 ///
@@ -52,7 +53,8 @@ use crate::{
 ///     helenus score tumour --keys some_ids.csv --output json
 ///
 /// Exit code 1: the run failed on its data; 4: another run with another scope is open; 130:
-/// interrupted. JSON result: the run's row.
+/// interrupted. JSON result: the run's row, `seconds`, and `time`: the share of reading, decoding,
+/// scoring and writing in what held up its splits here.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

@@ -83,6 +83,9 @@ fn only_rows_whose_values_changed_are_scored_again() {
     assert_eq!(first["state"], "succeeded");
     assert_eq!(counts(&first, "1"), (rows, 0, 0));
     assert_eq!(counts(&first, "2"), (rows, 0, 0));
+    let shares = ["reading", "decoding", "scoring", "writing"].map(|of| first["time"][of].as_f64());
+    let sum: f64 = shares.map(Option::unwrap).iter().sum();
+    assert!((sum - 1.0).abs() < 1e-9, "{shares:?}");
     assert_eq!(biopsies.predictions() as u64, 2 * rows);
     let second = biopsies.score(&[]);
     assert_eq!(counts(&second, "1"), (0, rows, 0));

@@ -100,8 +100,8 @@ struct Chain<'c> {
     epoch: i32,
     fence: &'c Fence,
     /// Those that are scored or written now.
-    tasks: JoinSet<Result<Box<Lane>, SplitError>>,
-    idle: Vec<Box<Lane>>,
+    tasks: JoinSet<Result<Lane, SplitError>>,
+    idle: Vec<Lane>,
 }
 
 impl<'c> Chain<'c> {
@@ -128,9 +128,9 @@ impl<'c> Chain<'c> {
         Ok(())
     }
 
-    async fn idle_lane(&mut self) -> Result<Box<Lane>, SplitError> {
+    async fn idle_lane(&mut self) -> Result<Lane, SplitError> {
         if self.idle.is_empty() && self.tasks.len() < LANES {
-            return Ok(Box::new(Lane::new(self.context)));
+            return Ok(Lane::new(self.context));
         }
         loop {
             if let Some(lane) = self.idle.pop() {

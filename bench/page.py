@@ -4,6 +4,7 @@ import json
 
 import plots
 from goals import goals
+from measure import summary
 
 
 def write(folder):
@@ -76,9 +77,13 @@ HEAD = ["", "", "s", "rows/s", "client CPU s per million rows", "server CPU s pe
 
 
 def end_to_end(name, figures):
-    rows = [[*HEAD, "speed by the ceiling's"]]
+    rows = [[*HEAD, "speed by the ceiling's", "by the ceiling's whose batches Cassandra warns of"]]
+    warned = figures["contenders"]["ceiling_warned"]["seconds"]["all"]
     for one, value in figures["contenders"].items():
-        rows.append([part_of(name), one, *contender(value), spread(value["ratio"], 3) if "ratio" in value else ""])
+        ratio = figures["ceiling_warned"] if one == "ceiling_warned" else value.get("ratio")
+        beyond = summary([other / own for own, other in zip(value["seconds"]["all"], warned)]) if "ratio" in value else None
+        told = [spread(one, 3) if one else "" for one in (ratio, beyond)]
+        rows.append([part_of(name), one.replace("_", " "), *contender(value), *told])
     return rows
 
 
@@ -106,7 +111,8 @@ def by_shape(_, figures):
 
 def versions(name, figures):
     rows = [[*HEAD, "times the time of one"]]
-    rows += [[part_of(name), one, *contender(value), spread(value["times_one"])] for one, value in figures.items()]
+    for one, value in figures["contenders"].items():
+        rows.append([f"{part_of(name)}, {figures['rows']:,} rows", one, *contender(value), spread(value["times_one"])])
     return rows
 
 

@@ -28,7 +28,7 @@ def draw(figures, folder):
     for name, plot in PLOTS.items():
         figure = plot(figures)
         if figure:
-            figure.tight_layout()
+            figure.set_layout_engine("constrained")
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
             plt.close(figure)
             drawn.append(name)
@@ -50,9 +50,9 @@ def ratios(figures):
         axes.hlines(value["median"], at - 0.22, at + 0.22, color=HELENUS, linewidth=2.5)
         axes.annotate(f"{value['median']:.2f}", (at + 0.26, value["median"]), va="center", fontsize=9)
     axes.axhline(1, color=CEILING, linewidth=1.5)
-    axes.annotate("the ceiling", (len(found) - 0.45, 1), xytext=(0, 3), textcoords="offset points", ha="right", color="#5f6b76", fontsize=9)
+    axes.annotate("the ceiling", (len(found) + 0.1, 1), xytext=(0, 3), textcoords="offset points", ha="right", color="#5f6b76", fontsize=9)
     axes.set_xticks(range(len(found)), found)
-    axes.set_xlim(-0.5, len(found) - 0.4)
+    axes.set_xlim(-0.5, len(found) + 0.15)
     lows = [min(value["all"]) for value in found.values()]
     axes.set_ylim(min(0.8, min(lows) - 0.05), max(1.1, max(max(value["all"]) for value in found.values()) + 0.05))
     axes.set_ylabel("speed by the ceiling's")
@@ -82,7 +82,6 @@ def ceiling(figures):
         row[0].set_ylabel(f"{shape}\nthousand rows/s")
     handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in (HELENUS, CEILING, WARNED)]
     figure.legend(handles, ["chosen", "tried", "Cassandra logs warnings of the batches' size"], loc="outside lower center", ncols=3, frameon=False)
-    figure.set_layout_engine("constrained")
     return figure
 
 
@@ -92,7 +91,7 @@ def versions(figures):
         return None
     figure, row = plt.subplots(1, len(shapes), figsize=(4 * len(shapes), 3.3), sharey=True, squeeze=False)
     for shape, axes in zip(shapes, row[0]):
-        found = figures[f"versions_{shape}"]
+        found = figures[f"versions_{shape}"]["contenders"]
         for offset, who, color in ((-0.19, "helenus", HELENUS), (0.19, "ceiling", CEILING)):
             times = [found[f"{who}_{count}"]["times_one"]["median"] for count in (1, 2, 4)]
             bars = axes.bar([at + offset for at in range(3)], times, width=0.36, color=color, label=who)

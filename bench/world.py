@@ -1,5 +1,6 @@
 """What is measured: a Cassandra of the benchmark's own with tables from a seed, models and jobs."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -78,15 +79,24 @@ class World:
         """Gives the result of a command that is not measured."""
         return run([self.program("helenus"), "--output", "json", *arguments], self.cassandra, self.environment)["answer"]
 
-    def table(self, shape, rows=None, name=None):
+    def table(self, shape, name=None):
         """A table with rows from the seed; gives its name."""
-        rows, name = rows or self.rows, name or shape
-        how = f"{rows} rows of {shape}, seed {self.options.seed}"
+        name = name or shape
+        how = f"{self.rows} rows of {shape}, seed {self.options.seed}"
         if self._once(name, how):
             print(f"  filling {DATA}.{name}: {how}", file=sys.stderr)
-            self.fill(shape, name, "--rows", str(rows), "--seed", str(self.options.seed))
+            self.fill(shape, name, "--rows", str(self.rows), "--seed", str(self.options.seed))
             self._is_made(name, how)
         return name
+
+    @contextlib.contextmanager
+    def of(self, rows):
+        """With so many rows in the tables that are made and measured meanwhile."""
+        whole, self.rows = self.rows, rows
+        try:
+            yield
+        finally:
+            self.rows = whole
 
     def fill(self, shape, name, *flags):
         contact = ["--contact", self.cassandra.contact]

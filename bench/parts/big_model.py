@@ -17,7 +17,8 @@ def memory(world):
         file.parent.mkdir(parents=True, exist_ok=True)
         # A process of its own, so that its memory goes when it ends.
         subprocess.run([sys.executable, str(ROOT / "bench" / "deep_model.py"), str(mib), str(file)], check=True)
-    table = world.table("columns", rows=ROWS, name="short")
+    with world.of(ROWS):
+        table = world.table("columns", name="short")
     world.push(f"deep{mib}", "columns", file)
     deep = world.job(f"deep{mib}", "columns", name=f"deep{mib}", table=table)
     small = world.job("lr", "columns", name="shallow", table=table)

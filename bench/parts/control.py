@@ -13,7 +13,8 @@ def overhead(world):
     job = world.job("lr", "vector")
     whole = [helenus(world, job)()["answer"] for _ in range(2)]
     splits = whole[-1]["splits_total"]
-    world.table("vector", rows=ROWS, name="small")
+    with world.of(ROWS):
+        world.table("vector", name="small")
     small = world.job("lr", "vector", name="small", table="small")
     bare = []
     for _ in range(world.options.pairs + 1):

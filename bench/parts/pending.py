@@ -39,17 +39,18 @@ def changed(world, shape):
 
 def versions_kept(world):
     """Nothing changed, beside predictions of more and more versions that the job does not follow."""
-    rows = max(world.rows // 5, 1)
-    table = world.table("vector", rows=rows, name="kept")
+    with world.of(world.rows // 5):
+        return {"rows": world.rows, "kept": beside(world, world.table("vector", name="kept"))}
+
+
+def beside(world, table):
     contenders = {}
-    whole, world.rows = world.rows, rows
     for kept in KEPT:
         job = world.job("lr", "vector", name=f"kept{kept}", table=table)
-        ceiling(world, "both", "vector", job, table=table, versions=kept)()
+        ceiling(world, "both", "vector", job, table, versions=kept)()
         # Over the ceiling's constants for version 1.
         helenus(world, job, "--scope", "all", empty=False)()
         contenders[kept] = helenus(world, job, empty=False, scored=0)
     figures = in_turn(contenders, world.options.pairs)
-    world.rows = whole
     times = lambda kept: summary([a["seconds"] / b["seconds"] for a, b in zip(figures[kept], figures[1])])
-    return {"rows": rows, "kept": {kept: {**told(figures[kept], rows), "times_one": times(kept)} for kept in KEPT}}
+    return {kept: {**told(figures[kept], world.rows), "times_one": times(kept)} for kept in KEPT}

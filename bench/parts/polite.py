@@ -11,7 +11,7 @@ from measure import ROOT, in_turn, summary
 from world import DATA
 
 RATE = 500
-SHARES = (0.75, 0.55, 0.25)
+SHARES = (0.75, 0.55, 0.3)
 
 
 def foreground(world):

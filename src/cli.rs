@@ -41,6 +41,8 @@ pub enum Command {
     Explain(command::explain::Args),
     Forget(command::forget::Args),
     Worker(command::worker::Args),
+    /// Gates: what a version must show before it may get an alias
+    Gate(command::gate::Args),
     /// Jobs: which models score which table
     Job(command::job::Args),
     /// Roles in Cassandra: who may do what

@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod explain;
 pub mod follow;
 pub mod forget;
+pub mod gate;
 pub mod job;
 pub mod migrate;
 pub mod model;
@@ -92,6 +93,7 @@ fn name(command: &Command) -> &'static str {
         Command::Explain(_) => "explain",
         Command::Worker(args) => args.name(),
         Command::Forget(_) => "forget",
+        Command::Gate(args) => args.name(),
         Command::Job(args) => args.name(),
         Command::Role(args) => args.name(),
         Command::Trigger(args) => args.name(),
@@ -104,6 +106,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Config(args) => config::run(args, context),
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Model(args) => model::run(args, context).await,
+        Command::Gate(args) => gate::run(args, context).await,
         Command::Job(args) => job::run(args, context).await,
         Command::Role(args) => role::run(args, context).await,
         Command::Trigger(args) => trigger::run(args, context).await,

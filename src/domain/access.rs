@@ -48,7 +48,7 @@ impl Kind {
 }
 
 /// Every table of helenus with the kind that writes it; `None`: only `helenus migrate` does.
-pub const TABLES: [(&str, Option<Kind>); 28] = [
+pub const TABLES: [(&str, Option<Kind>); 30] = [
     ("model_chunks", Some(Kind::Registrar)),
     ("model_versions", Some(Kind::Registrar)),
     ("jobs", Some(Kind::JobAuthor)),
@@ -75,6 +75,8 @@ pub const TABLES: [(&str, Option<Kind>); 28] = [
     ("pass_parts", Some(Kind::Worker)),
     ("evaluations", Some(Kind::Worker)),
     ("comparisons", Some(Kind::Worker)),
+    ("gates", Some(Kind::Promoter)),
+    ("gate_verdicts", Some(Kind::Worker)),
     ("settings", None),
     ("schema_migrations", None),
 ];

@@ -18,6 +18,7 @@ pub mod evaluation;
 pub mod expect;
 #[cfg(test)]
 pub mod fixture;
+pub mod gate;
 pub mod golden;
 pub mod group;
 pub mod hash;

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{Store, error::StoreError, run_requests::to_cql};
 
-const INSERT: &str = "INSERT INTO alias_requests (day, id, action, model, alias, version, expected_version, requested_by, why, coverage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-const OF_DAY: &str = "SELECT id, action, model, alias, version, expected_version, requested_by, why, coverage FROM alias_requests WHERE day = ?";
+const INSERT: &str = "INSERT INTO alias_requests (day, id, action, model, alias, version, expected_version, requested_by, why, coverage, gate, evaluation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const OF_DAY: &str = "SELECT id, action, model, alias, version, expected_version, requested_by, why, coverage, gate, evaluation FROM alias_requests WHERE day = ?";
 const ANSWERED: &str = "SELECT id FROM answers WHERE day = ?";
 
 /// A row as somebody wrote it: nothing about it is certain but its key.
@@ -33,6 +33,10 @@ pub struct AliasRequest {
     pub why: Option<String>,
     /// full (or null), now, when_covered.
     pub coverage: Option<String>,
+    /// An approval: the gate that must pass.
+    pub gate: Option<String>,
+    /// The evaluation that it must pass on.
+    pub evaluation: Option<Uuid>,
 }
 
 #[derive(DeserializeRow)]
@@ -46,6 +50,8 @@ struct Row {
     requested_by: Option<String>,
     why: Option<String>,
     coverage: Option<String>,
+    gate: Option<String>,
+    evaluation: Option<CqlTimeuuid>,
 }
 
 impl Store {
@@ -62,6 +68,8 @@ impl Store {
             &request.requested_by,
             &request.why,
             &request.coverage,
+            &request.gate,
+            request.evaluation.map(CqlTimeuuid::from),
         );
         self.write(INSERT, values).await
     }
@@ -94,6 +102,8 @@ impl Store {
                 requested_by: row.requested_by,
                 why: row.why,
                 coverage: row.coverage,
+                gate: row.gate,
+                evaluation: row.evaluation.map(Uuid::from),
             })
             .collect())
     }

@@ -209,6 +209,20 @@ impl Store {
         self.rows(&cql, (model, version, limit)).await
     }
 
+    /// One of them.
+    pub async fn evaluation(
+        &self,
+        model: &str,
+        version: i32,
+        evaluation: Uuid,
+    ) -> Result<Option<Evaluation>, StoreError> {
+        let cql = format!(
+            "SELECT {COLUMNS} FROM evaluations WHERE model = ? AND version = ? AND evaluation = ?"
+        );
+        let key = (model, version, CqlTimeuuid::from(evaluation));
+        self.row(&cql, key).await
+    }
+
     /// The newest headline metric of a version: its name and value.
     pub async fn newest_headline(
         &self,

@@ -67,6 +67,7 @@ const FILES: &[(i32, &str, &str)] = &[
         "011_comparisons.cql",
         include_str!("../../cql/011_comparisons.cql"),
     ),
+    (12, "012_gates.cql", include_str!("../../cql/012_gates.cql")),
 ];
 
 /// The number of the last file.

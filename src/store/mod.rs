@@ -15,6 +15,7 @@ pub mod error;
 pub mod evaluations;
 pub mod forget;
 pub mod gate;
+pub mod gates;
 pub mod health;
 pub mod job_targets;
 pub mod jobs;

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod evaluate;
 pub mod explain;
 pub mod forget;
+pub mod gates;
 pub mod health;
 pub mod http;
 pub mod inbox;
@@ -79,6 +80,7 @@ pub async fn once(store: &Store, shared: &Shared) -> Result<Pass, Failure> {
         admission::run_once(store).await?,
         jobs::run_once(store).await?,
     );
+    gates::run_once(store, None).await?;
     let round = aliases::run_all(store, &mut Watches::default()).await?;
     let mut pass = Pass {
         admissions,

@@ -291,6 +291,7 @@ fn the_commands_and_options_that_the_pages_name_exist() {
         "docs/compare.md",
         "docs/cql.md",
         "docs/evaluate.md",
+        "docs/gates.md",
         "docs/manifest.md",
         "docs/models.md",
         "docs/operations.md",
@@ -306,7 +307,7 @@ fn the_commands_and_options_that_the_pages_name_exist() {
             .collect();
         let length = match command.first() {
             Some(&"job") if command.get(1) == Some(&"target") => 3,
-            Some(&("model" | "job" | "run" | "role" | "trigger")) => 2,
+            Some(&("model" | "job" | "run" | "role" | "trigger" | "gate")) => 2,
             Some(_) => 1,
             // Prose, or an option of helenus itself.
             None => continue,

@@ -11,6 +11,7 @@ mod docs;
 mod evaluate;
 mod examples;
 mod forget;
+mod gates;
 mod hardship;
 mod harness;
 mod isolate;

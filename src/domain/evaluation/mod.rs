@@ -21,6 +21,7 @@ pub mod partial;
 pub mod regression;
 pub mod report;
 pub mod score_bins;
+pub mod sequence;
 pub mod target;
 pub mod threshold;
 

@@ -25,6 +25,7 @@ use crate::{
         leases::Lease,
         statement::Applied,
     },
+    worker::gates,
 };
 
 /// Moves an alias to `version`, or back when there is none.
@@ -77,6 +78,10 @@ pub(super) async fn promote(
         if let Some(problem) = unready(store, model, target).await? {
             return done(Outcome::refused(problem));
         }
+        let approved = match gates::approve(store, request, (model, alias, target)).await? {
+            Ok(approved) => approved,
+            Err(problem) => return done(Outcome::refused(problem)),
+        };
         let to = Move {
             request,
             model,
@@ -90,7 +95,7 @@ pub(super) async fn promote(
             Gate::Wait(runs) => return Ok(Turn::Waits(runs)),
         };
         let change = Change {
-            evidence: passed.evidence,
+            evidence: together(approved, passed.evidence),
             ..next(model, alias, request, history.first(), target)
         };
         lease.check()?;
@@ -110,6 +115,13 @@ pub(super) async fn promote(
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+fn together(approved: Option<String>, covered: Option<String>) -> Option<String> {
+    match (approved, covered) {
+        (Some(approved), Some(covered)) => Some(format!("{approved}; {covered}")),
+        (approved, covered) => approved.or(covered),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
         request_ids::Requests,
     },
     worker::{
-        admission, aliases,
+        admission, aliases, gates,
         inbox::Inbox,
         jobs, retention,
         run::stop::Asked,
@@ -97,6 +97,7 @@ async fn lead(service: &Service, lease: Lease) -> Left {
     parts.spawn(run_requests::keep(service.clone()));
     parts.spawn(alias_requests(service.clone()));
     parts.spawn(removals(service.clone()));
+    parts.spawn(verdicts(service.clone()));
     let mut triggers = tokio::spawn(triggers(service.clone()));
     let mut left = Left::Duly;
     let look = service.store.settings().lease / 10;
@@ -189,6 +190,13 @@ async fn validations(service: Service) {
     let mut rounds = Rounds::new("jobs", service.stop(), SWEEP);
     while rounds.next().await {
         rounds.ended(jobs::run_once(&service.store).await);
+    }
+}
+
+async fn verdicts(service: Service) {
+    let mut rounds = Rounds::new("gates", service.stop(), SWEEP);
+    while rounds.next().await {
+        rounds.ended(gates::run_once(&service.store, None).await);
     }
 }
 

@@ -1,0 +1,151 @@
+//! `helenus gate …`.
+
+mod add;
+mod approve;
+mod list;
+mod show;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::{
+    domain::{gate::Gate, problem::Problem},
+    failure::Failure,
+    output::Answer,
+    store::Store,
+    worker::gates::Judged,
+};
+
+/// Arguments of `gate`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do with gates. Each is described where its arguments are: a comment here would hide that
+/// one from `--help`.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Add(add::Args),
+    List(list::Args),
+    Show(show::Args),
+    Approve(approve::Args),
+}
+
+impl Args {
+    /// The command's words, as the JSON object names them.
+    pub fn name(&self) -> &'static str {
+        match &self.command {
+            Command::Add(_) => "gate add",
+            Command::List(_) => "gate list",
+            Command::Show(_) => "gate show",
+            Command::Approve(_) => "gate approve",
+        }
+    }
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// As the command has them.
+pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
+    match args.command {
+        Command::Add(args) => add::run(args, context).await,
+        Command::List(args) => list::run(args, context).await,
+        Command::Show(args) => show::run(args, context).await,
+        Command::Approve(args) => approve::run(args, context).await,
+    }
+}
+
+/// A gate that stands.
+async fn gate(store: &Store, model: &str, name: &str) -> Result<Gate, Failure> {
+    let row = store.gate(model, name).await?;
+    let Some(row) = row.filter(|row| row.removed != Some(true)) else {
+        let message = format!("model `{model}` has no gate `{name}`");
+        return Err(Failure::not_found(
+            Problem::new("gate.unknown", message).help("`helenus gate list` shows those there are"),
+        ));
+    };
+    Gate::read(&row).map_err(Failure::inputs)
+}
+
+/// What a gate says, in a word.
+fn word(judged: &Judged) -> &'static str {
+    match (&judged.verdict, judged.challenger) {
+        (Some((_, verdict)), _) => verdict.as_str(),
+        (None, Some(_)) => "unevaluated",
+        (None, None) => "unchallenged",
+    }
+}
+
+fn as_json(judged: &Judged) -> Value {
+    let gate = &judged.gate;
+    json!({
+        "model": gate.model,
+        "name": gate.name,
+        "alias": gate.alias,
+        "points_at": judged.points_at,
+        "challenger": gate.challenger,
+        "challenger_version": judged.challenger,
+        "metric": gate.metric,
+        "labels": gate.labels,
+        "least_improvement": gate.least_improvement,
+        "confidence": gate.confidence,
+        "least_labelled": gate.least_labelled,
+        "segment_margin": gate.segment_margin,
+        "full_coverage": gate.full_coverage,
+        "says": word(judged),
+        "evidence": judged.verdict.as_ref().map(|(evidence, verdict)| json!({
+            "evaluation": evidence.evaluation,
+            "evaluated_at": evidence.at,
+            "version": evidence.version,
+            "baseline": evidence.baseline,
+            "rows": evidence.evaluated,
+            "improvement": verdict.improvement,
+            "low": verdict.low,
+            "reasons": verdict.reasons,
+        })),
+    })
+}
+
+fn text(judged: &Judged) -> String {
+    let gate = &judged.gate;
+    let mut text = format!(
+        "gate `{}` of model `{}`: {}\n  {} must be better by more than {} at {} confidence, on at least {} rows of {}\n",
+        gate.name,
+        gate.model,
+        word(judged),
+        gate.metric,
+        gate.least_improvement,
+        gate.confidence,
+        gate.least_labelled,
+        gate.labels,
+    );
+    let Some((evidence, verdict)) = &judged.verdict else {
+        return text;
+    };
+    let told = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.6}"));
+    text.push_str(&format!(
+        "  evaluation {}: version {} against {}, better by {} (at least {}) on {} rows\n",
+        evidence.evaluation,
+        evidence.version,
+        evidence
+            .baseline
+            .map_or_else(|| "nothing".to_owned(), |baseline| baseline.to_string()),
+        told(verdict.improvement),
+        told(verdict.low),
+        evidence.evaluated,
+    ));
+    for reason in &verdict.reasons {
+        text.push_str(&format!("  - {reason}\n"));
+    }
+    if verdict.passes() {
+        text.push_str(&format!(
+            "  it waits for an approval: `helenus gate approve {} {}`\n",
+            gate.model, gate.name
+        ));
+    }
+    text
+}

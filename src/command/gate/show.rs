@@ -1,0 +1,41 @@
+//! `helenus gate show`.
+
+use super::{Context, as_json, gate, text};
+use crate::{domain::problem::Problem, failure::Failure, output::Answer, worker::gates};
+
+/// Show a gate, what it says, and why
+///
+/// Examples:
+///
+///     helenus gate show tumour better
+///
+/// Exit code 1: it does not pass.
+/// JSON result: {"model", "name", "alias", "points_at", "challenger", "challenger_version", "metric",
+///   "labels", "least_improvement", "confidence", "least_labelled", "segment_margin", "full_coverage",
+///   "says": "passes", "fails", "unevaluated" or "unchallenged", "evidence": null or {"evaluation",
+///   "evaluated_at", "version", "baseline", "rows", "improvement", "low", "reasons"}}
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The model
+    model: String,
+    /// The gate's name
+    name: String,
+}
+
+/// Judges, tells.
+///
+/// # Errors
+/// Exit 5: no such gate.
+pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
+    let store = context.store().await?;
+    let gate = gate(&store, &args.model, &args.name).await?;
+    let judged = gates::judge(&store, gate, chrono::Utc::now()).await?;
+    let mut answer = Answer::new(as_json(&judged), text(&judged));
+    let passes = judged.verdict.iter().any(|(_, verdict)| verdict.passes());
+    if !passes {
+        let message = format!("gate `{}` does not pass", args.name);
+        answer.failed = Some(Failure::no(Problem::new("gate.fails", message)));
+    }
+    Ok(answer)
+}

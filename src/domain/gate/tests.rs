@@ -1,0 +1,190 @@
+use chrono::TimeDelta;
+
+use super::*;
+
+fn gate() -> Gate {
+    Gate::read(&GateRow {
+        model: "tumour".to_owned(),
+        name: "better".to_owned(),
+        metric: Some("roc_auc".to_owned()),
+        labels: Some("clinic.outcomes.diagnosis".to_owned()),
+        least_improvement: Some(0.001),
+        least_labelled: Some(1_000),
+        ..GateRow::default()
+    })
+    .unwrap()
+}
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(1_795_000_000_000).unwrap()
+}
+
+fn evidence() -> Evidence {
+    let map = |value: f64| BTreeMap::from([("roc_auc".to_owned(), value)]);
+    Evidence {
+        evaluation: Uuid::nil(),
+        at: Some(now() - TimeDelta::hours(1)),
+        version: 4,
+        baseline: Some(3),
+        labels: "clinic.outcomes.diagnosis".to_owned(),
+        leakage_checked: true,
+        labelled: 2_100,
+        evaluated: 2_000,
+        unusable: [Unusable::default(); 2],
+        differences: map(0.02),
+        standard_errors: map(0.004),
+        bounds: map(0.0002),
+        segments: None,
+    }
+}
+
+/// The one reason.
+fn why(gate: &Gate, evidence: &Evidence) -> String {
+    let verdict = gate.judge(evidence, Some(3), now());
+    assert_eq!(verdict.reasons.len(), 1, "{:?}", verdict.reasons);
+    verdict.reasons[0].clone()
+}
+
+#[test]
+fn a_clear_improvement_passes_and_a_doubtful_one_does_not() {
+    let verdict = gate().judge(&evidence(), Some(3), now());
+    assert!(verdict.passes(), "{:?}", verdict.reasons);
+    // Narrower than a single look would have it.
+    assert!(verdict.low.unwrap() < 0.02 - 1.96 * 0.004 && verdict.low.unwrap() > 0.001);
+    let doubtful = Evidence {
+        standard_errors: BTreeMap::from([("roc_auc".to_owned(), 0.008)]),
+        ..evidence()
+    };
+    // 1.96 x 0.008 below 0.02 is still better: one look would have passed it.
+    assert!(why(&gate(), &doubtful).contains("better by"));
+    let binned = Evidence {
+        bounds: BTreeMap::from([("roc_auc".to_owned(), 0.02)]),
+        ..evidence()
+    };
+    assert!(why(&gate(), &binned).contains("better by"));
+}
+
+#[test]
+fn less_is_better_for_losses() {
+    let gate = Gate {
+        metric: "log_loss".to_owned(),
+        ..gate()
+    };
+    let map = |value: f64| BTreeMap::from([("log_loss".to_owned(), value)]);
+    let of = |difference: f64| Evidence {
+        differences: map(difference),
+        standard_errors: map(0.001),
+        bounds: BTreeMap::new(),
+        ..evidence()
+    };
+    assert!(gate.judge(&of(-0.02), Some(3), now()).passes());
+    assert!(!gate.judge(&of(0.02), Some(3), now()).passes());
+}
+
+#[test]
+fn stale_partial_unlabelled_and_leaky_evidence_never_passes() {
+    let leaky = Evidence {
+        leakage_checked: false,
+        ..evidence()
+    };
+    assert!(why(&gate(), &leaky).starts_with("leakage_unchecked"));
+    let old = Evidence {
+        at: Some(now() - TimeDelta::days(8)),
+        ..evidence()
+    };
+    assert!(why(&gate(), &old).starts_with("stale"));
+    let moved = gate().judge(&evidence(), Some(2), now());
+    assert!(moved.reasons[0].starts_with("stale"), "{moved:?}");
+    let alone = Evidence {
+        baseline: None,
+        ..evidence()
+    };
+    assert!(!gate().judge(&alone, None, now()).passes());
+    let few = Evidence {
+        evaluated: 999,
+        standard_errors: BTreeMap::from([("roc_auc".to_owned(), 0.001)]),
+        ..evidence()
+    };
+    assert!(why(&gate(), &few).starts_with("unlabelled"));
+    let other = Evidence {
+        labels: "clinic.outcomes.other".to_owned(),
+        ..evidence()
+    };
+    assert!(why(&gate(), &other).contains("labels"));
+    let mut partial = evidence();
+    partial.unusable[1].all = 106;
+    assert!(why(&gate(), &partial).starts_with("partial: the baseline"));
+    let mut nearly = evidence();
+    nearly.unusable[0] = Unusable {
+        uncovered: 1,
+        all: 1,
+    };
+    assert!(gate().judge(&nearly, Some(3), now()).passes());
+    let full = Gate {
+        full_coverage: true,
+        ..gate()
+    };
+    assert!(why(&full, &nearly).starts_with("partial"));
+    let blind = Evidence {
+        standard_errors: BTreeMap::new(),
+        ..evidence()
+    };
+    assert!(why(&gate(), &blind).contains("no difference with an interval"));
+    let constant = Evidence {
+        standard_errors: BTreeMap::from([("roc_auc".to_owned(), 0.0)]),
+        ..evidence()
+    };
+    assert!(why(&gate(), &constant).contains("does not vary"));
+}
+
+#[test]
+fn a_gain_over_all_does_not_pay_for_a_loss_in_a_segment() {
+    let gate = Gate {
+        segment_margin: Some(0.01),
+        ..gate()
+    };
+    assert!(why(&gate, &evidence()).contains("segments"));
+    let with = |difference: Option<f64>, error: f64| {
+        let segment = SegmentEvidence {
+            rows: 1_000,
+            difference,
+            standard_error: difference.map(|_| error),
+        };
+        Evidence {
+            segments: Some(BTreeMap::from([("north".to_owned(), segment)])),
+            ..evidence()
+        }
+    };
+    assert!(gate.judge(&with(Some(0.0), 0.002), Some(3), now()).passes());
+    assert!(why(&gate, &with(Some(-0.02), 0.002)).contains("may be worse"));
+    assert!(why(&gate, &with(Some(0.0), 0.02)).contains("may be worse"));
+    assert!(why(&gate, &with(None, 0.0)).contains("no difference"));
+}
+
+#[test]
+fn a_row_is_told_all_that_is_wrong_with_it() {
+    let row = GateRow {
+        alias: Some("previous".to_owned()),
+        least_improvement: Some(f64::NAN),
+        confidence: Some(95.0),
+        max_age: Some("soon".to_owned()),
+        ..GateRow::default()
+    };
+    let problems = Gate::read(&row).unwrap_err();
+    let places: Vec<_> = problems
+        .iter()
+        .flat_map(|problem| problem.place.as_deref())
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "alias",
+            "metric",
+            "labels",
+            "least_improvement",
+            "confidence",
+            "least_labelled",
+            "max_age"
+        ]
+    );
+}

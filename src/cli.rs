@@ -39,6 +39,7 @@ pub enum Command {
     Evaluate(command::evaluate::Args),
     Compare(command::compare::Args),
     Explain(command::explain::Args),
+    Export(command::export::Args),
     Forget(command::forget::Args),
     Worker(command::worker::Args),
     /// Gates: what a version must show before it may get an alias

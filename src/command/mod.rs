@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod dry_run;
 pub mod evaluate;
 pub mod explain;
+pub mod export;
 pub mod follow;
 pub mod forget;
 pub mod gate;
@@ -91,6 +92,7 @@ fn name(command: &Command) -> &'static str {
         Command::Evaluate(_) => "evaluate",
         Command::Compare(_) => "compare",
         Command::Explain(_) => "explain",
+        Command::Export(_) => "export",
         Command::Worker(args) => args.name(),
         Command::Forget(_) => "forget",
         Command::Gate(args) => args.name(),
@@ -117,6 +119,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Evaluate(args) => evaluate::run(args, context).await,
         Command::Compare(args) => compare::run(args, context).await,
         Command::Explain(args) => explain::run(args, context).await,
+        Command::Export(args) => export::run(args, context).await,
         Command::Forget(args) => forget::run(args, context).await,
         Command::Worker(args) => worker::run(args, context).await,
     }

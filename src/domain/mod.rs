@@ -10,6 +10,7 @@ pub mod cells;
 pub mod classes;
 pub mod comparison;
 pub mod compile;
+pub mod condition;
 pub mod coverage;
 pub mod cql_type;
 pub mod csv;

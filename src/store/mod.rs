@@ -13,6 +13,7 @@ pub mod connect;
 pub mod ddl;
 pub mod error;
 pub mod evaluations;
+pub mod export_select;
 pub mod forget;
 pub mod gate;
 pub mod gates;

@@ -7,6 +7,7 @@ pub mod compare;
 pub mod doctor;
 pub mod evaluate;
 pub mod explain;
+pub mod export;
 pub mod forget;
 pub mod gates;
 pub mod health;

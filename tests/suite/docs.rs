@@ -289,6 +289,7 @@ fn the_commands_and_options_that_the_pages_name_exist() {
     let pages = [
         "README.md",
         "docs/compare.md",
+        "docs/export.md",
         "docs/cql.md",
         "docs/evaluate.md",
         "docs/gates.md",

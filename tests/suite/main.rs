@@ -10,6 +10,7 @@ mod coverage;
 mod docs;
 mod evaluate;
 mod examples;
+mod export;
 mod forget;
 mod gates;
 mod hardship;

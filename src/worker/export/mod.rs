@@ -1,0 +1,280 @@
+//! Exporting predictions by token scan: what stands, row by row, in bounded memory.
+
+mod form;
+
+use std::{
+    cmp::Ordering,
+    io::{self, Write},
+};
+
+use uuid::Uuid;
+
+pub use form::Form;
+
+use super::{
+    jobs,
+    run::pace::{Pace, Turn},
+};
+use crate::{
+    domain::{
+        cells::CellBuffer,
+        condition::{Condition, compare, is_ordered},
+        cql_type::CqlType,
+        problem::Problem,
+        ring::TokenRange,
+        schema::Column,
+    },
+    failure::Failure,
+    store::{
+        Store,
+        export_select::{LINEAGE, predictions_range},
+        raw::Page,
+    },
+};
+
+/// Rows that `--top` keeps, at most: they are held in memory.
+pub const MOST_KEPT: usize = 100_000;
+
+/// What is to be exported.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// The job.
+    pub job: String,
+    /// Only this version's, by number or alias.
+    pub version: Option<String>,
+    /// Only those that this run wrote.
+    pub run: Option<Uuid>,
+    /// Only those that meet it ([`Condition::parse_all`]).
+    pub condition: Option<String>,
+    /// Only so many with the largest values of this column, the largest first; at most
+    /// [`MOST_KEPT`].
+    pub top: Option<(usize, String)>,
+    /// Rows read a second.
+    pub max_rate: Option<i32>,
+}
+
+/// What is exported, before the first row is read.
+pub struct Export {
+    select: crate::store::scan::RangeSelect,
+    /// Key, model_version, outputs, and the lineage's fields.
+    pub columns: Vec<Column>,
+    conditions: Vec<Condition>,
+    run: Option<(usize, Uuid)>,
+    top: Option<(usize, usize)>,
+    max_rate: Option<i32>,
+}
+
+/// Rows that were read and written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// From the table.
+    pub read: u64,
+    /// To the file.
+    pub written: u64,
+}
+
+impl Export {
+    /// Brings a wish together with the table as it stands.
+    ///
+    /// # Errors
+    /// As [`jobs::prepare`]; columns, aliases or conditions that are none (exit 2).
+    pub async fn prepare(store: &Store, wish: &Wish) -> Result<Self, Failure> {
+        let job = jobs::prepare(store, &wish.job, None).await?.job;
+        let model = job.versions.first();
+        let model = model.map_or("", |version| version.ready.model.as_str());
+        let version = match &wish.version {
+            None => None,
+            Some(word) => match word.parse() {
+                Ok(number) => Some(number),
+                Err(_) => match store.alias(model, word).await? {
+                    Some(number) => Some(number),
+                    None => {
+                        let problem = jobs::unknown_alias(store, model, word, "--version").await?;
+                        return Err(Failure::input(problem));
+                    }
+                },
+            },
+        };
+        let column = |name: &str, cql_type: CqlType| Column {
+            name: name.to_owned(),
+            cql_type,
+        };
+        let mut columns = job.key.clone();
+        columns.push(column("model_version", CqlType::Int));
+        let outputs = job.target.outputs.iter();
+        columns.extend(outputs.map(|output| column(&output.name, output.cql_type.clone())));
+        let lineage = [
+            CqlType::Blob,
+            CqlType::Timeuuid,
+            CqlType::Timestamp,
+            CqlType::Text,
+        ];
+        columns.extend(
+            LINEAGE
+                .into_iter()
+                .zip(lineage)
+                .map(|(name, cql_type)| column(name, cql_type)),
+        );
+        let conditions = wish.condition.as_deref();
+        let conditions = conditions.map(|text| Condition::parse_all(text, &columns));
+        let run_column = columns.len() - LINEAGE.len() + 1;
+        let mut select = predictions_range(&job, version);
+        if let Some(rate) = wish.max_rate {
+            // Several pages a second: the limit holds from the first one on.
+            select.page_rows = select.page_rows.min(rate / 5).max(1);
+        }
+        Ok(Self {
+            select,
+            conditions: conditions
+                .transpose()
+                .map_err(Failure::input)?
+                .unwrap_or_default(),
+            run: wish.run.map(|run| (run_column, run)),
+            top: match &wish.top {
+                Some((rows, by)) => Some((*rows, ordered(&columns, by).map_err(Failure::input)?)),
+                None => None,
+            },
+            columns,
+            max_rate: wish.max_rate,
+        })
+    }
+
+    /// Reads the whole ring and writes what is wanted of it.
+    ///
+    /// # Errors
+    /// Cassandra's; the file's (`export.write`, exit 3); [`CLOSED`].
+    pub async fn write(
+        &self,
+        store: &Store,
+        form: Form,
+        out: &mut (impl Write + Send),
+    ) -> Result<Exported, Failure> {
+        let mut exported = Exported::default();
+        let pace = Pace::new(self.max_rate);
+        let mut line = Vec::new();
+        form.header(&self.columns, &mut line);
+        out.write_all(&line).map_err(unwritten)?;
+        let mut top = Top::new(self);
+        let mut pages = store.scan(self.select.clone(), TokenRange::WHOLE);
+        while let Some(page) = pages.recv().await.transpose()? {
+            if pace.take(page.rows()).await == Turn::Closed {
+                break;
+            }
+            exported.read += page.rows() as u64;
+            for row in (0..page.rows()).filter(|row| self.is_wanted(&page, *row)) {
+                if let Some(top) = &mut top {
+                    top.add(&page, row);
+                    continue;
+                }
+                line.clear();
+                form.row(&self.columns, |at| page.cell(row, at), &mut line);
+                out.write_all(&line).map_err(unwritten)?;
+                exported.written += 1;
+            }
+        }
+        if let Some(mut top) = top {
+            top.cut();
+            for row in 0..top.order.len() {
+                line.clear();
+                form.row(
+                    &self.columns,
+                    |at| top.cells.cell(top.order[row], at),
+                    &mut line,
+                );
+                out.write_all(&line).map_err(unwritten)?;
+                exported.written += 1;
+            }
+        }
+        out.flush().map_err(unwritten)?;
+        Ok(exported)
+    }
+
+    fn is_wanted(&self, page: &Page, row: usize) -> bool {
+        let of_run = self
+            .run
+            .is_none_or(|(column, run)| page.cell(row, column) == Some(run.as_bytes().as_slice()));
+        let mut conditions = self.conditions.iter();
+        of_run
+            && conditions.all(|condition| condition.is_met(&self.columns, |at| page.cell(row, at)))
+    }
+}
+
+fn ordered(columns: &[Column], by: &str) -> Result<usize, Problem> {
+    let found = columns.iter().position(|column| column.name == by);
+    match found {
+        Some(at) if is_ordered(&columns[at].cql_type) => Ok(at),
+        _ => {
+            let ordered = columns.iter().filter(|column| is_ordered(&column.cql_type));
+            let names: Vec<_> = ordered.map(|column| column.name.as_str()).collect();
+            let message = format!("`{by}` is no column that rows could be ordered by");
+            Err(Problem::new("export.order", message)
+                .at("--by")
+                .help(format!("there are {}", names.join(", "))))
+        }
+    }
+}
+
+/// The code of a reader that has seen enough (`helenus export … | head`).
+pub const CLOSED: &str = "export.closed";
+
+fn unwritten(error: io::Error) -> Failure {
+    let code = match error.kind() {
+        io::ErrorKind::BrokenPipe => CLOSED,
+        _ => "export.write",
+    };
+    let message = format!("can't be written: {error}");
+    Failure::system(Problem::new(code, message))
+}
+
+/// The rows with the largest values so far, and as many again before they are sorted out.
+struct Top {
+    wanted: usize,
+    by: usize,
+    cql_type: CqlType,
+    cells: CellBuffer,
+    order: Vec<usize>,
+}
+
+impl Top {
+    fn new(export: &Export) -> Option<Self> {
+        let (wanted, by) = export.top?;
+        Some(Self {
+            wanted,
+            by,
+            cql_type: export.columns[by].cql_type.clone(),
+            cells: CellBuffer::new(export.columns.len()),
+            order: Vec::new(),
+        })
+    }
+
+    fn add(&mut self, page: &Page, row: usize) {
+        // What has no place in the order, a null or a NaN, is not among the largest.
+        let value = page.cell(row, self.by);
+        let has_place = value.is_some_and(|value| compare(&self.cql_type, value, value).is_some());
+        if !has_place {
+            return;
+        }
+        page.row(row).for_each(|cell| self.cells.push(cell));
+        self.order.push(self.cells.rows() - 1);
+        if self.order.len() >= 2 * self.wanted.max(500) {
+            self.cut();
+        }
+    }
+
+    /// Of equal values those that came first, so that the order is that of the ring.
+    fn cut(&mut self) {
+        let (cells, by, cql_type) = (&self.cells, self.by, &self.cql_type);
+        self.order.sort_by(|a, b| {
+            let (a, b) = (cells.cell(*a, by), cells.cell(*b, by));
+            let order = a.zip(b).and_then(|(a, b)| compare(cql_type, b, a));
+            order.unwrap_or(Ordering::Equal)
+        });
+        self.order.truncate(self.wanted);
+        let mut kept = CellBuffer::new(cells.width());
+        for row in &self.order {
+            cells.row(*row).for_each(|cell| kept.push(cell));
+        }
+        self.cells = kept;
+        self.order = (0..self.order.len()).collect();
+    }
+}

@@ -25,11 +25,6 @@ pub enum Stage {
 pub struct Spent([AtomicU64; 5]);
 
 impl Spent {
-    /// Something begins.
-    pub fn begin(&self) -> Instant {
-        Instant::now()
-    }
-
     /// What began then has ended; gives the present, for what begins with it.
     pub fn end(&self, stage: Stage, began: Instant) -> Instant {
         let now = Instant::now();

@@ -1,6 +1,9 @@
 //! One split, from its first page to its last acknowledged write: scan → decode → score → write.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Instant,
+};
 
 use tokio::task::JoinSet;
 
@@ -117,14 +120,14 @@ impl<'c> Chain<'c> {
 
     /// A lane comes back.
     async fn join_next(&mut self) -> Result<(), SplitError> {
-        let waited = self.context.progress.spent.begin();
+        let asked = Instant::now();
         match self.tasks.join_next().await {
             None => {}
             Some(Ok(lane)) => self.idle.push(lane?),
             // A panic of our own: the process is not to be trusted with this run.
             Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
         }
-        self.context.progress.spent.end(Stage::Handing, waited);
+        self.context.progress.spent.end(Stage::Handing, asked);
         Ok(())
     }
 
@@ -169,7 +172,7 @@ impl Sink for Chain<'_> {
         std::mem::swap(&mut lane.batch, batch);
         let (context, fence, epoch) = (Arc::clone(self.context), self.fence.clone(), self.epoch);
         self.tasks.spawn(async move {
-            let began = context.progress.spent.begin();
+            let began = Instant::now();
             lane.score(&context).await?;
             let scored = context.progress.spent.end(Stage::Scoring, began);
             write::write(&context, &mut lane, epoch, &fence).await?;

@@ -26,7 +26,7 @@ use crate::{
 /// Examples:
 ///
 ///     helenus export tumour --version champion --format csv -o predictions.csv
-///     helenus export tumour --version 2 --where 'p_malignant > 0.9 and label = malignant'
+///     helenus export tumour --version 2 --where "p_malignant > 0.9 and label = malignant"
 ///     helenus export tumour --version 2 --top 100 --by p_malignant --format jsonl
 ///
 /// Exit code 2: a condition that can't be read; 130: interrupted. JSON result (needs -o): {"job",

@@ -175,7 +175,7 @@ impl Engine {
 
 impl Pool {
     /// Loads every version once a thread, one after the other so that loading needs little memory
-    /// beside the sessions, and starts the threads. Versions that weigh [`LARGE`] or more together
+    /// beside the sessions, and starts the threads. Versions that weigh 32 MiB or more together
     /// are loaded once only, for one thread, whose runs use as many as are given.
     ///
     /// # Errors

@@ -41,10 +41,8 @@ use crate::{
 /// Examples:
 ///
 ///     helenus evaluate tumour --versions champion,4 --labels clinic.outcomes.diagnosis
-///     helenus evaluate tumour --versions 3,4 --labels clinic.outcomes.diagnosis \
-///       --label-time known_at --gap 1d --threshold 0.5,0.8 --segment site
-///     helenus evaluate fraud --versions 7 --labels shop.chargebacks.reason --label-map stolen=fraud \
-///       --missing-label genuine --mature-after 90d
+///     helenus evaluate tumour --versions 3,4 --labels clinic.outcomes.diagnosis --label-time known_at --gap 1d --threshold 0.5,0.8 --segment site
+///     helenus evaluate fraud --versions 7 --labels shop.chargebacks.reason --label-map stolen=fraud --missing-label genuine --mature-after 90d
 ///
 /// JSON result: {"evaluation", "evaluated_at", "job", "revision", "task", "positive", "labels", "leakage",
 ///   "stored", "source_rows", "labelled", "evaluated", "untimed", "stray_labels", "headline",

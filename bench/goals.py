@@ -98,6 +98,14 @@ def kept(figures):
     return f"{bounds(five)} / {bounds(twenty)}", five["median"] <= 1.5 and twenty["median"] <= 3
 
 
+@goal("heap allocations for each row, beyond the ceiling's, which are mostly the driver's", "less than 0.01")
+def allocations(figures):
+    found = figures["allocations"]
+    own = {shape: max(found[shape]["helenus"] - found[shape]["ceiling"], 0) for shape in SHAPES}
+    text = ", ".join(f"{shape} {value:.3f} ({found[shape]['helenus']:.2f}, of the ceiling {found[shape]['ceiling']:.2f})" for shape, value in own.items())
+    return text, all(value < 0.01 for value in own.values())
+
+
 @goal("peak RSS", "at most 200 MiB, and within 10 % of that at ten times the rows")
 def memory(figures):
     sizes = {int(rows): value["peak_mib"] for rows, value in figures["memory"].items()}

@@ -13,7 +13,9 @@ def write(folder):
         return
     figures = {name: part["figures"] for name, part in parts.items()}
     drawn = plots.draw(figures, folder)
-    sections = [heading(parts), goal_table(figures)]
+    notes = folder / "notes.md"
+    # Written by hand: what is particular to these results.
+    sections = [heading(parts), *([notes.read_text().strip()] if notes.exists() else []), goal_table(figures)]
     for title, names, table, plot in SECTIONS:
         present = [name for name in names if name in figures]
         if present:
@@ -141,6 +143,10 @@ def memory(_, figures):
     return [HEAD, *(["", f"{int(count):,} rows", *contender(value)] for count, value in figures.items())]
 
 
+def allocations(_, figures):
+    return [["", "helenus", "the ceiling"], *([shape, value["helenus"], value["ceiling"]] for shape, value in figures.items())]
+
+
 def big_model(_, figures):
     deep, small = figures["deep"], figures["small"]
     return [
@@ -188,6 +194,7 @@ SECTIONS = [
     ("Nothing changed, beside more versions", ["pending_versions"], kept, None),
     ("Several processes on one run", ["workers"], workers, None),
     ("Memory by the size of the table", ["memory"], memory, None),
+    ("Heap allocations for each row", ["allocations"], allocations, None),
     ("A large model", ["big_model"], big_model, None),
     ("Planning, claims, close", ["control"], control, None),
     ("Requests", ["latency"], latency, None),

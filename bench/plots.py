@@ -95,7 +95,7 @@ def versions(figures):
         for offset, who, color in ((-0.19, "helenus", HELENUS), (0.19, "ceiling", CEILING)):
             times = [found[f"{who}_{count}"]["times_one"]["median"] for count in (1, 2, 4)]
             bars = axes.bar([at + offset for at in range(3)], times, width=0.36, color=color, label=who)
-            axes.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
+            axes.bar_label(bars, fmt="%.2f", fontsize=8, label_type="center", color="white")
         for at, wanted in ((1, 1.6), (2, 2.3)):
             axes.hlines(wanted, at - 0.42, at + 0.42, color=GOAL, linewidth=1.5, label="goal, at most" if at == 1 else None)
         axes.set_xticks(range(3), ["1 version", "2", "4"])
@@ -130,10 +130,11 @@ def pending(figures):
         axes = row[0][-1]
         counts = list(kept["kept"])
         bars = axes.bar(range(len(counts)), [kept["kept"][count]["times_one"]["median"] for count in counts], color=HELENUS, width=0.6)
-        axes.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
+        axes.bar_label(bars, fmt="%.2f", fontsize=8, label_type="center", color="white")
         for at, wanted in ((1, 1.5), (2, 3)):
             axes.hlines(wanted, at - 0.38, at + 0.38, color=GOAL, linewidth=1.5, label="goal, at most" if at == 1 else None)
         axes.set_xticks(range(len(counts)), counts)
+        axes.set_ylim(0, 3.6)
         axes.set_xlabel("versions kept")
         axes.set_ylabel("times the time with one")
         axes.set_title("nothing changed")

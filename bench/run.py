@@ -13,6 +13,7 @@ the page there is made anew of all that it holds. Stop everything else on the ma
 import argparse
 import contextlib
 import datetime
+import hashlib
 import json
 import os
 import pathlib
@@ -56,6 +57,11 @@ def options():
     return asked
 
 
+def digest(program):
+    with open(program, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
 def surroundings(world):
     """Where it was measured, and of what."""
     processor = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
@@ -72,6 +78,8 @@ def surroundings(world):
         },
         "versions": {
             "helenus": said(world.program("helenus"), "--version").split()[-1],
+            # --programs may be of another commit.
+            "programs_sha256": {name: digest(world.program(name)) for name in ("helenus", "ceiling")},
             "commit": said("git", "describe", "--always", "--dirty", "--exclude", "*"),
             "cassandra": release,
             "python": platform.python_version(),

@@ -77,17 +77,18 @@ pub struct Pass {
 /// # Errors
 /// Cassandra's, or the library's. One bad row, model or run hurts no other.
 pub async fn once(store: &Store, shared: &Shared) -> Result<Pass, Failure> {
+    // Each service is boxed: their futures side by side are large.
     let (admissions, jobs) = (
-        admission::run_once(store).await?,
-        jobs::run_once(store).await?,
+        Box::pin(admission::run_once(store)).await?,
+        Box::pin(jobs::run_once(store)).await?,
     );
-    gates::run_once(store, None).await?;
-    let round = aliases::run_all(store, &mut Watches::default()).await?;
+    Box::pin(gates::run_once(store, None)).await?;
+    let round = Box::pin(aliases::run_all(store, &mut Watches::default())).await?;
     let mut pass = Pass {
         admissions,
         jobs,
         aliases: round.answered,
-        requests: requests::run_once(store).await?,
+        requests: Box::pin(requests::run_once(store)).await?,
         ..Pass::default()
     };
     let mut scheduler = scheduler::Scheduler::default();
@@ -108,7 +109,7 @@ pub async fn once(store: &Store, shared: &Shared) -> Result<Pass, Failure> {
     for run in run::open::open_runs(store).await? {
         let (job, run_id) = (run.job.clone(), run.run_id);
         pass.runs.push(run_id);
-        match work_on(store, run, shared).await {
+        match Box::pin(work_on(store, run, shared)).await {
             Ok(Worked::Ended(_) | Worked::Stopped) => {}
             Ok(Worked::GaveUp(reason)) => pass
                 .troubles
@@ -120,7 +121,7 @@ pub async fn once(store: &Store, shared: &Shared) -> Result<Pass, Failure> {
     }
     // Some waited for these runs.
     if round.waiting > 0 {
-        let round = aliases::run_all(store, &mut Watches::default()).await?;
+        let round = Box::pin(aliases::run_all(store, &mut Watches::default())).await?;
         pass.aliases += round.answered;
     }
     pass.removed_runs = retention::run_once(store, Utc::now()).await?.runs;

@@ -86,14 +86,15 @@ async fn serve(store: &Store, request: &RunRequest) -> Result<Answer, Failure> {
             run_id: None,
         });
     }
+    // Boxed: together they would be more than a thread's stack holds in a build that is not optimised.
     match request.action.as_deref() {
-        None | Some("run") => run(store, request, asked_at).await,
+        None | Some("run") => Box::pin(run(store, request, asked_at)).await,
         Some("cancel") => cancel(store, request).await,
-        Some("check") => check(store).await,
-        Some("forget") => forget::answer(store, request).await,
+        Some("check") => Box::pin(check(store)).await,
+        Some("forget") => Box::pin(forget::answer(store, request)).await,
         Some("compare") => {
             let job = needed(request, "job", request.job.as_ref())?;
-            compare::answer(store, request, job).await
+            Box::pin(compare::answer(store, request, job)).await
         }
         Some(other) => Err(Failure::input(
             Problem::new(

@@ -15,15 +15,21 @@ const ROWS: i32 = 4_000;
 #[test]
 fn eight_workers_of_which_one_is_killed_every_second_finish_the_run() {
     let stage = Stage::new("swarm", ROWS);
-    // One split a worker; of the 2,000 predictions a second each takes its share: a split outlives a kill or two,
-    // and its owner, who lives for eight seconds, outlives the split.
+    // One split a worker; of the 2,400 predictions a second each takes its share, so about three
+    // seconds: longer than between two kills, shorter than a worker's eight.
     let start = || {
         let mut command = stage.command(&["worker"]);
         command.env("HELENUS_READERS", "1");
         Running::start(command)
     };
     let mut workers: Vec<Running> = (0..WORKERS).map(|_| start()).collect();
-    stage.sandbox.cql("INSERT INTO {helenus}.run_requests (day, id, job, max_rows_per_s) VALUES (toDate(now()), now(), 'visits', 2000)");
+    // From its second sign of life on each knows of all others, and takes no more than its share.
+    wait_until("workers that know each other", || {
+        let rows = stage.sandbox.rows("SELECT beat FROM {helenus}.workers");
+        let settled = rows.iter().filter(|row| row["beat"].as_bigint() >= Some(2));
+        settled.count() == WORKERS
+    });
+    stage.sandbox.cql("INSERT INTO {helenus}.run_requests (day, id, job, max_rows_per_s) VALUES (toDate(now()), now(), 'visits', 2400)");
     let newest = || stage.runs("visits").into_iter().next();
     wait_until("the run", || newest().is_some_and(|run| run.plan.is_some()));
     let mut kills = 0;

@@ -98,6 +98,9 @@ mod table {
     pub static STATEMENTS: Metric = metric("helenus_statements_total", C, Unit::Count,
         &[("mode", &["read", "serial_read", "write", "conditional"])],
         "Statements on helenus's own tables; an idle worker's reads are its polling.");
+    pub static MODEL_LOADS: Metric = metric("helenus_model_loads_total", C, Unit::Count,
+        &[("from", &["memory", "store"])],
+        "Versions that runs began with: still loaded from a run before, or read from their chunks.");
 
     pub static READ_SECONDS: Metric = metric("helenus_read_seconds", H, Unit::Seconds, &[],
         "One page of source rows or stored predictions, one try.");
@@ -128,7 +131,7 @@ mod table {
 
     /// All of them, in the order of the documentation.
     pub static ALL: &[&Metric] = &[
-        &SOURCE_ROWS, &ROWS, &RUNS, &SPLITS, &LEASE_LOSSES, &CLAIMS, &RETRIES, &STATEMENTS,
+        &SOURCE_ROWS, &ROWS, &RUNS, &SPLITS, &LEASE_LOSSES, &CLAIMS, &RETRIES, &STATEMENTS, &MODEL_LOADS,
         &READ_SECONDS, &SCORE_SECONDS, &WRITE_SECONDS, &CLAIM_SECONDS,
         &IN_FLIGHT, &WAITING, &LIMIT, &BATCHES_WAITING, &SPLITS_HELD,
         &OPEN_RUNS, &OLDEST_OPEN_RUN, &WORKERS,

@@ -209,7 +209,7 @@ pub async fn work(store: &Store, run: Run, format: Format) -> Result<Answer, Fai
     let progress = Arc::<Progress>::default();
     let (job, run_id) = (run.job.clone(), run.run_id);
     let shared = Shared::new(store.config());
-    let prepared = match start_or_fail(store, run, Arc::clone(&progress)).await? {
+    let prepared = match start_or_fail(store, run, Arc::clone(&progress), &shared.warm).await? {
         Started::Failed(run) => return Ok(ended(*run, Duration::ZERO, format)),
         Started::Ready(prepared) => Arc::<RunContext>::from(prepared),
     };

@@ -291,6 +291,14 @@ impl Pool {
         Ok(pool)
     }
 
+    /// Whether every thread is there to score.
+    pub fn is_whole(&self) -> bool {
+        let slots = self.shared.slots.iter();
+        slots
+            .map(lock)
+            .all(|slot| matches!(*slot, Slot::Idle | Slot::Running { .. }))
+    }
+
     /// Scores a batch of the version at `version` of those given to [`Pool::start`]. Waits while the
     /// queue is full. Dropping the future leaves the batch to be scored for nobody.
     ///

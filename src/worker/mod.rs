@@ -24,6 +24,7 @@ pub mod scheduler;
 pub mod service;
 pub mod status;
 pub mod verify;
+pub mod warm;
 
 use std::sync::Arc;
 
@@ -133,7 +134,7 @@ async fn work_on(
     run: crate::domain::run::Run,
     shared: &Shared,
 ) -> Result<Worked, Failure> {
-    let context = match start_or_fail(store, run, Arc::default()).await? {
+    let context = match start_or_fail(store, run, Arc::default(), &shared.warm).await? {
         Started::Failed(run) => return Ok(Worked::Ended(run)),
         Started::Ready(context) => Arc::from(context),
     };

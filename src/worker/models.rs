@@ -1,8 +1,12 @@
 //! A job's models, loaded to score a row, an expectation or a table.
 
+use std::sync::Arc;
+
+use super::warm::Warm;
 use crate::{
     domain::{job::CompiledVersion, model::Signature, problem::Problem},
     failure::Failure,
+    metrics,
     scorer::{image::Image, isolate::Models, pool::Pool, runtime},
     store::Store,
 };
@@ -26,12 +30,44 @@ pub async fn load(
     start(store, models, threads).await
 }
 
+/// The pool for a run of these versions: one that is still loaded, or a new one, which others find
+/// from now on. Processes of their own are for one run each: what one made them do ends with it.
+///
+/// # Errors
+/// As [`load`].
+pub async fn loaded(
+    store: &Store,
+    versions: &[CompiledVersion],
+    warm: &Warm,
+) -> Result<Arc<Pool>, Failure> {
+    let admitted: Vec<_> = versions
+        .iter()
+        .map(|version| version.ready.admitted.clone())
+        .collect();
+    let count = |from| {
+        metrics::MODEL_LOADS
+            .counter([from])
+            .increment(admitted.len() as u64)
+    };
+    if let Some(pool) = warm.find(&admitted) {
+        count("memory");
+        return Ok(pool);
+    }
+    count("store");
+    let config = store.config();
+    let pool = Arc::new(load(store, versions, config.scoring_threads).await?);
+    if !config.isolate {
+        warm.keep(admitted, &pool);
+    }
+    Ok(pool)
+}
+
 /// Starts a pool as configured: in this process, or with `isolate` in others.
 ///
 /// # Errors
 /// Exit 3 for what says nothing about the models (no library, no threads), exit 1 for models whose
 /// every process dies while it loads them.
-pub async fn start(
+async fn start(
     store: &Store,
     models: Vec<(Image, Signature)>,
     threads: usize,

@@ -37,4 +37,5 @@ mod targets;
 mod tls;
 mod trigger_events;
 mod triggers;
+mod warm;
 mod worker;

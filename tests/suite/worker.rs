@@ -90,6 +90,12 @@ fn terminate(worker: Running) -> Output {
 
 /// The status code that a page is answered with.
 fn status(address: std::net::SocketAddr, path: &str) -> String {
+    let said = page(address, path);
+    said.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+/// The whole answer, its headers included.
+fn page(address: std::net::SocketAddr, path: &str) -> String {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     write!(
@@ -99,7 +105,7 @@ fn status(address: std::net::SocketAddr, path: &str) -> String {
     .unwrap();
     let mut said = String::new();
     stream.read_to_string(&mut said).unwrap();
-    said.split(' ').nth(1).unwrap_or_default().to_owned()
+    said
 }
 
 #[test]
@@ -125,6 +131,19 @@ fn a_row_asks_and_rows_come_and_sigterm_drains() {
         let listed = sandbox.json(&["worker", "list"]).ok().result();
         assert_eq!(listed[0]["state"], "working", "{listed}");
         (listed[0]["doing"][0] == "leads").then_some(())
+    });
+    ask(&sandbox, "job, scope", "'tumour', 'all'");
+    wait_for("two runs that found one load", || {
+        let metrics = page(address, "metrics");
+        let is_there = |line: &str| metrics.lines().any(|other| other == line);
+        (is_there("helenus_model_loads_total{from=\"store\"} 1")
+            && is_there("helenus_model_loads_total{from=\"memory\"} 1"))
+        .then_some(())
+    });
+    wait_for("the second run's end", || {
+        let runs = runs(&sandbox, "tumour");
+        let well = runs.iter().filter(|run| run["state"] == "succeeded");
+        (well.count() == 2).then_some(())
     });
     terminate(worker).ok();
     let row = sandbox.row("SELECT state FROM {helenus}.workers WHERE bucket = 'all'");

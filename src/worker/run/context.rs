@@ -24,7 +24,7 @@ pub struct RunContext {
     /// What is read, fed and written.
     pub job: CompiledJob,
     /// The models, in the order of the job's versions.
-    pub scorer: Pool,
+    pub scorer: Arc<Pool>,
     /// The target's statements.
     pub writer: PredictionWriter,
     /// The keys of a run over keys, in token order.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{slots::Slots, stop::Stop};
-use crate::config::Config;
+use crate::{config::Config, worker::warm::Warm};
 
 /// However many runs a process works on, it puts no more load on Cassandra than this; requests in
 /// flight are bounded by the store.
@@ -13,6 +13,8 @@ pub struct Shared {
     pub slots: Arc<Slots>,
     /// Whether to go on.
     pub stop: Stop,
+    /// Models that are loaded.
+    pub warm: Arc<Warm>,
 }
 
 impl Shared {
@@ -21,6 +23,7 @@ impl Shared {
         Self {
             slots: Slots::new(config.readers),
             stop: Stop::default(),
+            warm: Arc::default(),
         }
     }
 }

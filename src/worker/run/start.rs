@@ -17,9 +17,8 @@ use crate::{
     },
     failure::{Exit, Failure},
     metrics::RowCounters,
-    scorer::image::Image,
     store::Store,
-    worker::{admission, jobs, models},
+    worker::{admission, jobs, models, warm::Warm},
 };
 
 /// What starting came to.
@@ -39,8 +38,9 @@ pub async fn start_or_fail(
     store: &Store,
     run: Run,
     progress: Arc<Progress>,
+    warm: &Warm,
 ) -> Result<Started, Failure> {
-    match start(store, run.clone(), progress).await {
+    match start(store, run.clone(), progress, warm).await {
         Ok(context) => Ok(Started::Ready(Box::new(context))),
         Err(failure) if failure.exit == Exit::System => Err(failure),
         Err(failure) => {
@@ -58,10 +58,14 @@ pub async fn start_or_fail(
 ///
 /// # Errors
 /// The source has changed, a model's chunks are missing or altered, the library can't be loaded.
-async fn start(store: &Store, run: Run, progress: Arc<Progress>) -> Result<RunContext, Failure> {
+async fn start(
+    store: &Store,
+    run: Run,
+    progress: Arc<Progress>,
+    warm: &Warm,
+) -> Result<RunContext, Failure> {
     let prepared = jobs::prepare_planned(store, &run).await?;
     let job = prepared.job;
-    let mut loaded = Vec::with_capacity(job.versions.len());
     for version in &job.versions {
         let ready = &version.ready;
         let planned = run.model_sha256.get(&ready.version);
@@ -75,12 +79,9 @@ async fn start(store: &Store, run: Run, progress: Arc<Progress>) -> Result<RunCo
             )));
         }
         admission::confirm(store, ready).await?;
-        let bytes = store.model_bytes(&ready.admitted).await?;
-        let image = Image::new(bytes, &ready.admitted).map_err(Failure::input)?;
-        loaded.push((image, ready.admitted.signature.clone()));
     }
     let config = store.config();
-    let scorer = models::start(store, loaded, config.scoring_threads).await?;
+    let scorer = models::loaded(store, &job.versions, warm).await?;
     let keys = match &run.scope.part {
         Part::Keys(keys) => source::asked_keys(&job, keys).map_err(Failure::inputs)?,
         _ => Vec::new(),

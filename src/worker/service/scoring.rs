@@ -82,6 +82,7 @@ pub(super) async fn keep(service: Service) {
             tracing::warn!(%error, "could not look for open runs");
         }
         scoring.service.health.beat();
+        scoring.service.shared.warm.cool(Instant::now());
         scoring
             .service
             .health
@@ -203,7 +204,7 @@ async fn try_work_on(service: &Service, run: Run) -> Result<Option<Worked>, Fail
         return Ok(None);
     }
     let shared = &service.shared;
-    let context = match start_or_fail(store, run, Arc::default()).await? {
+    let context = match start_or_fail(store, run, Arc::default(), &shared.warm).await? {
         Started::Failed(run) => return Ok(Some(Worked::Ended(run))),
         Started::Ready(context) => Arc::<RunContext>::from(context),
     };

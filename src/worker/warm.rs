@@ -1,0 +1,103 @@
+//! Models that stay loaded between the runs of one process: a job that scores a few rows every
+//! minute loads its models once.
+//!
+//! They are known by what was admitted (sha256, signature), so what is kept can't differ from what
+//! a run asks for; whether its rows in Cassandra were altered is looked at before.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{domain::model::Admitted, scorer::pool::Pool};
+
+/// For how long after its last run: a job due every five minutes finds its models loaded.
+const FOR: Duration = Duration::from_secs(10 * 60);
+/// Kept at most beside what is at work: pools, and bytes of their model files. The sessions of a
+/// pool weigh some times that.
+const POOLS: usize = 4;
+const BYTES: u64 = 64 << 20;
+
+/// The loaded models of a process.
+#[derive(Debug, Default)]
+pub struct Warm {
+    /// Last used first.
+    kept: Mutex<Vec<Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    versions: Vec<Admitted>,
+    used: Instant,
+    pool: Arc<Pool>,
+}
+
+impl Kept {
+    fn is_at_work(&self) -> bool {
+        Arc::strong_count(&self.pool) > 1
+    }
+
+    fn bytes(&self) -> u64 {
+        self.versions.iter().map(|version| version.size).sum()
+    }
+}
+
+impl Warm {
+    /// The pool of these versions in this order, unless one of its threads was lost.
+    pub fn find(&self, versions: &[Admitted]) -> Option<Arc<Pool>> {
+        let mut kept = self.lock();
+        let place = kept
+            .iter()
+            .position(|kept| kept.versions == versions && kept.pool.is_whole())?;
+        let mut found = kept.remove(place);
+        found.used = Instant::now();
+        let pool = Arc::clone(&found.pool);
+        kept.insert(0, found);
+        Some(pool)
+    }
+
+    /// Keeps a pool for later runs.
+    pub fn keep(&self, versions: Vec<Admitted>, pool: &Arc<Pool>) {
+        let (used, pool) = (Instant::now(), Arc::clone(pool));
+        self.lock().insert(
+            0,
+            Kept {
+                versions,
+                used,
+                pool,
+            },
+        );
+    }
+
+    /// Lets go of what nobody used for a while, of what is too much, and of what is broken. Call it
+    /// now and then, from within the async runtime.
+    pub fn cool(&self, now: Instant) {
+        let (mut pools, mut bytes) = (0, 0);
+        let leaving = self
+            .lock()
+            .extract_if(.., |kept| {
+                if kept.is_at_work() {
+                    kept.used = now;
+                    return false;
+                }
+                let has_room = pools < POOLS && bytes + kept.bytes() <= BYTES;
+                let stays = has_room && now - kept.used < FOR && kept.pool.is_whole();
+                if stays {
+                    pools += 1;
+                    bytes += kept.bytes();
+                }
+                !stays
+            })
+            .collect::<Vec<_>>();
+        for kept in leaving {
+            // Ending its threads takes a while.
+            tokio::task::spawn_blocking(move || drop(kept));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

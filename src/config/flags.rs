@@ -33,7 +33,7 @@ pub struct Flags {
     /// File that holds the password
     #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     pub password_file: Option<String>,
-    /// Speak TLS
+    /// Speak TLS [default: false]
     #[arg(long, global = true, hide_short_help = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub tls_enabled: Option<String>,
     /// PEM file of the authority that signed the nodes' certificates (they need their IP addresses
@@ -55,16 +55,16 @@ pub struct Flags {
     /// How long connecting may take, for each contact point [default: 10s]
     #[arg(long, global = true, hide_short_help = true, value_name = "TIME")]
     pub connect_timeout: Option<String>,
-    /// Write requests in flight, at most; fewer while Cassandra is slow [default: 64]
+    /// Write requests in flight, at most; fewer while Cassandra is slow [default: 32]
     #[arg(long, global = true, hide_short_help = true, value_name = "N")]
     pub concurrency: Option<String>,
-    /// Token ranges read at the same time [default: 4]
+    /// Token ranges read at the same time [default: 8]
     #[arg(long, global = true, hide_short_help = true, value_name = "N")]
     pub readers: Option<String>,
     /// Splits of a run that this process plans, at least [default: 8]
     #[arg(long, global = true, hide_short_help = true, value_name = "N")]
     pub min_splits: Option<String>,
-    /// Rows in one batch for ONNX Runtime [default: 1024]
+    /// Rows in one batch for ONNX Runtime [default: 512]
     #[arg(long, global = true, hide_short_help = true, value_name = "N")]
     pub batch_rows: Option<String>,
     /// Threads that score [default: one a core]
@@ -116,6 +116,29 @@ impl Flags {
             "log" => self.log.as_ref(),
             "log_format" => self.log_format.as_ref(),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Args;
+
+    use super::{super::layers::SETTINGS, Flags};
+
+    #[test]
+    fn the_help_says_the_defaults_that_are() {
+        let command = Flags::augment_args(clap::Command::new("helenus"));
+        for (setting, default) in SETTINGS {
+            let id = setting.replace('.', "_");
+            let flag = command.get_arguments().find(|flag| *flag.get_id() == id);
+            if let (Some(flag), Some(default)) = (flag, default) {
+                let help = flag.get_help().unwrap().to_string();
+                assert!(
+                    help.ends_with(&format!("[default: {default}]")),
+                    "{setting}: {help}"
+                );
+            }
         }
     }
 }

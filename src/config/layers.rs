@@ -12,7 +12,7 @@ use super::Flags;
 use crate::{domain::problem::Problem, failure::Failure};
 
 /// All settings in the order in which `helenus config` shows them, with their defaults.
-const SETTINGS: &[(&str, Option<&str>)] = &[
+pub(super) const SETTINGS: &[(&str, Option<&str>)] = &[
     ("contact_points", Some("127.0.0.1:9042")),
     ("keyspace", Some("helenus")),
     ("local_datacenter", None),

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
@@ -53,6 +54,12 @@ class Cassandra:
         """Lines of all nodes' logs that contain it."""
         logs = self.home.glob("node*/log/system.log")
         return sum(text in line for log in logs for line in log.read_text(errors="replace").splitlines())
+
+    def pauses_ms(self):
+        """Of all garbage collections that stopped a node, since its start."""
+        logs = self.home.glob("node*/log/gc.log")
+        ends = re.compile(r"\bPause\b.* ([0-9.]+)ms$", re.M)
+        return [float(pause) for log in logs for pause in ends.findall(log.read_text(errors="replace"))]
 
 
 def wipe(name):

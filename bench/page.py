@@ -175,12 +175,13 @@ def latency(_, figures):
 
 
 def polite(_, figures):
-    rows = [["", "rows/s", "of its speed alone", "reads' p50, ms", "reads' p99, ms", "times p99 without a run"]]
+    rows = [["", "rows/s", "of its speed alone", "reads' p50, ms", "reads' p99, ms", "times p99 without a run", "Cassandra stood still for its GC", "a pause"]]
     for name, value in figures.items():
         if isinstance(value, dict):
             speed = [f"{value['rows_per_s']:,}", value["share_of_speed"]] if "rows_per_s" in value else ["", ""]
             times = spread(value["p99_times"]) if "p99_times" in value else ""
-            rows.append([name.replace("_", " "), *speed, spread(value["p50_ms"]), spread(value["p99_ms"]), times])
+            stopped = [f"{100 * value['paused']['median']:.1f} %", f"{value['pause_ms']} ms"]
+            rows.append([name.replace("_", " "), *speed, spread(value["p50_ms"]), spread(value["p99_ms"]), times, *stopped])
     return rows
 
 

@@ -12,6 +12,8 @@ from world import DATA
 
 RATE = 500
 SHARES = (0.75, 0.55, 0.3)
+# Little at a time instead of little a second.
+NARROW = ("--readers", "2", "--concurrency", "4")
 
 
 def foreground(world):
@@ -35,8 +37,10 @@ def foreground(world):
         def measured():
             time.sleep(1)
             asked()
+            before, began = len(world.cassandra.pauses_ms()), time.monotonic()
             figures = go()
-            return {**figures, "reads": asked()}
+            pauses, took = world.cassandra.pauses_ms()[before:], time.monotonic() - began
+            return {**figures, "reads": asked(), "pauses_ms": pauses, "paused": sum(pauses) / 1e3 / took}
 
         return measured
 
@@ -45,6 +49,7 @@ def foreground(world):
         return {"seconds": 0}
 
     contenders = {"no_run": beside(nothing), "run": beside(run)}
+    contenders["narrow"] = beside(helenus(world, job, *NARROW))
     for share in SHARES:
         contenders[f"max_rate_{share}"] = beside(helenus(world, job, "--max-rate", str(round(speed * share))))
     try:
@@ -59,6 +64,8 @@ def foreground(world):
             "p50_ms": summary([one["p50_ms"] for one in reads]),
             "p99_ms": summary([one["p99_ms"] for one in reads]),
             "failed": sum(one["failed"] for one in reads),
+            "paused": summary([one["paused"] for one in measured]),
+            "pause_ms": round(statistics.mean([ms for one in measured for ms in one["pauses_ms"]] or [0]), 1),
         }
         if name != "no_run":
             rows_per_s = world.rows / statistics.median(one["seconds"] for one in measured)

@@ -84,6 +84,7 @@ class Node:
         if settings["nodes"] == 1:
             options += ["-Dcassandra.ring_delay_ms=1", "-Dcassandra.load_ring_state=false"]
         options += [
+            f"-Xlog:gc:file={self.home}/log/gc.log:uptime:filecount=2,filesize=10m",
             f"-javaagent:{jars}/{JAMM}",
             f"-Djava.io.tmpdir={self.home}/tmp",
             f"-Dlogback.configurationFile=file://{TEMPLATES}/logback.xml",

@@ -185,6 +185,17 @@ def polite(_, figures):
     return rows
 
 
+def profile(_, figures):
+    rows = [["where the client's CPU goes", *(f"{shape}, {value['samples']} samples" for shape, value in figures.items())]]
+    for name in sorted({name for value in figures.values() for name in value["by_purpose"]}):
+        rows.append([name, *(f"{100 * value['by_purpose'].get(name, 0):.1f} %" for value in figures.values())])
+    # A row of its own for each function that is among the first ten of a table.
+    first = dict.fromkeys(name for value in figures.values() for name in list(value["functions"])[:10])
+    for name in first:
+        rows.append([f"`{name}` itself", *(f"{100 * value['functions'].get(name, 0):.1f} %" for value in figures.values())])
+    return rows
+
+
 SHAPES = ("columns", "vector", "mixed")
 SECTIONS = [
     ("End to end, against the ceiling", [*(f"end_to_end_{shape}" for shape in SHAPES), "three_nodes"], end_to_end, "ratios"),
@@ -196,6 +207,7 @@ SECTIONS = [
     ("Several processes on one run", ["workers"], workers, None),
     ("Memory by the size of the table", ["memory"], memory, None),
     ("Heap allocations for each row", ["allocations"], allocations, None),
+    ("Where the client's CPU goes", ["profile"], profile, None),
     ("A large model", ["big_model"], big_model, None),
     ("Planning, claims, close", ["control"], control, None),
     ("Requests", ["latency"], latency, None),

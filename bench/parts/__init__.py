@@ -1,6 +1,6 @@
 """The parts of the benchmark: functions from a World to figures, each kept as a file of its own."""
 
-from parts import allocations, big_model, ceiling, control, end_to_end, latency, pending, polite, sizes, workers
+from parts import allocations, big_model, ceiling, control, end_to_end, latency, pending, polite, profile, sizes, workers
 
 # In the order of a whole run: what the ceiling finds, all after it use. The number is of nodes.
 PARTS = {
@@ -18,6 +18,7 @@ PARTS = {
     "control": (control.overhead, 1),
     "workers": (workers.one_run, 1),
     "allocations": (allocations.each_row, 1),
+    "profile": (profile.client, 1),
     "memory": (sizes.memory, 1),
     "big_model": (big_model.memory, 1),
     "latency": (latency.requests, 1),

@@ -8,7 +8,7 @@ use std::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::Context;
+use super::{Context, whole_file::WholeFile};
 use crate::{
     domain::problem::Problem,
     failure::{Exit, Failure},
@@ -119,28 +119,11 @@ async fn write(
             outcome => outcome,
         };
     };
-    let unwritable = |error: &io::Error| {
-        let problem = Problem::new("file.unwritable", format!("cannot be written: {error}"));
-        Failure::input(problem.at(path.display().to_string()))
-    };
-    let folder = match path.parent() {
-        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
-        Some(folder) => folder,
-        None => return Err(unwritable(&io::Error::other("it is no file"))),
-    };
-    use std::os::unix::fs::PermissionsExt;
-    let mut file = tempfile::Builder::new()
-        .prefix(".helenus-export-")
-        .permissions(std::fs::Permissions::from_mode(0o644))
-        .tempfile_in(folder)
-        .map_err(|error| unwritable(&error))?;
+    let mut file = WholeFile::begin(path)?;
     let exported = {
-        let mut out = BufWriter::new(file.as_file_mut());
+        let mut out = BufWriter::new(file.file());
         export.write(store, form, &mut out).await?
     };
-    let synced = file.as_file().sync_all();
-    synced.map_err(|error| unwritable(&error))?;
-    file.persist(path)
-        .map_err(|error| unwritable(&error.error))?;
+    file.finish()?;
     Ok(exported)
 }

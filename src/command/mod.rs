@@ -13,6 +13,7 @@ pub mod gate;
 pub mod job;
 pub mod migrate;
 pub mod model;
+pub mod report;
 pub mod role;
 pub mod run;
 pub mod score;
@@ -20,6 +21,7 @@ pub mod status;
 pub mod trigger;
 pub mod verify;
 pub mod watched;
+pub mod whole_file;
 pub mod worker;
 
 use crate::{

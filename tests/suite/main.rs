@@ -28,6 +28,7 @@ mod plain_cql;
 mod proof;
 mod purge;
 mod registry;
+mod report;
 mod retention;
 mod roles;
 mod score;

@@ -1,12 +1,12 @@
 //! `helenus evaluate`.
 
+mod again;
+mod page;
 mod show;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-use super::Context;
+use super::{Context, watched::watched, whole_file::WholeFile};
 use crate::{
     domain::{
         evaluation::{labels::Wording, target::Question},
@@ -15,10 +15,10 @@ use crate::{
         trigger::duration,
     },
     failure::Failure,
-    output::{Answer, Format},
+    output::Answer,
     worker::{
         evaluate::{self, Evaluated, Wish},
-        pass::{LabelWish, Progress, Running},
+        pass::{LabelWish, Running},
     },
 };
 
@@ -42,10 +42,11 @@ use crate::{
 ///
 ///     helenus evaluate tumour --versions champion,4 --labels clinic.outcomes.diagnosis
 ///     helenus evaluate tumour --versions 3,4 --labels clinic.outcomes.diagnosis --label-time known_at --gap 1d --threshold 0.5,0.8 --segment site
+///     helenus evaluate tumour --versions 3,4 --labels clinic.outcomes.diagnosis --html tumour.html
 ///     helenus evaluate fraud --versions 7 --labels shop.chargebacks.reason --label-map stolen=fraud --missing-label genuine --mature-after 90d
 ///
 /// JSON result: {"evaluation", "evaluated_at", "job", "revision", "task", "positive", "labels", "leakage",
-///   "stored", "source_rows", "labelled", "evaluated", "untimed", "stray_labels", "headline",
+///   "stored", "source_rows", "labelled", "evaluated", "untimed", "stray_labels", "headline", "html",
 ///   "versions": [{"version", "aliases", "baseline", "rows", "predictions": {"usable", "missing",
 ///   "rejected", "stale", "leaked", "immature", "not_a_number", "orphaned"}, "metrics", "low", "high",
 ///   "bounds", "absent", "against": null or {"differences", "standard_errors", "low", "high", "p_values",
@@ -97,6 +98,10 @@ pub struct Args {
     /// At most so many source rows a second
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(i32).range(1..))]
     max_rate: Option<i32>,
+    /// Write a page for people, too: curves, calibration, decisions, segments; one file that needs
+    /// no network. It is replaced
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// Walks, tells.
@@ -106,22 +111,21 @@ pub struct Args {
 /// interrupted: the same command goes on.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let wish = wish(&args)?;
+    // A place that can't be written is told before hours of reading, not after.
+    let file = args.html.as_deref().map(WholeFile::begin).transpose()?;
     let store = context.store().await?;
     let running = Running::new(args.max_rate);
-    let bar = bar(context.format);
-    let drawing = tokio::spawn(draw(bar.clone(), Arc::clone(&running.progress)));
-    let stopping = tokio::spawn({
-        let running = running.clone();
-        async move {
-            super::signal().await;
-            running.stop();
-        }
-    });
-    let outcome = evaluate::evaluate(&store, &wish, &running).await;
-    stopping.abort();
-    drawing.abort();
-    bar.finish_and_clear();
-    Ok(answer(&outcome?, &wish))
+    let evaluating = evaluate::evaluate(&store, &wish, &running);
+    let evaluated = watched(context.format, &running, evaluating).await?;
+    let mut answer = answer(&evaluated, &wish);
+    if let (Some(file), Some(path)) = (file, &args.html) {
+        file.finish_with(&page::of(&evaluated, &wish, &args, &answer.warnings))?;
+        answer.result["html"] = path.display().to_string().into();
+        answer
+            .text
+            .push_str(&format!("\n\npage: {}", path.display()));
+    }
+    Ok(answer)
 }
 
 fn wish(args: &Args) -> Result<Wish, Failure> {
@@ -193,27 +197,6 @@ fn wish(args: &Args) -> Result<Wish, Failure> {
         mature_after: args.mature_after,
         requested_by: super::who(),
     })
-}
-
-fn bar(format: Format) -> ProgressBar {
-    let bar = ProgressBar::new(1);
-    if format == Format::Json {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    let template = "{elapsed_precise} {bar:30} {percent} % {msg}, ETA {eta}";
-    bar.with_style(
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-    )
-}
-
-async fn draw(bar: ProgressBar, progress: Arc<Progress>) {
-    loop {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let (rows, done, of) = progress.so_far();
-        bar.set_length(of.max(1));
-        bar.set_position(done);
-        bar.set_message(format!("{rows} rows"));
-    }
 }
 
 fn answer(evaluated: &Evaluated, wish: &Wish) -> Answer {

@@ -14,7 +14,7 @@ use super::{
     moments::Moments,
     paired::Judged,
     report,
-    score_bins::{ByClass, Scale, ScoreBins},
+    score_bins::{Bar, ByClass, Scale, ScoreBins},
     threshold::{self, Confusion},
 };
 
@@ -107,6 +107,11 @@ impl Binary {
         judged
     }
 
+    /// What its scores are.
+    pub fn scale(&self) -> Scale {
+        self.scores.scale
+    }
+
     /// Labelled rows by class.
     pub fn rows(&self) -> ByClass {
         self.bins.rows()
@@ -129,20 +134,34 @@ impl Binary {
         report::shown(self.scores.precision, threshold)
     }
 
-    /// About so many points from the highest score down: what is decided positive at each.
+    /// At most so many points from the highest score down: what is decided positive at each. Each
+    /// is about as far from the last in the shares of both classes, so that a rare class is seen.
     pub fn curve(&self, points: usize) -> Vec<Point> {
-        let all = self.bins.rows().rows();
-        let step = (all / points.max(1) as u64).max(1);
-        let (mut told, mut curve) = (0, Vec::new());
+        let all = self.bins.rows();
+        let share = |rows: u64, of: u64| rows as f64 / of.max(1) as f64;
+        let walked = |rows: &ByClass| {
+            share(rows.negative, all.negative) + share(rows.positive, all.positive)
+        };
+        let step = 2.0 / points.max(1) as f64;
+        let (mut told, mut curve) = (0.0, Vec::new());
         let mut rows = ByClass::default();
         for (threshold, bin) in self.bins.bins().rev() {
             rows.merge(&bin.rows());
-            if rows.rows() - told >= step || rows.rows() == all {
-                told = rows.rows();
+            if walked(&rows) - told >= step || rows == all {
+                told = walked(&rows);
                 curve.push(Point { threshold, rows });
             }
         }
         curve
+    }
+
+    /// Scores by class: of probabilities 32 bars of equal width, else at most 40 of equal width in
+    /// asinh(1000 x).
+    pub fn histogram(&self) -> Vec<Bar> {
+        match self.scores.scale {
+            Scale::Probability => self.calibration.histogram(),
+            Scale::Score => self.bins.histogram(),
+        }
     }
 
     /// Every metric by name. Without `@threshold` at the first threshold; `@best` at the one chosen

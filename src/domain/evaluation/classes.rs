@@ -42,18 +42,20 @@ struct Group {
     by_class: Vec<OneClass>,
 }
 
+/// Counts of one class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-struct OneClass {
-    right: u64,
+pub struct OneClass {
+    /// Rows of this class that were said to be.
+    pub right: u64,
     /// Rows of this class.
-    truth: u64,
+    pub truth: u64,
     /// Rows said to be of this class.
-    predicted: u64,
+    pub predicted: u64,
 }
 
 impl OneClass {
     /// 2 TP / (2 TP + FP + FN); 0 where nothing is right.
-    fn f1(&self) -> f64 {
+    pub fn f1(&self) -> f64 {
         match self.truth + self.predicted {
             0 => 0.0,
             both => 2.0 * self.right as f64 / both as f64,
@@ -135,6 +137,11 @@ impl Classes {
     /// (truth, predicted) -> rows; what is not there is zero.
     pub fn confusion(&self) -> &BTreeMap<(u16, u16), u64> {
         &self.confusion
+    }
+
+    /// By class, in the order of their names.
+    pub fn by_class(&self) -> Vec<OneClass> {
+        self.groups.total().by_class
     }
 
     /// Every metric by name.

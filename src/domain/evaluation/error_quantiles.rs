@@ -6,6 +6,11 @@ use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::Merge;
 
+/// Steps of the distribution that the histogram is made of.
+const STEPS: u32 = 400;
+/// Bars of the histogram.
+const BARS: usize = 40;
+
 /// Errors in a sketch (Masson, Rim, Lee 2019).
 #[derive(Clone, Serialize, Deserialize)]
 pub struct ErrorQuantiles {
@@ -52,6 +57,42 @@ impl ErrorQuantiles {
     }
 }
 
+impl ErrorQuantiles {
+    /// (share, error) at `steps` + 1 shares from 0 to 1: the distribution's inverse.
+    pub fn curve(&self, steps: u32) -> Vec<(f64, f64)> {
+        let at = |step| {
+            let share = f64::from(step) / f64::from(steps.max(1));
+            Some((share, self.sketch.quantile(share).ok().flatten()?))
+        };
+        (0..=steps).filter_map(at).collect()
+    }
+
+    /// (from, to, share of rows) of bars of equal width over all but the outer 1 %. Each share is
+    /// within 0.5 % of the rows.
+    pub fn histogram(&self) -> Vec<(f64, f64, f64)> {
+        let curve = self.curve(STEPS);
+        let inner = &curve[curve.len().min(2)..curve.len().saturating_sub(2)];
+        let (Some(first), Some(last)) = (inner.first(), inner.last()) else {
+            return Vec::new();
+        };
+        // Errors that are all alike still make a bar.
+        let least = 1e-9 * (1.0 + first.1.abs());
+        let width = ((last.1 - first.1) / BARS as f64).max(least);
+        let mut bars = vec![0_u32; BARS];
+        for (_, error) in inner {
+            let bar = ((error - first.1) / width) as usize;
+            bars[bar.min(BARS - 1)] += 1;
+        }
+        let from = |bar: usize| first.1 + width * bar as f64;
+        let bars = bars.into_iter().enumerate();
+        bars.map(|(bar, steps)| {
+            let share = f64::from(steps) / curve.len() as f64;
+            (from(bar), from(bar + 1), share)
+        })
+        .collect()
+    }
+}
+
 impl Merge for ErrorQuantiles {
     fn merge(&mut self, other: &Self) {
         // Both have the same configuration, which is all that merging can fail on.
@@ -72,5 +113,36 @@ impl PartialEq for ErrorQuantiles {
 impl std::fmt::Debug for ErrorQuantiles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ErrorQuantiles({})", self.sketch.count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_have_the_shares_of_the_errors() {
+        let mut errors = ErrorQuantiles::default();
+        let all: Vec<f64> = (0..10_000)
+            .map(|i| f64::from(i * 7919 % 10_007) / 500.0 - 4.0)
+            .collect();
+        all.iter().for_each(|error| errors.add(*error));
+        let bars = errors.histogram();
+        assert_eq!(bars.len(), 40);
+        for (from, to, share) in &bars {
+            let within = all
+                .iter()
+                .filter(|error| (from..to).contains(error))
+                .count();
+            let exact = within as f64 / all.len() as f64;
+            // 0.5 % by steps; edges are off by up to 1 % of the error, here at most 1 % of the rows.
+            assert!(
+                (share - exact).abs() < 0.015,
+                "{from} to {to}: {share} {exact}"
+            );
+        }
+        let sum: f64 = bars.iter().map(|bar| bar.2).sum();
+        assert!((0.98..=1.0).contains(&sum), "{sum}");
+        assert!(ErrorQuantiles::default().histogram().is_empty());
     }
 }

@@ -119,6 +119,17 @@ impl Regression {
             .collect()
     }
 
+    /// (share of rows, error that they do not exceed), each within 1 % of its value, at `steps` + 1
+    /// shares from 0 to 1.
+    pub fn error_curve(&self, steps: u32) -> Vec<(f64, f64)> {
+        self.errors.curve(steps)
+    }
+
+    /// (from, to, share of rows) of bars over all errors but the outer 1 %.
+    pub fn error_histogram(&self) -> Vec<(f64, f64, f64)> {
+        self.errors.histogram()
+    }
+
     /// Every metric by name.
     pub fn measures(&self) -> BTreeMap<String, Measure> {
         let total = self.groups.total();

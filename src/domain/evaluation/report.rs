@@ -19,8 +19,8 @@ use super::{
 
 /// Confidence of every interval.
 pub const CONFIDENCE: f64 = 0.95;
-/// Points of a curve.
-const POINTS: usize = 100;
+/// Points of a curve, at most.
+pub const POINTS: usize = 200;
 
 /// What is told of one version.
 #[derive(Debug, Clone, Default, Serialize)]

@@ -15,6 +15,8 @@ const LOGIT_SPAN: f64 = 16.64;
 /// asinh(1000 x 10^9): larger scores share the last bin.
 const ASINH_SPAN: f64 = 28.4;
 const ASINH_SCALE: f64 = 1_000.0;
+/// Bars of the histogram, at most.
+const BARS: u16 = 40;
 
 /// What scores mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +83,17 @@ impl Merge for ByClass {
         self.negative += other.negative;
         self.positive += other.positive;
     }
+}
+
+/// A bar of a histogram.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bar {
+    /// Its smallest score; may be -infinity.
+    pub from: f64,
+    /// The next one's smallest score; may be infinite.
+    pub to: f64,
+    /// Rows in it.
+    pub rows: ByClass,
 }
 
 /// A bin of all rows.
@@ -179,6 +192,33 @@ impl ScoreBins {
         })
     }
 
+    /// At most 40 bars of equally many bins, from the first filled bin to the last.
+    pub fn histogram(&self) -> Vec<Bar> {
+        let ends = self.bins.keys().next().zip(self.bins.keys().next_back());
+        let Some((first, last)) = ends.map(|(first, last)| (*first, *last)) else {
+            return Vec::new();
+        };
+        let per = (last - first + 1).div_ceil(BARS);
+        let edge = |bin: u16| match bin >= self.fine() {
+            true => f64::INFINITY,
+            false => self.scale.lower_edge(bin, self.fine()),
+        };
+        (first..=last)
+            .step_by(usize::from(per))
+            .map(|from| {
+                let mut rows = ByClass::default();
+                let bins = self.bins.range(from..from + per);
+                bins.for_each(|(_, bin)| rows.merge(&bin.rows()));
+                let to = edge(from + per);
+                Bar {
+                    from: edge(from),
+                    to,
+                    rows,
+                }
+            })
+            .collect()
+    }
+
     /// For each group: the coarse bins of all the others, ascending by score. A group is left
     /// out of the answer where it held no rows.
     pub fn leave_one_out(&self) -> BTreeMap<u8, Vec<ByClass>> {
@@ -225,5 +265,38 @@ impl Merge for ScoreBins {
         for (key, theirs) in &other.by_group {
             self.by_group.entry(*key).or_default().merge(theirs);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_of_scores_hold_every_row_between_their_edges() {
+        let mut bins = ScoreBins::new(Scale::Score, Detail::Whole);
+        for row in 0..5_000_u32 {
+            let score = (f64::from(row) - 1_000.0) / 7.0;
+            bins.add((row % 100) as u8, row % 5 == 0, score);
+        }
+        let bars = bins.histogram();
+        assert!(bars.len() <= 40, "{}", bars.len());
+        assert_eq!(bars.iter().map(|bar| bar.rows.rows()).sum::<u64>(), 5_000);
+        assert!(bars.windows(2).all(|pair| pair[0].to == pair[1].from));
+        let of = |bar: &Bar| {
+            let rows = (0..5_000_u32).map(|row| (f64::from(row) - 1_000.0) / 7.0);
+            rows.filter(|score| (bar.from..bar.to).contains(score))
+                .count() as u64
+        };
+        // A score on an edge may round to either side of it.
+        assert!(
+            bars.iter()
+                .all(|bar| of(bar).abs_diff(bar.rows.rows()) <= 2)
+        );
+        assert!(
+            ScoreBins::new(Scale::Score, Detail::Whole)
+                .histogram()
+                .is_empty()
+        );
     }
 }

@@ -12,6 +12,7 @@
 #![allow(dead_code)]
 
 pub mod biopsies;
+pub mod browser;
 pub mod cassandra;
 pub mod cli;
 pub mod garden;

@@ -1,0 +1,79 @@
+//! A picture with its heading, what it says in words, and its key.
+
+use maud::{Markup, html};
+
+use super::axis::WIDTH;
+
+/// What is drawn of one version.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// Its place: colour, dashes and mark go by it.
+    pub at: usize,
+    /// Its name in the key.
+    pub name: String,
+}
+
+/// A picture.
+#[derive(Debug)]
+pub struct Figure<'a> {
+    /// Unique on the page; letters, digits and hyphens.
+    pub id: String,
+    /// Its heading.
+    pub title: &'a str,
+    /// What whoever can't see it should know.
+    pub words: String,
+    /// What whoever sees it should know.
+    pub note: &'a str,
+    /// Of the picture, in its units.
+    pub height: f64,
+}
+
+impl Figure<'_> {
+    /// The picture with `inside` and the key of `series`.
+    pub fn draw(&self, series: &[Series], inside: &Markup) -> Markup {
+        let (title, words) = (format!("{}-title", self.id), format!("{}-words", self.id));
+        html! {
+            figure id=(self.id) {
+                figcaption { (self.title) }
+                svg viewBox={ "0 0 " (WIDTH) " " (self.height) } role="img" aria-labelledby={ (title) " " (words) } {
+                    title id=(title) { (self.title) }
+                    desc id=(words) { (self.words) }
+                    (inside)
+                }
+                @if !series.is_empty() {
+                    ul .key {
+                        @for one in series {
+                            li {
+                                svg .sample viewBox="0 0 34 12" aria-hidden="true" {
+                                    line .line.(class(one.at)) x1="1" x2="33" y1="6" y2="6" {}
+                                    (mark(one.at, 17.0, 6.0))
+                                }
+                                (one.name)
+                            }
+                        }
+                    }
+                }
+                @if !self.note.is_empty() { p .note { (self.note) } }
+            }
+        }
+    }
+}
+
+/// The style of a series.
+pub fn class(at: usize) -> &'static str {
+    ["s0", "s1", "s2", "s3", "s4", "s5"][at % 6]
+}
+
+/// A mark whose form tells the series without its colour.
+pub fn mark(at: usize, x: f64, y: f64) -> Markup {
+    let class = class(at);
+    let [left, right, top, bottom] = [x - 4.0, x + 4.0, y - 4.0, y + 4.0];
+    html! {
+        @match at % 4 {
+            0 => circle .mark.(class) cx=(format!("{x:.1}")) cy=(format!("{y:.1}")) r="4" {},
+            1 => rect .mark.(class) x=(format!("{:.1}", x - 3.5)) y=(format!("{:.1}", y - 3.5)) width="7" height="7" {},
+            2 => path .mark.(class) d=(format!("M{x:.1} {top:.1}L{right:.1} {bottom:.1}L{left:.1} {bottom:.1}Z")) {},
+            _ => path .mark.(class) d=(format!("M{x:.1} {top:.1}L{right:.1} {y:.1}L{x:.1} {bottom:.1}L{left:.1} {y:.1}Z")) {},
+        }
+    }
+}

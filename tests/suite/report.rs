@@ -342,3 +342,113 @@ fn errors_of_numbers_are_drawn() {
     assert!(page.read_text().contains("Root mean squared error"));
     show(&file, &page);
 }
+
+/// A table of its own with text keys, one of which would run; its rows are the first biopsies.
+fn evil_keys(sandbox: &Sandbox) {
+    let columns = sandbox.rows("SELECT column_name, type FROM system_schema.columns WHERE keyspace_name = '{data}' AND table_name = 'biopsies'");
+    let columns: Vec<(String, String)> = columns
+        .iter()
+        .map(|row| ["column_name", "type"].map(|of| row[of].as_text().unwrap().clone()))
+        .map(|[name, cql_type]| (name, cql_type))
+        .filter(|(name, _)| name != "id")
+        .collect();
+    let columns: Vec<_> = columns
+        .iter()
+        .map(|(name, of)| format!("\"{name}\" {of}"))
+        .collect();
+    sandbox.cql(&format!(
+        "CREATE TABLE {{data}}.named (id text PRIMARY KEY, {})",
+        columns.join(", ")
+    ));
+    for row in sandbox.rows("SELECT JSON * FROM {data}.biopsies LIMIT 80") {
+        let text = row["[json]"].as_text().unwrap();
+        let mut row: serde_json::Value = serde_json::from_str(text).unwrap();
+        row["id"] = format!("{EVIL} {}", row["id"]).into();
+        let text = row.to_string().replace('\'', "''");
+        sandbox.cql(&format!("INSERT INTO {{data}}.named JSON '{text}'"));
+    }
+}
+
+#[test]
+fn a_comparison_is_a_page() {
+    let biopsies = Biopsies::scored("report_compare");
+    let sandbox = &biopsies.sandbox;
+    evil_keys(sandbox);
+    let manifest = format!(
+        "job = \"named\"\nmodel = \"tumour\"\nversions = [1, 2]\n[source]\ntable = \"{}.named\"\n[outputs]\npositive = \"malignant\"\n",
+        sandbox.data
+    );
+    let manifest = sandbox.file("named.toml", manifest);
+    sandbox
+        .helenus(&["job", "create", manifest.to_str().unwrap()])
+        .ok();
+    sandbox.helenus(&["score", "named"]).ok();
+    // One row is new since, one has changed: coverage has parts.
+    sandbox.cql("INSERT INTO {data}.named (id, mean_radius) VALUES ('new', 1.0)");
+    let changed = format!("{EVIL} 7").replace('\'', "''");
+    sandbox.cql(&format!(
+        "UPDATE {{data}}.named SET mean_radius = 99 WHERE id = '{changed}'"
+    ));
+    let mut options = [
+        "compare",
+        "named",
+        "--versions",
+        "1,2",
+        "--segment",
+        "diagnosis_truth",
+        "--html",
+        "compared.html",
+    ];
+    let told = sandbox.json(&options).ok().result();
+    let file = sandbox.directory().join("compared.html");
+    let page = Page::read(&file);
+    assert_eq!(page.figures(), ["coverage", "differences-2", "segments"]);
+    let text = page.read_text();
+    let against = &told["against"][0];
+    let most = against["most_different"].as_array().unwrap();
+    assert_eq!(most.len(), 10);
+    for entity in most {
+        let (key, cql) = (
+            entity["key"].as_str().unwrap(),
+            entity["cql"].as_str().unwrap(),
+        );
+        assert!(
+            key.contains("<script>") && text.contains(key) && text.contains(cql),
+            "{key}"
+        );
+    }
+    for change in against["label_changes"].as_array().unwrap() {
+        assert!(text.contains(change["from"].as_str().unwrap()));
+    }
+    let correlation = against["rank_correlation"]["value"].as_f64().unwrap();
+    assert!(text.contains(&format!("{correlation:.4}")));
+    let bars = against["differences"]["histogram"]
+        .as_array()
+        .unwrap()
+        .iter();
+    let filled = bars.filter(|bar| bar["rows"].as_u64().unwrap() > 0).count();
+    // Those beyond the ends are told in words.
+    let drawn = page.all("#differences-2 rect.bar").len();
+    assert!(
+        drawn <= filled && drawn + 2 >= filled,
+        "{drawn} of {filled}"
+    );
+    assert!(
+        text.contains("--segment diagnosis_truth --top 10"),
+        "{text}"
+    );
+    show(&file, &page);
+
+    // Nothing in common: the page says so, and so does the exit code.
+    sandbox.cql("TRUNCATE {data}.named");
+    sandbox.cql("INSERT INTO {data}.named (id, mean_radius) VALUES ('new', 1.0)");
+    let last = options.len() - 1;
+    options[last] = "nothing.html";
+    sandbox.json(&options).code(1);
+    let file = sandbox.directory().join("nothing.html");
+    assert!(
+        Page::read(&file)
+            .read_text()
+            .contains("No row could be compared.")
+    );
+}

@@ -1,9 +1,13 @@
 //! `helenus compare`.
 
+mod again;
 mod json;
+mod page;
 mod text;
 
-use super::{Context, watched::watched};
+use std::path::PathBuf;
+
+use super::{Context, watched::watched, whole_file::WholeFile};
 use crate::{
     domain::problem::Problem,
     failure::Failure,
@@ -34,6 +38,7 @@ use crate::{
 ///
 ///     helenus compare tumour --versions champion,2
 ///     helenus compare tumour --versions 1,2,3 --segment clinic --top 20
+///     helenus compare tumour --versions champion,2 --html compared.html
 ///
 /// Exit code 1: no row could be compared; 130: interrupted. JSON result: {"job",
 ///   "comparison_id", "baseline", "label", "score", "score_columns", "source_rows", "versions":
@@ -42,7 +47,7 @@ use crate::{
 ///   [{"from", "to", "rows"}], "differences": {"mean", "deviation", "mean_absolute", "least",
 ///   "largest", "quantiles", "histogram": [{"from", "to", "rows"}]}, "rank_correlation":
 ///   {"value", "error"}, "segments": [{"segment", …}], "most_different": [{"key", "cql",
-///   "difference", "labels", "scores", "segment"}]}], "begun_at", "finished_at"}
+///   "difference", "labels", "scores", "segment"}]}], "begun_at", "finished_at", "html"}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -64,6 +69,10 @@ pub struct Args {
     /// Read at most so many source rows a second
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(i32).range(1..))]
     max_rate: Option<i32>,
+    /// Write a page for people, too: coverage, changes, differences, segments; one file that needs
+    /// no network. It is replaced
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// Compares, reports.
@@ -73,22 +82,31 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let wish = Wish {
         pass: pass::Wish {
-            job: args.job,
-            versions: args.versions,
-            segment: args.segment,
+            job: args.job.clone(),
+            versions: args.versions.clone(),
+            segment: args.segment.clone(),
             labels: None,
         },
-        score: args.score,
+        score: args.score.clone(),
         top: args.top.into(),
         requested_by: Some(super::who()),
         request_id: None,
     };
+    // A place that can't be written is told before hours of reading, not after.
+    let file = args.html.as_deref().map(WholeFile::begin).transpose()?;
     let store = context.store().await?;
     let running = Running::new(args.max_rate);
     let comparing = compare::compare(&store, &wish, &running);
     let report = watched(context.format, &running, comparing).await?;
     let mut answer = Answer::new(json::of(&report), text::of(&report));
     answer.warnings.clone_from(&report.warnings);
+    if let (Some(file), Some(path)) = (file, &args.html) {
+        file.finish_with(&page::of(&report, &args))?;
+        answer.result["html"] = path.display().to_string().into();
+        answer
+            .text
+            .push_str(&format!("\n\npage: {}", path.display()));
+    }
     answer.failed = nothing_in_common(&report).map(Failure::no);
     Ok(answer)
 }

@@ -31,6 +31,22 @@ pub struct Figure<'a> {
 impl Figure<'_> {
     /// The picture with `inside` and the key of `series`.
     pub fn draw(&self, series: &[Series], inside: &Markup) -> Markup {
+        let key = html! {
+            @for one in series {
+                li {
+                    svg .sample viewBox="0 0 34 12" aria-hidden="true" {
+                        line .line.(class(one.at)) x1="1" x2="33" y1="6" y2="6" {}
+                        (mark(one.at, 17.0, 6.0))
+                    }
+                    (one.name)
+                }
+            }
+        };
+        self.draw_with(&key, inside)
+    }
+
+    /// The picture with `inside` and a key of these items.
+    pub fn draw_with(&self, key: &Markup, inside: &Markup) -> Markup {
         let (title, words) = (format!("{}-title", self.id), format!("{}-words", self.id));
         html! {
             figure id=(self.id) {
@@ -40,19 +56,7 @@ impl Figure<'_> {
                     desc id=(words) { (self.words) }
                     (inside)
                 }
-                @if !series.is_empty() {
-                    ul .key {
-                        @for one in series {
-                            li {
-                                svg .sample viewBox="0 0 34 12" aria-hidden="true" {
-                                    line .line.(class(one.at)) x1="1" x2="33" y1="6" y2="6" {}
-                                    (mark(one.at, 17.0, 6.0))
-                                }
-                                (one.name)
-                            }
-                        }
-                    }
-                }
+                @if !key.0.is_empty() { ul .key { (key) } }
                 @if !self.note.is_empty() { p .note { (self.note) } }
             }
         }

@@ -12,6 +12,7 @@ pub mod matrix;
 pub mod metric;
 pub mod number;
 pub mod parts;
+pub mod shares;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 

@@ -89,9 +89,11 @@ pub async fn once(store: &Store, shared: &Shared) -> Result<Pass, Failure> {
         admissions,
         jobs,
         aliases: round.answered,
-        requests: Box::pin(requests::run_once(store)).await?,
         ..Pass::default()
     };
+    let requests = Box::pin(requests::run_once(store)).await?;
+    pass.requests = requests.answered;
+    pass.troubles.extend(requests.troubles);
     let mut scheduler = scheduler::Scheduler::default();
     let begun = match scheduler.run_once(store).await {
         Ok(round) => round,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
 use super::{
-    compare, forget, jobs,
+    compare, evaluate, forget, jobs,
     run::plan::{self, Planned, Wish},
 };
 use crate::{
@@ -16,25 +16,35 @@ use crate::{
 /// A request older than this is expired, not served: whoever waited has given up.
 const EXPIRED_AFTER: TimeDelta = TimeDelta::hours(24);
 
-/// Answers all requests of yesterday, today and tomorrow (UTC) that have no answer yet; gives how
-/// many it answered.
+/// What a round did.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// Requests answered.
+    pub answered: usize,
+    /// Requests that could not be served now: they stay open, and hold nobody else up.
+    pub troubles: Vec<String>,
+}
+
+/// Answers all requests of yesterday, today and tomorrow (UTC) that have no answer yet.
 ///
 /// # Errors
-/// Cassandra's; what was not answered is found again. A request that can't be served is an
-/// answer, not an error.
-pub async fn run_once(store: &Store) -> Result<usize, Failure> {
+/// Cassandra's, where requests can't even be read. A request that can't be served is an answer, not
+/// an error.
+pub async fn run_once(store: &Store) -> Result<Round, Failure> {
     let today = Utc::now().date_naive();
     let days = [today - Days::new(1), today, today + Days::new(1)];
-    let mut answered = 0;
+    let mut round = Round::default();
     for day in days {
-        for request in store.run_requests(day).await? {
-            if store.answer(day, request.id).await?.is_none() {
-                answer(store, &request).await?;
-                answered += 1;
+        for request in store.open_run_requests(day).await? {
+            match answer(store, &request).await {
+                Ok(_) => round.answered += 1,
+                Err(failure) => round
+                    .troubles
+                    .push(format!("request {}: {failure}", request.id)),
             }
         }
     }
-    Ok(answered)
+    Ok(round)
 }
 
 /// An answer, and what a command that asked makes of a refusal.
@@ -96,12 +106,16 @@ async fn serve(store: &Store, request: &RunRequest) -> Result<Answer, Failure> {
             let job = needed(request, "job", request.job.as_ref())?;
             Box::pin(compare::answer(store, request, job)).await
         }
+        Some("evaluate") => {
+            let job = needed(request, "job", request.job.as_ref())?;
+            Box::pin(evaluate::answer(store, request, job)).await
+        }
         Some(other) => Err(Failure::input(
             Problem::new(
                 "request.unknown_action",
                 format!("action `{other}` is unknown"),
             )
-            .help("run (or null), cancel, check, compare or forget"),
+            .help("run (or null), cancel, check, compare, evaluate or forget"),
         )),
     }
 }

@@ -186,6 +186,7 @@ fn what_the_pages_tell_cql_clients_to_do_works() {
     assert!(world.follow("docs/cql.md") > 25);
     assert!(world.follow("README.md") > 4);
     assert!(world.follow("docs/compare.md") > 3);
+    assert!(world.follow("docs/evaluate.md") > 2);
     assert!(world.follow("docs/triggers.md") > 9);
     world.worker();
     let states: Vec<String> = world

@@ -9,6 +9,7 @@ mod costs;
 mod coverage;
 mod docs;
 mod evaluate;
+mod evaluate_asked;
 mod examples;
 mod export;
 mod forget;

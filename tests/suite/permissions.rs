@@ -1,92 +1,21 @@
 //! Logins that may not do everything: what helenus says, and what it leaves to an administrator.
 //! Needs a Cassandra with logins of its own, which it starts, and wipes at the end.
 
-use std::{path::Path, process::Command};
+use crate::support::{Model, block_on, cli::Running, guarded::Guarded};
 
-use scylla::client::{session::Session, session_builder::SessionBuilder};
-
-use crate::support::{
-    Model, block_on,
-    cli::{self, Output, Running},
-    required,
-};
-
-struct Guarded {
-    name: String,
-    contact: String,
-    directory: tempfile::TempDir,
-    administrator: Session,
-}
-
-impl Guarded {
-    fn start() -> Self {
-        let name = format!("{}-logins", required("HELENUS_TEST_NAME"));
-        let up = script(
-            &name,
-            &["up", "--fast", "--unsafe", "--auth", "--port", "0"],
-        )
-        .ok();
-        let contact = up.stdout.trim().lines().last().unwrap().to_owned();
-        let builder = SessionBuilder::new()
-            .known_node(&contact)
-            .user("cassandra", "cassandra");
-        let administrator = block_on(builder.build()).unwrap();
-        Self {
-            name,
-            contact,
-            directory: tempfile::tempdir().unwrap(),
-            administrator,
-        }
+/// A login with these rights.
+fn role(guarded: &Guarded, role: &str, grants: &[&str]) {
+    guarded.cql(&format!(
+        "CREATE ROLE {role} WITH PASSWORD = '{role}' AND LOGIN = true"
+    ));
+    for grant in grants {
+        guarded.cql(&format!("GRANT {grant} TO {role}"));
     }
-
-    fn cql(&self, statement: &str) {
-        block_on(self.administrator.query_unpaged(statement, ()))
-            .unwrap_or_else(|error| panic!("{error}\n{statement}"));
-    }
-
-    /// A login with these rights.
-    fn role(&self, role: &str, grants: &[&str]) {
-        self.cql(&format!(
-            "CREATE ROLE {role} WITH PASSWORD = '{role}' AND LOGIN = true"
-        ));
-        for grant in grants {
-            self.cql(&format!("GRANT {grant} TO {role}"));
-        }
-    }
-
-    fn command(&self, role: &str, arguments: &[&str]) -> Command {
-        let environment = [
-            ("HELENUS_CONTACT_POINTS", self.contact.as_str()),
-            ("HELENUS_USERNAME", role),
-            ("HELENUS_PASSWORD", role),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let mut command = cli::helenus(self.directory.path(), &environment);
-        command.args(arguments).args(["--output", "json"]);
-        command
-    }
-
-    fn helenus(&self, role: &str, arguments: &[&str]) -> Output {
-        cli::run(self.command(role, arguments))
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        script(&self.name, &["wipe"]);
-    }
-}
-
-fn script(name: &str, arguments: &[&str]) -> Output {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut command = Command::new(root.join("scripts/cassandra"));
-    command.args(arguments).args(["--name", name]);
-    cli::run(command)
 }
 
 #[test]
 fn what_a_login_may_not_do_is_left_to_others() {
-    let guarded = Guarded::start();
+    let guarded = Guarded::start("permissions");
     for keyspace in ["data", "helenus"] {
         guarded.cql(&format!("CREATE KEYSPACE {keyspace} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"));
     }
@@ -97,7 +26,8 @@ fn what_a_login_may_not_do_is_left_to_others() {
     let push: Vec<&str> = push.iter().map(String::as_str).collect();
     guarded.helenus("cassandra", &push).ok();
     // Scores, and makes no tables.
-    guarded.role(
+    role(
+        &guarded,
         "scorer",
         &[
             "SELECT ON ALL KEYSPACES",
@@ -106,7 +36,8 @@ fn what_a_login_may_not_do_is_left_to_others() {
         ],
     );
     // Wishes, and answers nothing.
-    guarded.role(
+    role(
+        &guarded,
         "person",
         &["SELECT ON ALL KEYSPACES", "MODIFY ON helenus.jobs"],
     );
@@ -115,8 +46,8 @@ fn what_a_login_may_not_do_is_left_to_others() {
             "job = \"{job}\"\nmodel = \"iris\"\nversions = [1]\n[source]\ntable = \"data.flowers\"\n"
         )
     };
-    std::fs::write(guarded.directory.path().join("job.toml"), manifest("iris")).unwrap();
-    std::fs::write(guarded.directory.path().join("wish.toml"), manifest("wish")).unwrap();
+    std::fs::write(guarded.directory().join("job.toml"), manifest("iris")).unwrap();
+    std::fs::write(guarded.directory().join("wish.toml"), manifest("wish")).unwrap();
 
     let denied = guarded
         .helenus("scorer", &["job", "create", "job.toml"])
@@ -144,7 +75,7 @@ fn what_a_login_may_not_do_is_left_to_others() {
     let scored = guarded.helenus("scorer", &["score", "iris"]).ok().result();
     assert_eq!(scored["state"], "succeeded", "{scored}");
     let rows = guarded
-        .administrator
+        .administrator()
         .query_unpaged("SELECT id, label FROM data.iris_predictions", ());
     let rows = block_on(rows).unwrap().into_rows_result().unwrap();
     assert_eq!(rows.rows_num(), 1);
@@ -153,7 +84,7 @@ fn what_a_login_may_not_do_is_left_to_others() {
     let waiting = Running::start(guarded.command("person", &["job", "create", "wish.toml"]));
     let written = || {
         let rows = guarded
-            .administrator
+            .administrator()
             .query_unpaged("SELECT job FROM helenus.jobs WHERE job = 'wish'", ());
         block_on(rows)
             .unwrap()

@@ -371,7 +371,7 @@ fn overlap_skips_queues_or_cancels_and_a_persons_run_is_waited_for() {
     };
     block_on(async {
         garden.store.insert_run_request(&request).await.unwrap();
-        assert_eq!(requests::run_once(&garden.store).await.unwrap(), 1);
+        assert_eq!(requests::run_once(&garden.store).await.unwrap().answered, 1);
     });
     assert_eq!(round("00:10:00"), 3);
     // Nobody works on the runs: all are open at the next tick.

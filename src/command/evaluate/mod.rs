@@ -4,20 +4,19 @@ mod again;
 mod page;
 mod show;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use super::{Context, watched::watched, whole_file::WholeFile};
 use crate::{
     domain::{
         evaluation::{labels::Wording, target::Question},
-        manifest::TableName,
         problem::Problem,
         trigger::duration,
     },
     failure::Failure,
     output::Answer,
     worker::{
-        evaluate::{self, Evaluated, Wish},
+        evaluate::{self, Evaluated, Wish, words},
         pass::{LabelWish, Running},
     },
 };
@@ -110,7 +109,7 @@ pub struct Args {
 /// Exit 5 for an unknown job, 2 for a question that can't be answered, 3 for Cassandra's, 130 when
 /// interrupted: the same command goes on.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
-    let wish = wish(&args)?;
+    let wish = wish(&args).map_err(Failure::input)?;
     // A place that can't be written is told before hours of reading, not after.
     let file = args.html.as_deref().map(WholeFile::begin).transpose()?;
     let store = context.store().await?;
@@ -128,74 +127,30 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     Ok(answer)
 }
 
-fn wish(args: &Args) -> Result<Wish, Failure> {
-    let input = |code: &str, message: String, place: &str, help: &str| {
-        Failure::input(Problem::new(code, message).at(place).help(help))
-    };
-    let parts: Vec<&str> = args.labels.split('.').collect();
-    let [keyspace, table, column] = parts.as_slice() else {
-        let message = format!("`{}` names no column", args.labels);
-        let help = "KEYSPACE.TABLE.COLUMN, exact names without quotes";
-        return Err(input("labels.name", message, "labels", help));
-    };
-    let mut map = BTreeMap::new();
-    for pair in &args.label_map {
-        let Some((label, class)) = pair.split_once('=') else {
-            let message = format!("`{pair}` maps nothing");
-            let help = "--label-map LABEL=CLASS";
-            return Err(input("labels.map", message, "label-map", help));
-        };
-        map.insert(label.to_owned(), class.to_owned());
-    }
-    if let Some(threshold) = args.threshold.iter().find(|t| !t.is_finite()) {
-        let message = format!("`{threshold}` is no threshold");
-        return Err(input(
-            "evaluate.threshold",
-            message,
-            "threshold",
-            "a finite number",
-        ));
-    }
-    let mut thresholds = args.threshold.clone();
-    let mut seen = Vec::new();
-    thresholds.retain(|threshold| {
-        let fresh = !seen.contains(threshold);
-        seen.push(*threshold);
-        fresh
-    });
-    if thresholds.len() > 10 {
-        let message = format!("{} thresholds", thresholds.len());
-        return Err(input(
-            "evaluate.threshold",
-            message,
-            "threshold",
-            "10 at most",
-        ));
-    }
+fn wish(args: &Args) -> Result<Wish, Problem> {
+    let (table, column) = words::place(&args.labels)?;
     Ok(Wish {
         job: args.job.clone(),
         versions: args.versions.clone(),
         labels: LabelWish {
-            table: TableName {
-                keyspace: (*keyspace).to_owned(),
-                table: (*table).to_owned(),
-            },
-            column: (*column).to_owned(),
+            table,
+            column,
             time: args.label_time.clone(),
         },
         segment: args.segment.clone(),
         question: Question {
             positive: args.positive.clone(),
             column: args.column.clone(),
-            thresholds,
+            thresholds: words::thresholds(&args.threshold)?,
         },
         wording: Wording {
-            map,
+            map: words::label_map(args.label_map.iter().map(String::as_str))?,
             missing: args.missing_label.clone(),
         },
         gap: args.gap.unwrap_or_default(),
         mature_after: args.mature_after,
-        requested_by: super::who(),
+        requested_by: Some(super::who()),
+        request_id: None,
     })
 }
 

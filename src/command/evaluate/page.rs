@@ -225,7 +225,7 @@ fn facts(evaluated: &Evaluated, wish: &Wish) -> Vec<(&'static str, String)> {
                     .to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
             ),
         ),
-        ("Asked by", Some(wish.requested_by.clone())),
+        ("Asked by", wish.requested_by.clone()),
         (
             "Job",
             Some(format!("{}, revision {}", scope.job.job, scope.revision)),

@@ -1,10 +1,13 @@
 //! Predictions held against what came true: one pass over predictions, source and labels, and a row
 //! for each version in `evaluations`.
 //!
-//! The pass's id is the evaluation's id: whoever goes on after a crash writes the same rows again.
+//! The pass's id is the evaluation's id, or the request's that asks: whoever goes on after a crash
+//! writes the same rows again.
 
+mod answer;
 mod fold;
 mod rows;
+pub mod words;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -28,6 +31,7 @@ use crate::{
     failure::Failure,
     store::{Store, codec, error::StoreErrorKind},
 };
+pub use answer::answer;
 use fold::EvaluateFold;
 pub use rows::task;
 
@@ -51,7 +55,9 @@ pub struct Wish {
     /// Younger predictions do not count: their labels may still come.
     pub mature_after: Option<Duration>,
     /// Who asks.
-    pub requested_by: String,
+    pub requested_by: Option<String>,
+    /// The request that asks: the evaluation's id then.
+    pub request_id: Option<Uuid>,
 }
 
 /// What was found.
@@ -137,7 +143,7 @@ pub async fn evaluate(store: &Store, wish: &Wish, running: &Running) -> Result<E
     }
     let independent = scope.job.key.len() == scope.job.partition_key_len;
     let mut evaluated = Evaluated {
-        id: begun.id(),
+        id: wish.request_id.unwrap_or(begun.id()),
         at: begun.at(),
         results: report::results(&found.part, &target, independent),
         headline: report::headline(&found.part),

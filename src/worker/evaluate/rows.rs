@@ -48,7 +48,7 @@ pub fn rows(
             row.headline_value = result.metrics.get(evaluated.headline).copied();
             row.baseline = (at > 0).then(|| scope.versions[0]);
             row.segment = wish.segment.clone();
-            row.requested_by = Some(wish.requested_by.clone());
+            row.requested_by = wish.requested_by.clone();
             Some(row)
         })
         .collect()

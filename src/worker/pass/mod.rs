@@ -15,6 +15,7 @@
 //! result tells when that began. Memory: a page of each table, a partition's predictions and
 //! labels, and a part for each split that is under way.
 
+mod asked;
 mod begin;
 mod entity;
 mod fold;
@@ -24,6 +25,7 @@ mod scope;
 mod side;
 mod work;
 
+pub use asked::{Options, versions};
 pub use begin::{Begun, MOST_SPLITS, begin, end};
 pub use entity::{Entity, Label, Standing};
 pub use fold::{Fold, PART_BYTES};

@@ -13,6 +13,10 @@ use super::{
     trigger::duration,
 };
 
+mod acts;
+
+pub use acts::{Acts, Demotes, Looked};
+
 /// The alias of whoever wants to be the champion, where the row does not say.
 pub const CHALLENGER: &str = "challenger";
 const CONFIDENCE: f64 = 0.95;
@@ -36,6 +40,9 @@ pub struct GateRow {
     pub segment_margin: Option<f64>,
     pub full_coverage: Option<bool>,
     pub max_age: Option<String>,
+    pub auto: Option<bool>,
+    pub demote: Option<bool>,
+    pub cooldown: Option<String>,
     pub removed: Option<bool>,
     pub created_by: Option<String>,
     pub note: Option<String>,
@@ -68,6 +75,8 @@ pub struct Gate {
     pub full_coverage: bool,
     /// Older evidence does not count.
     pub max_age: Duration,
+    /// `None`: it waits for approvals.
+    pub acts: Option<Acts>,
 }
 
 impl Gate {
@@ -151,6 +160,10 @@ impl Gate {
             wrong("max_age", error, "such as 7d");
             MAX_AGE
         });
+        let acts = acts::read(row).unwrap_or_else(|(place, message, help)| {
+            wrong(place, message, help);
+            None
+        });
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -167,6 +180,7 @@ impl Gate {
             segment_margin: row.segment_margin,
             full_coverage: row.full_coverage == Some(true),
             max_age,
+            acts,
         })
     }
 }

@@ -102,6 +102,21 @@ impl Store {
         row.map(|row| row.change(&cql)).transpose()
     }
 
+    /// Number and time of an alias's last change, by Cassandra's clock.
+    ///
+    /// # Errors
+    /// Cassandra's.
+    pub async fn last_alias_change(
+        &self,
+        model: &str,
+        alias: &str,
+    ) -> Result<Option<(i32, DateTime<Utc>)>, StoreError> {
+        let cql =
+            "SELECT seq, WRITETIME(seq) FROM model_aliases WHERE model = ? AND alias = ? LIMIT 1";
+        let row: Option<(Option<i32>, Option<i64>)> = self.serial_row(cql, (model, alias)).await?;
+        Ok(row.and_then(|(seq, written)| Some((seq?, DateTime::from_timestamp_micros(written?)?))))
+    }
+
     /// All aliases of a model and where they point, without `previous`.
     pub async fn aliases(&self, model: &str) -> Result<Vec<(String, i32)>, StoreError> {
         let mut found = Vec::new();

@@ -1,6 +1,6 @@
 //! Cassandra's clock, beside ours.
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use scylla::value::CqlTimeuuid;
 
 use super::{Store, error::StoreError};
@@ -9,16 +9,23 @@ use crate::domain::run_id;
 const ASK: &str = "SELECT now() FROM system.local";
 
 impl Store {
+    /// One coordinator's time.
+    ///
+    /// # Errors
+    /// Cassandra's.
+    pub async fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        let row: Option<(CqlTimeuuid,)> = self.row(ASK, ()).await?;
+        row.and_then(|(now,)| run_id::time_100ns(now.into()))
+            .and_then(|ticks| DateTime::from_timestamp_micros((ticks / 10) as i64))
+            .ok_or_else(|| StoreError::corrupt("now() gave no time", ASK))
+    }
+
     /// How far this machine's clock is ahead of one coordinator's, at least: what the time of the
     /// question itself may account for is left out. Negative: behind.
     pub async fn clock_ahead(&self) -> Result<TimeDelta, StoreError> {
         let asked = Utc::now();
-        let row: Option<(CqlTimeuuid,)> = self.row(ASK, ()).await?;
+        let theirs = self.now().await?;
         let answered = Utc::now();
-        let theirs = row
-            .and_then(|(now,)| run_id::time_100ns(now.into()))
-            .and_then(|ticks| chrono::DateTime::from_timestamp_micros((ticks / 10) as i64))
-            .ok_or_else(|| StoreError::corrupt("now() gave no time", ASK))?;
         Ok(if theirs < asked {
             asked - theirs
         } else if theirs > answered {

@@ -90,6 +90,19 @@ pub struct Evaluation {
     evaluated_at: Option<CqlTimestamp>,
 }
 
+/// Of a row of `evaluations`, what tells whether to read the rest: a whole row may be large.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvaluationHead {
+    /// The evaluation.
+    pub id: Uuid,
+    /// Where labels were.
+    pub labels: Option<String>,
+    /// Against which version.
+    pub baseline: Option<i32>,
+    /// When it began.
+    pub at: Option<DateTime<Utc>>,
+}
+
 impl Evaluation {
     /// Of a version, from what was found; what is not told by `result` is null.
     pub fn new(
@@ -197,16 +210,33 @@ impl Store {
         }
     }
 
-    /// One version's evaluations, the newest first.
-    pub async fn evaluations(
+    /// What tells one version's evaluations apart, the newest first.
+    ///
+    /// # Errors
+    /// Cassandra's.
+    pub async fn evaluation_heads(
         &self,
         model: &str,
         version: i32,
         limit: i32,
-    ) -> Result<Vec<Evaluation>, StoreError> {
-        let cql =
-            format!("SELECT {COLUMNS} FROM evaluations WHERE model = ? AND version = ? LIMIT ?");
-        self.rows(&cql, (model, version, limit)).await
+    ) -> Result<Vec<EvaluationHead>, StoreError> {
+        let cql = "SELECT evaluation, labels, baseline, evaluated_at FROM evaluations WHERE model = ? AND version = ? LIMIT ?";
+        type Row = (
+            CqlTimeuuid,
+            Option<String>,
+            Option<i32>,
+            Option<CqlTimestamp>,
+        );
+        let rows: Vec<Row> = self.rows(cql, (model, version, limit)).await?;
+        let heads = rows
+            .into_iter()
+            .map(|(id, labels, baseline, at)| EvaluationHead {
+                id: id.into(),
+                labels,
+                baseline,
+                at: at.and_then(|at| DateTime::from_timestamp_millis(at.0)),
+            });
+        Ok(heads.collect())
     }
 
     /// One of them.
@@ -221,6 +251,22 @@ impl Store {
         );
         let key = (model, version, CqlTimeuuid::from(evaluation));
         self.row(&cql, key).await
+    }
+
+    /// When it was written, by Cassandra's clock.
+    ///
+    /// # Errors
+    /// Cassandra's.
+    pub async fn evaluation_written(
+        &self,
+        model: &str,
+        version: i32,
+        evaluation: Uuid,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let cql = "SELECT WRITETIME(evaluated_at) FROM evaluations WHERE model = ? AND version = ? AND evaluation = ?";
+        let key = (model, version, CqlTimeuuid::from(evaluation));
+        let row: Option<(Option<i64>,)> = self.row(cql, key).await?;
+        Ok(row.and_then(|(written,)| DateTime::from_timestamp_micros(written?)))
     }
 
     /// The newest headline metric of a version: its name and value.

@@ -13,8 +13,8 @@ use crate::{
     process,
 };
 
-const COLUMNS: &str = "model, name, alias, challenger, metric, labels, least_improvement, confidence, least_labelled, segment_margin, full_coverage, max_age, removed, created_by, note";
-const PUT: &str = "INSERT INTO gates (model, name, alias, challenger, metric, labels, least_improvement, confidence, least_labelled, segment_margin, full_coverage, max_age, removed, created_by, note, created_at) VALUES (:model, :name, :alias, :challenger, :metric, :labels, :least_improvement, :confidence, :least_labelled, :segment_margin, :full_coverage, :max_age, :removed, :created_by, :note, :created_at)";
+const COLUMNS: &str = "model, name, alias, challenger, metric, labels, least_improvement, confidence, least_labelled, segment_margin, full_coverage, max_age, auto, demote, cooldown, removed, created_by, note";
+const PUT: &str = "INSERT INTO gates (model, name, alias, challenger, metric, labels, least_improvement, confidence, least_labelled, segment_margin, full_coverage, max_age, auto, demote, cooldown, removed, created_by, note, created_at) VALUES (:model, :name, :alias, :challenger, :metric, :labels, :least_improvement, :confidence, :least_labelled, :segment_margin, :full_coverage, :max_age, :auto, :demote, :cooldown, :removed, :created_by, :note, :created_at)";
 const REMOVE: &str = "UPDATE gates SET removed = true WHERE model = ? AND name = ?";
 const SAY: &str = "INSERT INTO gate_verdicts (model, gate, evaluation, version, baseline, verdict, reasons, metric, improvement, low, rows, decided_by, decided_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const SAID: &str =
@@ -34,6 +34,9 @@ struct Row {
     segment_margin: Option<f64>,
     full_coverage: Option<bool>,
     max_age: Option<String>,
+    auto: Option<bool>,
+    demote: Option<bool>,
+    cooldown: Option<String>,
     removed: Option<bool>,
     created_by: Option<String>,
     note: Option<String>,
@@ -53,6 +56,9 @@ struct Put<'r> {
     segment_margin: Option<f64>,
     full_coverage: Option<bool>,
     max_age: Option<&'r str>,
+    auto: Option<bool>,
+    demote: Option<bool>,
+    cooldown: Option<&'r str>,
     removed: Option<bool>,
     created_by: Option<&'r str>,
     note: Option<&'r str>,
@@ -74,6 +80,9 @@ impl From<Row> for GateRow {
             segment_margin: row.segment_margin,
             full_coverage: row.full_coverage,
             max_age: row.max_age,
+            auto: row.auto,
+            demote: row.demote,
+            cooldown: row.cooldown,
             removed: row.removed,
             created_by: row.created_by,
             note: row.note,
@@ -112,6 +121,9 @@ impl Store {
             segment_margin: row.segment_margin,
             full_coverage: row.full_coverage,
             max_age: row.max_age.as_deref(),
+            auto: row.auto,
+            demote: row.demote,
+            cooldown: row.cooldown.as_deref(),
             removed: row.removed,
             created_by: row.created_by.as_deref(),
             note: row.note.as_deref(),

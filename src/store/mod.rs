@@ -16,6 +16,7 @@ pub mod evaluations;
 pub mod export_select;
 pub mod forget;
 pub mod gate;
+pub mod gate_moves;
 pub mod gates;
 pub mod health;
 pub mod job_targets;

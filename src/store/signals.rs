@@ -10,6 +10,8 @@ use super::{
 
 /// A run was opened.
 pub const OPEN_RUNS: &str = "open_runs";
+/// An evaluation was written or an alias moved: gates may say something else.
+pub const EVIDENCE: &str = "evidence";
 
 const READ: &str = "SELECT value FROM signals WHERE name = ?";
 const RAISE: &str = "UPDATE signals SET value = ? WHERE name = ? IF value != ?";

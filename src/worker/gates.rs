@@ -1,7 +1,12 @@
 //! Gates judged: each against the newest evaluation of its challenger.
 //!
 //! A verdict moves nothing. An alias request that names a gate and an evaluation does, and only
-//! after it was judged again ([`approve`]), since gate, alias and age may have changed meanwhile.
+//! after it was judged again ([`approve`]), since gate, alias and age may have changed meanwhile. Of
+//! a gate that acts the worker makes the request itself ([`act`]).
+
+mod act;
+mod demotion;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -18,9 +23,12 @@ use crate::{
         Store,
         alias_requests::AliasRequest,
         error::{StoreError, StoreErrorKind},
-        evaluations::Evaluation,
+        evaluations::{Evaluation, EvaluationHead},
     },
 };
+
+pub use act::{Round, Step, act, step};
+pub use watch::Watch;
 
 /// Evaluations of a version that are looked through for one that fits.
 const LOOKED_AT: i32 = 100;
@@ -149,6 +157,9 @@ pub async fn approve(
         ));
     }
     let points_at = store.alias(model, alias).await?;
+    if request.action.as_deref() == Some("rollback") {
+        return approve_rollback(store, &gate, points_at, version, evaluation).await;
+    }
     let evidence = match of(store, &gate, version, evaluation).await? {
         Some(evidence) => evidence,
         None => {
@@ -171,6 +182,32 @@ pub async fn approve(
     ))))
 }
 
+/// As [`approve`], of a request to roll back to `before`.
+async fn approve_rollback(
+    store: &Store,
+    gate: &Gate,
+    points_at: Option<i32>,
+    before: i32,
+    evaluation: Uuid,
+) -> Result<Result<Option<String>, Problem>, StoreError> {
+    let name = &gate.name;
+    let due = match points_at {
+        Some(current) => demotion::look(store, gate, current, before, Utc::now()).await?,
+        None => Err(None),
+    };
+    Ok(match due {
+        Ok(due) if [due.newer, due.older].contains(&evaluation) => {
+            Ok(Some(format!("gate {name}, {}", due.told)))
+        }
+        _ => {
+            let message = format!(
+                "gate `{name}`: evaluation {evaluation} and another one in a row do not show the version worse than version {before}"
+            );
+            Err(Problem::new("gate.refused", message))
+        }
+    })
+}
+
 /// The newest evaluation that could count, else the newest at all, so that its reasons are told.
 async fn newest(
     store: &Store,
@@ -178,17 +215,18 @@ async fn newest(
     version: i32,
     points_at: Option<i32>,
 ) -> Result<Option<Evidence>, StoreError> {
-    let rows = store.evaluations(&gate.model, version, LOOKED_AT).await?;
-    let fits = |row: &&Evaluation| {
-        row.labels.as_deref() == Some(&gate.labels)
-            && row.baseline.is_some()
-            && row.baseline == points_at
+    let heads = store
+        .evaluation_heads(&gate.model, version, LOOKED_AT)
+        .await?;
+    let fits = |head: &&EvaluationHead| {
+        head.labels.as_deref() == Some(&gate.labels)
+            && head.baseline.is_some()
+            && head.baseline == points_at
     };
-    let Some(row) = rows.iter().find(fits).or(rows.first()) else {
-        return Ok(None);
-    };
-    let baseline = baseline(store, row).await?;
-    Ok(Some(evidence(gate, row, baseline.as_ref())))
+    match heads.iter().find(fits).or(heads.first()) {
+        Some(head) => of(store, gate, version, head.id).await,
+        None => Ok(None),
+    }
 }
 
 async fn of(
@@ -204,11 +242,13 @@ async fn of(
     Ok(Some(evidence(gate, &row, baseline.as_ref())))
 }
 
+/// The baseline's own row of the same look: one that another pass wrote under the same request is none.
 async fn baseline(store: &Store, row: &Evaluation) -> Result<Option<Evaluation>, StoreError> {
-    match row.baseline {
-        Some(baseline) => store.evaluation(&row.model, baseline, row.id()).await,
-        None => Ok(None),
-    }
+    let Some(baseline) = row.baseline else {
+        return Ok(None);
+    };
+    let found = store.evaluation(&row.model, baseline, row.id()).await?;
+    Ok(found.filter(|found| found.at() == row.at()))
 }
 
 fn evidence(gate: &Gate, row: &Evaluation, baseline: Option<&Evaluation>) -> Evidence {

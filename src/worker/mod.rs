@@ -83,12 +83,14 @@ pub async fn once(store: &Store, shared: &Shared) -> Result<Pass, Failure> {
         Box::pin(admission::run_once(store)).await?,
         Box::pin(jobs::run_once(store)).await?,
     );
-    Box::pin(gates::run_once(store, None)).await?;
-    let round = Box::pin(aliases::run_all(store, &mut Watches::default())).await?;
+    let mut watches = Watches::default();
+    let moves = Box::pin(gates::act(store, &mut watches)).await?;
+    let round = Box::pin(aliases::run_all(store, &mut watches)).await?;
     let mut pass = Pass {
         admissions,
         jobs,
         aliases: round.answered,
+        troubles: moves.troubles,
         ..Pass::default()
     };
     let requests = Box::pin(requests::run_once(store)).await?;
@@ -124,8 +126,12 @@ pub async fn once(store: &Store, shared: &Shared) -> Result<Pass, Failure> {
     }
     // Some waited for these runs.
     if round.waiting > 0 {
-        let round = Box::pin(aliases::run_all(store, &mut Watches::default())).await?;
+        let round = Box::pin(aliases::run_all(store, &mut watches)).await?;
         pass.aliases += round.answered;
+    }
+    if moves.under_way > 0 {
+        let moves = Box::pin(gates::act(store, &mut watches)).await?;
+        pass.troubles.extend(moves.troubles);
     }
     pass.removed_runs = retention::run_once(store, Utc::now()).await?.runs;
     Ok(pass)

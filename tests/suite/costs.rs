@@ -287,6 +287,44 @@ fn pending_beside_versions() {
     }
 }
 
+/// Five minutes of a leader's rounds over gates about which nothing new is known.
+#[test]
+#[ignore = "a measurement: bench/costs"]
+fn idle_gates() {
+    metrics::install();
+    for gates in [0, 10] {
+        let sandbox = Sandbox::migrated("costs_gates");
+        for gate in 0..gates {
+            let model = format!("m{gate}");
+            sandbox.cql(&format!("INSERT INTO {{helenus}}.gates (model, name, metric, labels, least_labelled, auto, cooldown, demote) VALUES ('{model}', 'better', 'accuracy', 'k.t.c', 100, true, '1d', true)"));
+            for (alias, version) in [("champion", 1), ("challenger", 2)] {
+                sandbox.cql(&format!("INSERT INTO {{helenus}}.model_aliases (model, alias, changed_at, seq, to_version, version, last_seq) VALUES ('{model}', '{alias}', now(), 1, {version}, {version}, 1)"));
+            }
+            let evaluation = helenus::process::timeuuid();
+            for (version, baseline) in [(1, "null"), (2, "1")] {
+                sandbox.cql(&format!("INSERT INTO {{helenus}}.evaluations (model, version, evaluation, labels, leakage, baseline, evaluated, labelled, evaluated_at) VALUES ('{model}', {version}, {evaluation}, 'k.t.c', 'checked', {baseline}, 1000, 1000, toTimestamp(now()))"));
+            }
+        }
+        block_on(async {
+            let store = sandbox.store().await;
+            let mut watch = helenus::worker::gates::Watch::default();
+            let start = tokio::time::Instant::now();
+            // The first look writes verdicts, which later ones find.
+            watch.round(&store, start).await.unwrap();
+            let start = start + Duration::from_secs(300);
+            let since = Since::now();
+            for round in 0..20 {
+                let now = start + Duration::from_secs(15 * round);
+                watch.round(&store, now).await.unwrap();
+            }
+            say(
+                "idle_gates",
+                json!({"gates": gates, "minutes": 5, "rounds": since.told()["statements"]}),
+            );
+        });
+    }
+}
+
 /// Writes of one size, through the adaptive places and through as many fixed ones, in turn.
 #[test]
 #[ignore = "a measurement: bench/costs"]

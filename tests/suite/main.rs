@@ -14,6 +14,7 @@ mod examples;
 mod export;
 mod forget;
 mod gates;
+mod gates_act;
 mod hardship;
 mod harness;
 mod isolate;

@@ -17,7 +17,12 @@ use crate::{
 /// The gate is judged against the newest evaluation of the challenger against the version that the
 /// alias points at. Its interval holds at every look (confidence sequence), so evaluating every day
 /// fools nobody. Evidence that is stale, partial, unlabelled or leakage_unchecked never passes. A
-/// gate that passes moves nothing: it waits for `helenus gate approve`.
+/// gate that passes moves nothing: it waits for `helenus gate approve`, unless it was told to act:
+///
+///   --auto     a worker promotes the challenger once it passes, not before the --cooldown since the
+///              alias was last changed, and never to a version that the alias was moved away from
+///   --demote   a worker rolls the alias back once two evaluations in a row, made after it was moved,
+///              show the version surely worse than the one before
 ///
 /// Examples:
 ///
@@ -25,6 +30,8 @@ use crate::{
 ///       --labels clinic.outcomes.diagnosis
 ///     helenus gate add tumour better --metric log_loss --least-labelled 5000 \
 ///       --labels clinic.outcomes.diagnosis --segment-margin 0.01 --full-coverage
+///     helenus gate add tumour better --metric log_loss --least-labelled 5000 \
+///       --labels clinic.outcomes.diagnosis --auto --cooldown 1d --demote
 ///
 /// JSON result: as of `helenus gate show`
 #[derive(Debug, clap::Args)]
@@ -64,6 +71,15 @@ pub struct Args {
     /// Older evaluations do not count [default: 7d]
     #[arg(long, value_name = "DURATION")]
     max_age: Option<String>,
+    /// Promote without an approval
+    #[arg(long, requires = "cooldown")]
+    auto: bool,
+    /// With --auto: the alias stays where it is for so long before this gate promotes
+    #[arg(long, value_name = "DURATION", requires = "auto")]
+    cooldown: Option<String>,
+    /// With --auto: roll back what two evaluations in a row show worse
+    #[arg(long, requires = "auto")]
+    demote: bool,
     /// Kept with it
     #[arg(long)]
     note: Option<String>,
@@ -89,6 +105,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         segment_margin: args.segment_margin,
         full_coverage: Some(args.full_coverage),
         max_age: args.max_age,
+        auto: Some(args.auto),
+        demote: Some(args.demote),
+        cooldown: args.cooldown,
         removed: Some(false),
         created_by: Some(process::user()),
         note: args.note,
@@ -97,5 +116,6 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
     store.put_gate(&row).await?;
     let judged = gates::judge(&store, gate, chrono::Utc::now()).await?;
-    Ok(Answer::new(as_json(&judged), text(&judged)))
+    let step = gates::step(&store, &judged).await?;
+    Ok(Answer::new(as_json(&judged, &step), text(&judged, &step)))
 }

@@ -53,6 +53,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         true => "no gates yet: `helenus gate add MODEL NAME`".to_owned(),
         false => output::table(header, rows),
     };
-    let told: Vec<_> = judged.iter().map(as_json).collect();
+    let mut told = Vec::new();
+    for judged in &judged {
+        told.push(as_json(judged, &gates::step(&store, judged).await?));
+    }
     Ok(Answer::new(json!({"gates": told}), text))
 }

@@ -3,6 +3,7 @@
 mod add;
 mod approve;
 mod list;
+mod remove;
 mod show;
 
 use clap::Subcommand;
@@ -10,11 +11,15 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::{
-    domain::{gate::Gate, problem::Problem},
+    domain::{
+        gate::{Demotes, Gate},
+        problem::Problem,
+        trigger::duration,
+    },
     failure::Failure,
     output::Answer,
     store::Store,
-    worker::gates::Judged,
+    worker::gates::{Judged, Step},
 };
 
 /// Arguments of `gate`.
@@ -32,6 +37,7 @@ enum Command {
     List(list::Args),
     Show(show::Args),
     Approve(approve::Args),
+    Remove(remove::Args),
 }
 
 impl Args {
@@ -42,6 +48,7 @@ impl Args {
             Command::List(_) => "gate list",
             Command::Show(_) => "gate show",
             Command::Approve(_) => "gate approve",
+            Command::Remove(_) => "gate remove",
         }
     }
 }
@@ -56,6 +63,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         Command::List(args) => list::run(args, context).await,
         Command::Show(args) => show::run(args, context).await,
         Command::Approve(args) => approve::run(args, context).await,
+        Command::Remove(args) => remove::run(args, context).await,
     }
 }
 
@@ -63,12 +71,16 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
 async fn gate(store: &Store, model: &str, name: &str) -> Result<Gate, Failure> {
     let row = store.gate(model, name).await?;
     let Some(row) = row.filter(|row| row.removed != Some(true)) else {
-        let message = format!("model `{model}` has no gate `{name}`");
-        return Err(Failure::not_found(
-            Problem::new("gate.unknown", message).help("`helenus gate list` shows those there are"),
-        ));
+        return Err(unknown(model, name));
     };
     Gate::read(&row).map_err(Failure::inputs)
+}
+
+fn unknown(model: &str, name: &str) -> Failure {
+    let message = format!("model `{model}` has no gate `{name}`");
+    Failure::not_found(
+        Problem::new("gate.unknown", message).help("`helenus gate list` shows those there are"),
+    )
 }
 
 /// What a gate says, in a word.
@@ -80,7 +92,7 @@ fn word(judged: &Judged) -> &'static str {
     }
 }
 
-fn as_json(judged: &Judged) -> Value {
+fn as_json(judged: &Judged, step: &Step) -> Value {
     let gate = &judged.gate;
     json!({
         "model": gate.model,
@@ -107,10 +119,28 @@ fn as_json(judged: &Judged) -> Value {
             "low": verdict.low,
             "reasons": verdict.reasons,
         })),
+        "acts": gate.acts.map(|acts| json!({
+            "cooldown_seconds": acts.cooldown.as_secs(),
+            "demotes": acts.demotes == Demotes::AfterTwo,
+            "next": next(step),
+        })),
     })
 }
 
-fn text(judged: &Judged) -> String {
+/// What a gate that acts does next.
+fn next(step: &Step) -> Option<String> {
+    match step {
+        Step::Nothing => None,
+        Step::Rests(why) => Some(why.clone()),
+        Step::Moves(to) => Some(format!(
+            "a worker moves `{}` to version {}",
+            to.alias, to.version
+        )),
+        Step::Refused(why) => Some(format!("refused: {why}")),
+    }
+}
+
+fn text(judged: &Judged, step: &Step) -> String {
     let gate = &judged.gate;
     let mut text = format!(
         "gate `{}` of model `{}`: {}\n  {} must be better by more than {} at {} confidence, on at least {} rows of {}\n",
@@ -123,6 +153,19 @@ fn text(judged: &Judged) -> String {
         gate.least_labelled,
         gate.labels,
     );
+    if let Some(acts) = gate.acts {
+        text.push_str(&format!(
+            "  it acts by itself: promotes with a cool-down of {}{}\n",
+            duration::spoken(acts.cooldown),
+            match acts.demotes {
+                Demotes::AfterTwo => ", rolls back after two evaluations in a row",
+                Demotes::Never => "",
+            }
+        ));
+    }
+    if let Some(next) = next(step) {
+        text.push_str(&format!("  next: {next}\n"));
+    }
     let Some((evidence, verdict)) = &judged.verdict else {
         return text;
     };
@@ -141,7 +184,7 @@ fn text(judged: &Judged) -> String {
     for reason in &verdict.reasons {
         text.push_str(&format!("  - {reason}\n"));
     }
-    if verdict.passes() {
+    if verdict.passes() && gate.acts.is_none() {
         text.push_str(&format!(
             "  it waits for an approval: `helenus gate approve {} {}`\n",
             gate.model, gate.name

@@ -13,7 +13,8 @@ use crate::{domain::problem::Problem, failure::Failure, output::Answer, worker::
 /// JSON result: {"model", "name", "alias", "points_at", "challenger", "challenger_version", "metric",
 ///   "labels", "least_improvement", "confidence", "least_labelled", "segment_margin", "full_coverage",
 ///   "says": "passes", "fails", "unevaluated" or "unchallenged", "evidence": null or {"evaluation",
-///   "evaluated_at", "version", "baseline", "rows", "improvement", "low", "reasons"}}
+///   "evaluated_at", "version", "baseline", "rows", "improvement", "low", "reasons"}, "acts": null or
+///   {"cooldown_seconds", "demotes", "next": null or what it does next}}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -31,7 +32,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
     let gate = gate(&store, &args.model, &args.name).await?;
     let judged = gates::judge(&store, gate, chrono::Utc::now()).await?;
-    let mut answer = Answer::new(as_json(&judged), text(&judged));
+    let step = gates::step(&store, &judged).await?;
+    let mut answer = Answer::new(as_json(&judged, &step), text(&judged, &step));
     let passes = judged.verdict.iter().any(|(_, verdict)| verdict.passes());
     if !passes {
         let message = format!("gate `{}` does not pass", args.name);

@@ -2,7 +2,7 @@ use chrono::TimeDelta;
 
 use super::*;
 
-fn gate() -> Gate {
+pub(super) fn gate() -> Gate {
     Gate::read(&GateRow {
         model: "tumour".to_owned(),
         name: "better".to_owned(),
@@ -15,11 +15,11 @@ fn gate() -> Gate {
     .unwrap()
 }
 
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     DateTime::from_timestamp_millis(1_795_000_000_000).unwrap()
 }
 
-fn evidence() -> Evidence {
+pub(super) fn evidence() -> Evidence {
     let map = |value: f64| BTreeMap::from([("roc_auc".to_owned(), value)]);
     Evidence {
         evaluation: Uuid::nil(),

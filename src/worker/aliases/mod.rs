@@ -8,6 +8,7 @@
 //! A request that waits for runs (coverage `when_covered`) stays unanswered and is looked at again
 //! each round, so that it keeps nobody else waiting.
 
+mod act;
 mod coverage;
 mod moving;
 mod retire;
@@ -16,6 +17,7 @@ mod understand;
 use chrono::{Days, NaiveDate, Utc};
 use uuid::Uuid;
 
+pub use act::{Acted, act};
 pub use coverage::{Follower, followers, not_covered, runs_of};
 pub use understand::Mode;
 
@@ -148,13 +150,8 @@ async fn answer_all(
 
 async fn write(store: &Store, request: &AliasRequest, outcome: Outcome) -> Result<(), StoreError> {
     tracing::info!(id = %request.id, action = request.action, model = request.model, answer = outcome.answer, reason = outcome.reason, "alias request");
-    let answer = Answer {
-        answer: outcome.answer.to_owned(),
-        reason: Some(outcome.reason),
-        run_id: outcome.run_id,
-    };
     store
-        .insert_answer(request.day, request.id, &answer)
+        .insert_answer(request.day, request.id, &outcome.into())
         .await
         .map(drop)
 }
@@ -188,6 +185,16 @@ impl Outcome {
             answer: "refused",
             reason: problem.line(),
             run_id: None,
+        }
+    }
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            answer: outcome.answer.to_owned(),
+            reason: Some(outcome.reason),
+            run_id: outcome.run_id,
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::{
         alias_requests::AliasRequest,
         error::{StoreError, StoreErrorKind},
         leases::Lease,
+        signals::EVIDENCE,
         statement::Applied,
     },
     worker::gates,
@@ -102,6 +103,10 @@ pub(super) async fn promote(
         match store.move_alias(model, alias, &change).await {
             Ok(Applied::Yes) => {
                 failpoint::hit("after_promotion");
+                // Without it gates are judged a few minutes later.
+                if let Err(error) = store.raise(EVIDENCE).await {
+                    tracing::debug!(%error, "nobody was told of the move");
+                }
                 let outcome = Outcome::done(moved(model, alias, &change));
                 return done(Outcome {
                     run_id: passed.run_id,

@@ -29,7 +29,7 @@ use crate::{
         problem::Problem,
     },
     failure::Failure,
-    store::{Store, codec, error::StoreErrorKind},
+    store::{Store, codec, error::StoreErrorKind, signals::EVIDENCE},
 };
 pub use answer::answer;
 use fold::EvaluateFold;
@@ -184,6 +184,10 @@ async fn write(
             Err(error) if error.kind == StoreErrorKind::Denied => return Ok(false),
             outcome => outcome?,
         }
+    }
+    // Without it gates are judged a few minutes later.
+    if let Err(error) = store.raise(EVIDENCE).await {
+        tracing::debug!(%error, "nobody was told of the evaluation");
     }
     Ok(true)
 }

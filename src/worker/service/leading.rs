@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use chrono::{Days, Utc};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use super::{
     Service,
@@ -195,8 +198,13 @@ async fn validations(service: Service) {
 
 async fn verdicts(service: Service) {
     let mut rounds = Rounds::new("gates", service.stop(), SWEEP);
+    let mut watch = gates::Watch::default();
     while rounds.next().await {
-        rounds.ended(gates::run_once(&service.store, None).await);
+        let round = watch.round(&service.store, Instant::now()).await;
+        for trouble in round.iter().flat_map(|round| &round.troubles) {
+            tracing::warn!("{trouble}");
+        }
+        rounds.ended(round);
     }
 }
 

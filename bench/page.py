@@ -133,6 +133,12 @@ def kept(_, figures):
     return rows
 
 
+def iterations(_, figures):
+    rows = [HEAD]
+    rows += [[f"{figures['predictions']:,} predictions", one, *contender(value)] for one, value in figures["passes"].items()]
+    return rows
+
+
 def workers(_, figures):
     rows = [[*HEAD, "speed by one's"]]
     rows += [["", f"{count} processes", *contender(value), spread(value["speed_of_one"])] for count, value in figures.items()]
@@ -204,6 +210,7 @@ SECTIONS = [
     ("Versions in one pass", ["versions_columns", "versions_vector"], versions, "versions"),
     ("Runs that find little to do", ["pending_columns", "pending_vector"], pending, "pending"),
     ("Nothing changed, beside more versions", ["pending_versions"], kept, None),
+    ("Iterations compared and evaluated", ["iterations"], iterations, None),
     ("Several processes on one run", ["workers"], workers, None),
     ("Memory by the size of the table", ["memory"], memory, None),
     ("Heap allocations for each row", ["allocations"], allocations, None),

@@ -1,6 +1,6 @@
 """The parts of the benchmark: functions from a World to figures, each kept as a file of its own."""
 
-from parts import allocations, big_model, ceiling, control, end_to_end, latency, pending, polite, profile, sizes, workers
+from parts import allocations, big_model, ceiling, control, end_to_end, iterations, latency, pending, polite, profile, sizes, workers
 
 # In the order of a whole run: what the ceiling finds, all after it use. The number is of nodes.
 PARTS = {
@@ -15,6 +15,7 @@ PARTS = {
     "pending_columns": (lambda world: pending.changed(world, "columns"), 1),
     "pending_vector": (lambda world: pending.changed(world, "vector"), 1),
     "pending_versions": (pending.versions_kept, 1),
+    "iterations": (iterations.compare_and_evaluate, 1),
     "control": (control.overhead, 1),
     "workers": (workers.one_run, 1),
     "allocations": (allocations.each_row, 1),

@@ -2,7 +2,7 @@
 //!
 //! A verdict moves nothing. An alias request that names a gate and an evaluation does, and only
 //! after it was judged again ([`approve`]), since gate, alias and age may have changed meanwhile. Of
-//! a gate that acts the worker makes the request itself ([`act`]).
+//! a gate that acts the worker makes the request itself ([`act()`]).
 
 mod act;
 mod demotion;

@@ -28,6 +28,7 @@ use crate::{
 ///     helenus export tumour --version champion --format csv -o predictions.csv
 ///     helenus export tumour --version 2 --where "p_malignant > 0.9 and label = malignant"
 ///     helenus export tumour --version 2 --top 100 --by p_malignant --format jsonl
+///     helenus export tumour --version champion --format parquet -o predictions.parquet
 ///
 /// Exit code 2: a condition that can't be read; 130: interrupted. JSON result (needs -o): {"job",
 ///   "file", "read", "written"}

@@ -1,11 +1,15 @@
 //! `helenus export`: what stands, and nothing else.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use helenus::domain::csv;
+use parquet::{
+    file::reader::{FileReader, SerializedFileReader},
+    record::Field,
+};
 use serde_json::Value;
 
-use crate::support::{biopsies::Biopsies, cli};
+use crate::support::{Model, Sandbox, biopsies::Biopsies, cli};
 
 /// Rows of a CSV text by column.
 fn rows(text: &str) -> Vec<std::collections::BTreeMap<String, Option<String>>> {
@@ -150,7 +154,7 @@ fn what_can_not_be_exported_leaves_no_file() {
             .unwrap()
             .filter(|entry| {
                 let name = entry.as_ref().unwrap().file_name();
-                name.to_string_lossy().contains("export") || name == "out.csv"
+                name.to_string_lossy().starts_with(".helenus") || name == "out.csv"
             })
             .count(),
         0
@@ -173,4 +177,139 @@ fn what_can_not_be_exported_leaves_no_file() {
     }
     let said = cli::run(shell).ok();
     assert!(said.stdout.starts_with("id,model_version,"), "{said:?}");
+}
+
+/// Rows of a Parquet file by column, and its metadata.
+fn parquet(file: &std::path::Path) -> (Vec<BTreeMap<String, Field>>, BTreeMap<String, String>) {
+    let reader = SerializedFileReader::new(fs::File::open(file).unwrap()).unwrap();
+    let about = reader.metadata().file_metadata().key_value_metadata();
+    let about = about.unwrap().iter();
+    let about = about.map(|pair| (pair.key.clone(), pair.value.clone().unwrap()));
+    let rows = reader.get_row_iter(None).unwrap().map(|row| {
+        let row = row.unwrap();
+        let cells = row.get_column_iter();
+        cells
+            .map(|(name, field)| (name.clone(), field.clone()))
+            .collect()
+    });
+    (rows.collect(), about.collect())
+}
+
+#[test]
+fn parquet_holds_what_the_lines_hold_with_its_types() {
+    let biopsies = Biopsies::scored("export_parquet");
+    let sandbox = &biopsies.sandbox;
+    sandbox.cql("INSERT INTO {data}.biopsies (id, mean_radius) VALUES (9001, 14.2)");
+    biopsies.score();
+    let options = ["--version", "2"];
+    let export = |form: &str, options: &[&str]| {
+        let words = [&["export", "tumour", "-o", form, "--format", form], options].concat();
+        sandbox.json(&words).ok();
+        sandbox.directory().join(form)
+    };
+    let lines = fs::read_to_string(export("jsonl", &options)).unwrap();
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let (rows, about) = parquet(&export("parquet", &options));
+    assert_eq!(rows.len() as u64, biopsies.rows + 1);
+    assert_eq!(about["helenus.job"], "tumour");
+    assert_eq!(about["helenus.version"], "2");
+    let mut rejected = 0;
+    // Both go along the ring.
+    for (row, line) in rows.iter().zip(&lines) {
+        let text = |name: &str| match &row[name] {
+            Field::Null => Value::Null,
+            Field::Int(value) => (*value).into(),
+            Field::Float(value) if *value == single(&line[name]) => line[name].clone(),
+            Field::Str(value) => value.as_str().into(),
+            Field::Bytes(value) if value.len() == 16 => uuid::Uuid::from_slice(value.data())
+                .unwrap()
+                .to_string()
+                .into(),
+            Field::Bytes(value) => hex::encode(value.data()).into(),
+            other => panic!("{name}: {other:?}"),
+        };
+        for name in row.keys().filter(|name| *name != "scored_at") {
+            assert_eq!(text(name), line[name], "{name} of {line}");
+        }
+        let Field::TimestampMillis(scored_at) = row["scored_at"] else {
+            panic!("{row:?}");
+        };
+        let scored_at = chrono::DateTime::from_timestamp_millis(scored_at).unwrap();
+        let said = line["scored_at"].as_str().unwrap();
+        assert!(
+            said.starts_with(&scored_at.format("%Y-%m-%d").to_string()),
+            "{said}"
+        );
+        if row["p_malignant"] == Field::Null {
+            assert!(matches!(&row["rejected"], Field::Str(_)));
+            rejected += 1;
+        }
+    }
+    assert_eq!(rejected, 1);
+    let top = ["--top", "5", "--by", "p_malignant"];
+    assert_eq!(parquet(&export("parquet", &top)).0.len(), 5);
+    // None is wanted: a file that says so.
+    let none = ["--where", "p_malignant > 2"];
+    assert_eq!(parquet(&export("parquet", &none)).0.len(), 0);
+    // A stream is whole, too.
+    let stdout = sandbox
+        .command(&["export", "tumour", "--format", "parquet"])
+        .output()
+        .unwrap();
+    assert!(stdout.status.success() && stdout.stdout.ends_with(b"PAR1"));
+}
+
+/// A number of a line as the `float` that it is the shortest spelling of.
+fn single(number: &Value) -> f32 {
+    number.as_f64().unwrap() as f32
+}
+
+#[test]
+fn vectors_are_lists_in_parquet() {
+    let sandbox = Sandbox::migrated("export_vectors");
+    let model = Model::named("forty_classes");
+    let rows = model.load(&sandbox);
+    sandbox.cql("INSERT INTO {data}.points (id, x0) VALUES (99999, 1.0)");
+    let push = model.push_arguments("m");
+    let push: Vec<&str> = push.iter().map(String::as_str).collect();
+    sandbox.helenus(&push).ok();
+    let manifest = model.manifest(&sandbox, "j", "m");
+    sandbox
+        .helenus(&["job", "create", manifest.to_str().unwrap()])
+        .ok();
+    // The row without inputs is rejected, which fails the run and leaves its predictions.
+    sandbox.helenus(&["score", "j"]).code(1);
+    let export = |form: &str| {
+        sandbox
+            .helenus(&["export", "j", "--format", form, "-o", form])
+            .ok();
+        sandbox.directory().join(form)
+    };
+    let lines = fs::read_to_string(export("jsonl")).unwrap();
+    let (read, _) = parquet(&export("parquet"));
+    assert_eq!(read.len(), rows + 1);
+    let mut nulls = 0;
+    for (row, line) in read.iter().zip(lines.lines()) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(row["id"], Field::Int(line["id"].as_i64().unwrap() as i32));
+        match &row["probabilities"] {
+            Field::ListInternal(list) => {
+                let read = list.elements().iter().map(|element| match element {
+                    Field::Float(value) => *value,
+                    other => panic!("{other:?}"),
+                });
+                let told = line["probabilities"].as_array().unwrap().iter();
+                assert!(read.eq(told.map(single)), "{line}");
+            }
+            Field::Null => {
+                assert!(line["probabilities"].is_null());
+                nulls += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(nulls, 1);
 }

@@ -343,8 +343,8 @@ fn errors_of_numbers_are_drawn() {
     show(&file, &page);
 }
 
-/// A table of its own with text keys, one of which would run; its rows are the first biopsies.
-fn evil_keys(sandbox: &Sandbox) {
+/// A table of its own with text keys that would run; its rows are some biopsies. Gives one of the keys.
+fn evil_keys(sandbox: &Sandbox) -> String {
     let columns = sandbox.rows("SELECT column_name, type FROM system_schema.columns WHERE keyspace_name = '{data}' AND table_name = 'biopsies'");
     let columns: Vec<(String, String)> = columns
         .iter()
@@ -360,20 +360,23 @@ fn evil_keys(sandbox: &Sandbox) {
         "CREATE TABLE {{data}}.named (id text PRIMARY KEY, {})",
         columns.join(", ")
     ));
+    let mut key = String::new();
     for row in sandbox.rows("SELECT JSON * FROM {data}.biopsies LIMIT 80") {
         let text = row["[json]"].as_text().unwrap();
         let mut row: serde_json::Value = serde_json::from_str(text).unwrap();
-        row["id"] = format!("{EVIL} {}", row["id"]).into();
+        key = format!("{EVIL} {}", row["id"]);
+        row["id"] = key.as_str().into();
         let text = row.to_string().replace('\'', "''");
         sandbox.cql(&format!("INSERT INTO {{data}}.named JSON '{text}'"));
     }
+    key
 }
 
 #[test]
 fn a_comparison_is_a_page() {
     let biopsies = Biopsies::scored("report_compare");
     let sandbox = &biopsies.sandbox;
-    evil_keys(sandbox);
+    let key = evil_keys(sandbox);
     let manifest = format!(
         "job = \"named\"\nmodel = \"tumour\"\nversions = [1, 2]\n[source]\ntable = \"{}.named\"\n[outputs]\npositive = \"malignant\"\n",
         sandbox.data
@@ -385,7 +388,7 @@ fn a_comparison_is_a_page() {
     sandbox.helenus(&["score", "named"]).ok();
     // One row is new since, one has changed: coverage has parts.
     sandbox.cql("INSERT INTO {data}.named (id, mean_radius) VALUES ('new', 1.0)");
-    let changed = format!("{EVIL} 7").replace('\'', "''");
+    let changed = key.replace('\'', "''");
     sandbox.cql(&format!(
         "UPDATE {{data}}.named SET mean_radius = 99 WHERE id = '{changed}'"
     ));
@@ -405,6 +408,10 @@ fn a_comparison_is_a_page() {
     assert_eq!(page.figures(), ["coverage", "differences-2", "segments"]);
     let text = page.read_text();
     let against = &told["against"][0];
+    assert_eq!(
+        (&against["stale"], &against["missing"]),
+        (&1.into(), &1.into())
+    );
     let most = against["most_different"].as_array().unwrap();
     assert_eq!(most.len(), 10);
     for entity in most {

@@ -1,28 +1,105 @@
 //! The forms that rows are exported in.
 
+use std::io::Write;
+
 use serde_json::{Map, Value};
 
-use crate::domain::{cell_json, literal, schema::Column};
+use super::{parquet::ParquetFile, unwritten};
+use crate::{
+    domain::{cell_json, literal, schema::Column},
+    failure::Failure,
+};
 
-/// CSV (RFC 4180), or a JSON object a line.
+/// CSV (RFC 4180), a JSON object a line, or Apache Parquet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Form {
     /// A header; null is empty, an empty text is `""`.
     Csv,
     /// One object a row.
     Jsonl,
+    /// Typed columns, Snappy.
+    Parquet,
 }
 
-impl Form {
+/// Where rows go, one after the other.
+pub enum Sink<'a, W: Write + Send> {
+    /// Line by line.
+    Lines(Text, &'a [Column], W, Vec<u8>),
+    /// In row groups.
+    Parquet(Box<ParquetFile<'a, W>>),
+}
+
+impl<'a, W: Write + Send> Sink<'a, W> {
+    /// Begins: what stands before the first row. `about` is kept where the form has a place for it.
+    ///
+    /// # Errors
+    /// The stream's.
+    pub fn begin(
+        form: Form,
+        columns: &'a [Column],
+        about: &[(String, String)],
+        mut out: W,
+    ) -> Result<Self, Failure> {
+        let text = match form {
+            Form::Csv => Text::Csv,
+            Form::Jsonl => Text::Jsonl,
+            Form::Parquet => {
+                let file = ParquetFile::begin(columns, about, out)?;
+                return Ok(Self::Parquet(Box::new(file)));
+            }
+        };
+        let mut line = Vec::new();
+        text.header(columns, &mut line);
+        out.write_all(&line).map_err(unwritten)?;
+        Ok(Self::Lines(text, columns, out, line))
+    }
+
+    /// Takes a row.
+    ///
+    /// # Errors
+    /// The stream's; Parquet's of cells that are no values of their type.
+    pub fn row<'c>(&mut self, cell: impl Fn(usize) -> Option<&'c [u8]>) -> Result<(), Failure> {
+        match self {
+            Self::Lines(text, columns, out, line) => {
+                line.clear();
+                text.row(columns, cell, line);
+                out.write_all(line).map_err(unwritten)
+            }
+            Self::Parquet(file) => file.row(cell),
+        }
+    }
+
+    /// Ends: what stands after the last row.
+    ///
+    /// # Errors
+    /// As [`Sink::row`].
+    pub fn finish(self) -> Result<(), Failure> {
+        match self {
+            Self::Lines(_, _, mut out, _) => out.flush().map_err(unwritten),
+            Self::Parquet(file) => file.finish(),
+        }
+    }
+}
+
+/// A form of lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Text {
+    /// As [`Form::Csv`].
+    Csv,
+    /// As [`Form::Jsonl`].
+    Jsonl,
+}
+
+impl Text {
     /// What stands before the first row.
-    pub fn header(self, columns: &[Column], out: &mut Vec<u8>) {
+    fn header(self, columns: &[Column], out: &mut Vec<u8>) {
         if self == Self::Csv {
             record(columns.iter().map(|column| Some(column.name.clone())), out);
         }
     }
 
     /// A row.
-    pub fn row<'a>(
+    fn row<'a>(
         self,
         columns: &[Column],
         cell: impl Fn(usize) -> Option<&'a [u8]>,

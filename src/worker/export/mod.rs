@@ -1,6 +1,8 @@
 //! Exporting predictions by token scan: what stands, row by row, in bounded memory.
 
+mod columnar;
 mod form;
+mod parquet;
 
 use std::{
     cmp::Ordering,
@@ -10,6 +12,7 @@ use std::{
 use uuid::Uuid;
 
 pub use form::Form;
+use form::Sink;
 
 use super::{
     jobs,
@@ -62,6 +65,8 @@ pub struct Export {
     run: Option<(usize, Uuid)>,
     top: Option<(usize, usize)>,
     max_rate: Option<i32>,
+    /// What was asked, by name: for forms that have a place for it.
+    about: Vec<(String, String)>,
 }
 
 /// Rows that were read and written.
@@ -123,7 +128,22 @@ impl Export {
             // Several pages a second: the limit holds from the first one on.
             select.page_rows = select.page_rows.min(rate / 5).max(1);
         }
+        let target = &job.target;
+        let about = [
+            ("job", Some(job.job.clone())),
+            (
+                "table",
+                Some(format!("{}.{}", target.keyspace, target.table)),
+            ),
+            ("model", Some(model.to_owned())),
+            ("version", version.map(|version| version.to_string())),
+            ("run", wish.run.map(|run| run.to_string())),
+            ("where", wish.condition.clone()),
+        ];
+        let about = about.into_iter();
+        let about = about.filter_map(|(name, value)| Some((format!("helenus.{name}"), value?)));
         Ok(Self {
+            about: about.collect(),
             select,
             conditions: conditions
                 .transpose()
@@ -142,7 +162,8 @@ impl Export {
     /// Reads the whole ring and writes what is wanted of it.
     ///
     /// # Errors
-    /// Cassandra's; the file's (`export.write`, exit 3); [`CLOSED`].
+    /// Cassandra's; the file's (`export.write`, exit 3); [`CLOSED`]; a cell that Parquet has no form
+    /// for, because its bytes are no value of its type (`export.malformed`, exit 3).
     pub async fn write(
         &self,
         store: &Store,
@@ -151,9 +172,7 @@ impl Export {
     ) -> Result<Exported, Failure> {
         let mut exported = Exported::default();
         let pace = Pace::new(self.max_rate);
-        let mut line = Vec::new();
-        form.header(&self.columns, &mut line);
-        out.write_all(&line).map_err(unwritten)?;
+        let mut sink = Sink::begin(form, &self.columns, &self.about, out)?;
         let mut top = Top::new(self);
         let mut pages = store.scan(self.select.clone(), TokenRange::WHOLE);
         while let Some(page) = pages.recv().await.transpose()? {
@@ -166,26 +185,18 @@ impl Export {
                     top.add(&page, row);
                     continue;
                 }
-                line.clear();
-                form.row(&self.columns, |at| page.cell(row, at), &mut line);
-                out.write_all(&line).map_err(unwritten)?;
+                sink.row(|at| page.cell(row, at))?;
                 exported.written += 1;
             }
         }
         if let Some(mut top) = top {
             top.cut();
             for row in 0..top.order.len() {
-                line.clear();
-                form.row(
-                    &self.columns,
-                    |at| top.cells.cell(top.order[row], at),
-                    &mut line,
-                );
-                out.write_all(&line).map_err(unwritten)?;
+                sink.row(|at| top.cells.cell(top.order[row], at))?;
                 exported.written += 1;
             }
         }
-        out.flush().map_err(unwritten)?;
+        sink.finish()?;
         Ok(exported)
     }
 

@@ -127,7 +127,7 @@ pub fn most(report: &Report, against: &Against) -> Markup {
     };
     html! {
         div .scroll tabindex="0" role="region" aria-label=(caption) {
-            table {
+            table .most {
                 caption { (caption) }
                 thead {
                     tr {

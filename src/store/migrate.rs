@@ -69,14 +69,14 @@ const FILES: &[(i32, &str, &str)] = &[
     ),
     (12, "012_gates.cql", include_str!("../../cql/012_gates.cql")),
     (
-        15,
-        "015_gate_moves.cql",
-        include_str!("../../cql/015_gate_moves.cql"),
+        13,
+        "013_gate_moves.cql",
+        include_str!("../../cql/013_gate_moves.cql"),
     ),
     (
-        17,
-        "017_retention.cql",
-        include_str!("../../cql/017_retention.cql"),
+        14,
+        "014_retention.cql",
+        include_str!("../../cql/014_retention.cql"),
     ),
 ];
 
@@ -373,8 +373,8 @@ mod tests {
         names.sort();
         let known: Vec<_> = FILES.iter().map(|(_, name, _)| *name).collect();
         assert_eq!(names, known);
-        assert!(FILES.is_sorted_by(|before, after| before.0 < after.0));
-        for (number, name, _) in FILES {
+        for (at, (number, name, _)) in FILES.iter().enumerate() {
+            assert_eq!(*number, i32::try_from(at).unwrap() + 1);
             assert!(name.starts_with(&format!("{number:03}_")), "{name}");
         }
     }

@@ -102,6 +102,8 @@ pub struct StoredPredictions<'j> {
     job: &'j CompiledJob,
     pages: mpsc::Receiver<Result<Page, StoreError>>,
     page: Page,
+    /// No page comes any more: not to be asked again for each row that follows.
+    ended: bool,
     at: usize,
     head: Option<Position>,
     spare: Position,
@@ -141,6 +143,7 @@ impl<'j> StoredPredictions<'j> {
             job,
             pages,
             page: Page::default(),
+            ended: false,
             at: 0,
             head: None,
             spare: Position::default(),
@@ -231,14 +234,16 @@ impl<'j> StoredPredictions<'j> {
     /// Moves `head` to the next row; `false` at the end.
     async fn advance(&mut self) -> Result<bool, StoreError> {
         while self.at >= self.page.rows() {
+            if self.ended {
+                return Ok(false);
+            }
             let asked = Instant::now();
             let page = self.pages.recv().await;
             self.waited += asked.elapsed();
             match page {
-                None => return Ok(false),
-                Some(page) => self.page = page?,
+                None => self.ended = true,
+                Some(page) => (self.page, self.at) = (page?, 0),
             }
-            self.at = 0;
         }
         let mut head = std::mem::take(&mut self.spare);
         head.set(self.page.row(self.at).take(self.job.partition_key_len))?;

@@ -24,6 +24,8 @@ pub mod watched;
 pub mod whole_file;
 pub mod worker;
 
+use chrono::{DateTime, Utc};
+
 use crate::{
     cli::{Cli, Command},
     config::Config,
@@ -156,4 +158,20 @@ async fn signal() {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
+}
+
+/// A time as people write it.
+///
+/// # Errors
+/// Exit 2: it is none.
+pub fn parse_time(text: &str) -> Result<DateTime<Utc>, Failure> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.with_timezone(&Utc))
+        .map_err(|error| {
+            Failure::input(
+                Problem::new("usage", format!("`{text}` is no time: {error}"))
+                    .at("--at")
+                    .help("write it as 2026-03-01T14:03:00Z"),
+            )
+        })
 }

@@ -2,6 +2,7 @@
 //! before anything is made, and all mistakes are told at once.
 
 mod fingerprint;
+mod side;
 mod target;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use super::{
     classes::{Filled, output_columns},
     cql_type::CqlType,
-    job::{CompiledJob, CompiledVersion, OutputCell, OutputColumn, PredictionTable},
+    job::{CompiledJob, CompiledVersion, HistoryTable, OutputCell, OutputColumn, PredictionTable},
     manifest::{Manifest, VersionWish},
     mapping::{Mapper, NamedInputs, name_of, with_indices},
     model::ReadyVersion,
@@ -71,6 +72,13 @@ pub fn compile(
     let mut outputs = target::common_columns(&versions, &filled, &mut problems);
     let names = manifest.target();
     target::check_names(&outputs, &key, source, &names, &mut problems);
+    let history = manifest.outputs.history.map(|ttl_seconds| HistoryTable {
+        table: format!("{}_history", names.table),
+        ttl_seconds,
+    });
+    if let Some(history) = &history {
+        side::check_history(history, &outputs, &key, &mut problems);
+    }
     let mut warnings = Vec::new();
     if let Some(existing) = existing {
         let retired = target::check_existing(existing, &key, source, &outputs, &mut problems);
@@ -95,6 +103,7 @@ pub fn compile(
         keyspace: names.keyspace,
         table: names.table,
         outputs,
+        history,
     };
     let compiled: Vec<CompiledVersion> = versions
         .iter()

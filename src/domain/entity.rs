@@ -24,9 +24,12 @@ pub struct Entity {
     texts: Vec<String>,
 }
 
-/// The key columns of an entity in that table: of a prediction table without `model_version`.
+/// The key columns of an entity in that table: of a prediction table without `model_version`, of a
+/// history without `scored_at`, too.
 pub fn key_columns(table: &TableSchema) -> Vec<Column> {
-    let key = table.key().filter(|column| column.name != "model_version");
+    let is_history = table.is_history_table();
+    let own = |name: &str| name == "model_version" || is_history && name == "scored_at";
+    let key = table.key().filter(|column| !own(&column.name));
     key.cloned().collect()
 }
 

@@ -158,6 +158,18 @@ pub struct PredictionTable {
     pub table: String,
     /// Output columns in a fixed order (name, CQL type).
     pub outputs: Vec<OutputColumn>,
+    /// Where each prediction is kept, too, when it is replaced.
+    pub history: Option<HistoryTable>,
+}
+
+/// The table of all predictions ever made, in the prediction table's keyspace: its key, then
+/// `scored_at`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryTable {
+    /// Exact table name.
+    pub table: String,
+    /// Seconds that a row lives; 0 for ever.
+    pub ttl_seconds: i32,
 }
 
 /// One output column of the prediction table.

@@ -119,6 +119,8 @@ pub struct Outputs {
     pub classes: Option<Vec<String>>,
     /// `nan`.
     pub nan: NanOutput,
+    /// `history` with its `history_ttl`: seconds that a row of it lives, 0 for ever.
+    pub history: Option<i32>,
     /// `[outputs.columns]` by exact column name.
     pub columns: BTreeMap<String, ColumnWish>,
 }

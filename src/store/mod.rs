@@ -19,6 +19,7 @@ pub mod gate;
 pub mod gate_moves;
 pub mod gates;
 pub mod health;
+pub mod history;
 pub mod job_targets;
 pub mod jobs;
 pub mod leases;

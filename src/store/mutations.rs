@@ -12,6 +12,7 @@ use scylla::{
 };
 
 use super::raw::{RawValues, push_cell, push_cell_with};
+use crate::domain::job::CompiledJob;
 
 /// Above this many bytes of mutation Cassandra logs a warning for each batch, which costs it more
 /// than a larger batch saves (`batch_size_warn_threshold`: 5 KiB).
@@ -23,21 +24,42 @@ const PARTITION: usize = 29;
 const ROW: usize = 21;
 const CELL: usize = 20;
 const TTL: usize = 4;
+/// A timestamp.
+const TIME: usize = 8;
 
 /// Statements gathered for one batch, all with one timestamp.
 #[derive(Debug)]
 pub struct Mutations {
     /// Microseconds.
     pub(super) timestamp: i64,
-    partition_key_len: usize,
-    /// [`TTL`], or 0 without one.
-    ttl: usize,
+    costs: Costs,
     /// Where the last row's partition key is in `values`.
     partition: Range<usize>,
     /// With the end of each in `values`.
     statements: Vec<(Kind, usize)>,
     values: Vec<u8>,
     estimate: usize,
+    /// Rows of the history among the statements.
+    remembered: usize,
+    /// The estimate before the last row, but with its partition.
+    row: usize,
+}
+
+/// What is the same for all rows of a job.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Costs {
+    partition_key_len: usize,
+    /// [`TTL`], or 0 without one.
+    ttl: usize,
+    history: Option<HistoryCost>,
+}
+
+/// What a row of the history counts beyond the row of the prediction table that it repeats.
+#[derive(Debug, Clone, Copy)]
+struct HistoryCost {
+    more: usize,
+    /// And for the nulls of a rejection.
+    nulls: usize,
 }
 
 /// Which statement a row is bound to.
@@ -46,18 +68,39 @@ pub(super) enum Kind {
     Insert,
     InsertRejected,
     Delete,
+    History,
+    HistoryRejected,
+}
+
+impl Costs {
+    /// Of rows of `job`'s tables.
+    pub(super) fn of(job: &CompiledJob) -> Self {
+        let ttl = |seconds: i32| if seconds > 0 { TTL } else { 0 };
+        let (outputs, row_ttl) = (job.target.outputs.len(), ttl(job.rules.ttl_seconds));
+        let history = job.target.history.as_ref().map(|history| HistoryCost {
+            // The row's TTL, the lineage's and each output's; and the time in its key.
+            more: ttl(history.ttl_seconds).saturating_sub(row_ttl) * (2 + outputs) + TIME,
+            nulls: (CELL + TTL) * outputs,
+        });
+        Self {
+            partition_key_len: job.partition_key_len,
+            ttl: row_ttl,
+            history,
+        }
+    }
 }
 
 impl Mutations {
-    pub(super) fn new(partition_key_len: usize, has_ttl: bool) -> Self {
+    pub(super) fn new(costs: Costs) -> Self {
         Self {
             timestamp: 0,
-            partition_key_len,
-            ttl: if has_ttl { TTL } else { 0 },
+            costs,
             partition: 0..0,
             statements: Vec::new(),
             values: Vec::new(),
             estimate: 0,
+            remembered: 0,
+            row: 0,
         }
     }
 
@@ -67,6 +110,7 @@ impl Mutations {
         self.values.clear();
         self.partition = 0..0;
         self.estimate = 0;
+        self.remembered = 0;
     }
 
     /// No statement yet.
@@ -76,7 +120,7 @@ impl Mutations {
 
     /// Whether another row of about the same size would go beyond the server's threshold.
     pub fn is_full(&self) -> bool {
-        let rows = self.statements.len().max(1);
+        let rows = self.rows().max(1);
         self.estimate + self.estimate / rows > BATCH_BYTES
     }
 
@@ -91,7 +135,8 @@ impl Mutations {
     ) {
         self.key(key, version);
         for cell in outputs {
-            self.estimate += CELL + self.ttl + cell.map_or(0, <[u8]>::len);
+            // A null is a tombstone, with a time of its own.
+            self.estimate += CELL + self.costs.ttl + cell.map_or(TTL, <[u8]>::len);
             push_cell(&mut self.values, cell);
         }
         self.lineage(lineage);
@@ -112,6 +157,29 @@ impl Mutations {
         self.finish(Kind::InsertRejected);
     }
 
+    /// The prediction or rejection that was added last, as a row of the history, if there is one:
+    /// what was bound is bound again, with its time behind it.
+    pub fn remember(&mut self, scored_at: i64) {
+        let Some(history) = self.costs.history else {
+            return;
+        };
+        let (kind, more) = match self.statements.last() {
+            Some((Kind::InsertRejected, _)) => (Kind::HistoryRejected, history.nulls),
+            _ => (Kind::History, 0),
+        };
+        let end = self.values.len();
+        let start = match self.statements.as_slice() {
+            [.., (_, start), _] => *start,
+            _ => 0,
+        };
+        self.values.extend_from_within(start..end);
+        push_cell(&mut self.values, Some(&scored_at.to_be_bytes()));
+        let row = self.estimate - self.row;
+        self.estimate += row + history.more + more;
+        self.remembered += 1;
+        self.finish(kind);
+    }
+
     /// Deletes a prediction.
     pub fn delete<'a>(&mut self, key: impl Iterator<Item = Option<&'a [u8]>>, version: i32) {
         self.delete_at(key, version, self.timestamp);
@@ -129,35 +197,44 @@ impl Mutations {
     }
 
     fn key<'a>(&mut self, key: impl Iterator<Item = Option<&'a [u8]>>, version: i32) {
-        self.estimate += ROW + self.ttl + size_of_val(&version);
+        let before = self.estimate;
+        self.estimate += ROW + self.costs.ttl + size_of_val(&version);
         let start = self.values.len();
         let mut end = start;
         for (at, cell) in key.enumerate() {
             push_cell(&mut self.values, cell);
-            if at < self.partition_key_len {
+            if at < self.costs.partition_key_len {
                 end = self.values.len();
             } else {
                 self.estimate += cell.map_or(0, <[u8]>::len);
             }
         }
         // Rows that follow each other in one partition are one mutation.
+        self.row = before;
         if self.values[start..end] != self.values[self.partition.clone()] {
-            self.estimate += PARTITION;
+            // In the history, too.
+            let partition = PARTITION << u32::from(self.costs.history.is_some());
+            self.estimate += partition;
+            self.row += partition;
         }
         self.partition = start..end;
         push_cell(&mut self.values, Some(&version.to_be_bytes()));
     }
 
     fn lineage(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.estimate += CELL + self.ttl + push_cell_with(&mut self.values, write);
+        self.estimate += CELL + self.costs.ttl + push_cell_with(&mut self.values, write);
     }
 
     fn finish(&mut self, kind: Kind) {
         self.statements.push((kind, self.values.len()));
     }
 
-    /// Rows written or deleted.
+    /// Rows written to the prediction table or deleted there.
     pub fn rows(&self) -> usize {
+        self.statements.len() - self.remembered
+    }
+
+    pub(super) fn statements(&self) -> usize {
         self.statements.len()
     }
 

@@ -56,8 +56,14 @@ impl Store {
         let mut statements = lineage_type(&target.keyspace, types.get(LINEAGE));
         let live = self.table(&target).await?;
         match &live {
-            None => statements.push(create_table(job)),
+            None => statements.push(create_table(job, &target.table, Holds::Predictions)),
             Some(live) => statements.extend(add_columns(job, live)),
+        }
+        if let Some(history) = job.history_table() {
+            match self.table(&history).await? {
+                None => statements.push(create_table(job, &history.table, Holds::History)),
+                Some(live) => statements.extend(add_columns(job, &live)),
+            }
         }
         if job.target.outputs.iter().any(|column| column.index) {
             let indexed = match live {
@@ -139,19 +145,50 @@ fn lineage_type(keyspace: &str, live: Option<&Fields>) -> Vec<String> {
     }
 }
 
-fn create_table(job: &CompiledJob) -> String {
+/// What a table of a job holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Predictions,
+    /// All that were ever made.
+    History,
+}
+
+impl Holds {
+    /// Columns of helenus's own that end the key, descending.
+    fn own_key(self) -> &'static [(&'static str, &'static str)] {
+        const KEY: [(&str, &str); 2] = [("model_version", "int"), ("scored_at", "timestamp")];
+        match self {
+            Self::Predictions => &KEY[..1],
+            Self::History => &KEY,
+        }
+    }
+
+    fn spoken(self) -> &'static str {
+        match self {
+            Self::Predictions => "predictions",
+            Self::History => "history of predictions",
+        }
+    }
+}
+
+fn create_table(job: &CompiledJob, table: &str, holds: Holds) -> String {
     let target = &job.target;
+    let own = holds.own_key();
     let mut columns: Vec<String> = job
         .key
         .iter()
         .map(|column| format!("{} {}", name(&column.name), column.cql_type))
         .collect();
-    columns.push("model_version int".to_owned());
+    columns.extend(
+        own.iter()
+            .map(|(own, cql_type)| format!("{own} {cql_type}")),
+    );
     columns.extend(target.outputs.iter().map(definition));
     columns.push(format!("lineage frozen<{LINEAGE}>"));
     let names: Vec<String> = job.key.iter().map(|column| name(&column.name)).collect();
     let (partition, clustering) = names.split_at(job.partition_key_len);
-    let clustering = [clustering, &["model_version".to_owned()]].concat();
+    let own_names: Vec<String> = own.iter().map(|(own, _)| (*own).to_owned()).collect();
+    let clustering = [clustering, &own_names].concat();
     let orders: Vec<String> = job.key[job.partition_key_len..]
         .iter()
         .map(|column| {
@@ -167,17 +204,18 @@ fn create_table(job: &CompiledJob) -> String {
             };
             format!("{} {order}", name(&column.name))
         })
-        .chain(["model_version DESC".to_owned()])
+        .chain(own_names.iter().map(|own| format!("{own} DESC")))
         .collect();
     format!(
-        "CREATE TABLE IF NOT EXISTS {} (\n    {},\n    PRIMARY KEY (({}), {})\n) WITH CLUSTERING ORDER BY ({})\n  AND compaction = {{'class': 'UnifiedCompactionStrategy'}}\n  AND gc_grace_seconds = 864000\n  AND comment = 'predictions of helenus job {}'\n  AND id = {}",
-        table_name(&target.keyspace, &target.table),
+        "CREATE TABLE IF NOT EXISTS {} (\n    {},\n    PRIMARY KEY (({}), {})\n) WITH CLUSTERING ORDER BY ({})\n  AND compaction = {{'class': 'UnifiedCompactionStrategy'}}\n  AND gc_grace_seconds = 864000\n  AND comment = '{} of helenus job {}'\n  AND id = {}",
+        table_name(&target.keyspace, table),
         columns.join(",\n    "),
         partition.join(", "),
         clustering.join(", "),
         orders.join(", "),
+        holds.spoken(),
         job.job,
-        table_id(&target.keyspace, &target.table),
+        table_id(&target.keyspace, table),
     )
 }
 
@@ -193,7 +231,7 @@ fn add_columns(job: &CompiledJob, live: &TableSchema) -> Vec<String> {
         .map(|column| {
             format!(
                 "ALTER TABLE {} ADD IF NOT EXISTS {}",
-                table_name(&job.target.keyspace, &job.target.table),
+                table_name(&live.keyspace, &live.table),
                 definition(column)
             )
         })

@@ -15,11 +15,11 @@ use super::{
     Store,
     ddl::once_visible,
     error::{Failed, StoreError},
-    mutations::{Kind, Mutations},
+    mutations::{Costs, Kind, Mutations},
     quote::{name, table_name},
     statement::{Mode, PATIENCE, retried},
 };
-use crate::domain::job::CompiledJob;
+use crate::domain::job::{CompiledJob, HistoryTable};
 
 /// Emptied [`Mutations`] that are kept to be filled again; more than are ever in flight are not.
 const SPARE: usize = 256;
@@ -31,18 +31,24 @@ pub struct PredictionWriter {
     insert: PreparedStatement,
     insert_rejected: PreparedStatement,
     delete: PreparedStatement,
+    history: Option<HistoryStatements>,
     cql: Arc<str>,
-    partition_key_len: usize,
-    has_ttl: bool,
+    costs: Costs,
     spare: Arc<Mutex<Vec<Mutations>>>,
     /// The last batch of nothing but predictions, for the next one of as many: nearly all are.
     usual: Arc<Mutex<Option<Usual>>>,
 }
 
+#[derive(Clone)]
+struct HistoryStatements {
+    insert: PreparedStatement,
+    insert_rejected: PreparedStatement,
+}
+
 /// A batch without its values.
 #[derive(Clone)]
 struct Usual {
-    rows: usize,
+    statements: usize,
     timestamp: i64,
     batch: Arc<Batch>,
 }
@@ -68,6 +74,8 @@ impl Store {
         let ttl = job.rules.ttl_seconds;
         let insert = insert_cql(&table, key.iter().cloned(), outputs, ttl);
         let insert_rejected = insert_cql(&table, key.iter().cloned(), std::iter::empty(), ttl);
+        let history = job.target.history.as_ref();
+        let history = history.map(|history| history_cql(job, history));
         let conditions: Vec<String> = key.iter().map(|column| format!("{column} = ?")).collect();
         let delete = format!(
             "DELETE FROM {table} USING TIMESTAMP ? WHERE {} AND model_version = ?",
@@ -75,14 +83,21 @@ impl Store {
         );
         // Another process may have made the table a moment ago.
         let prepare = |cql| once_visible(move || self.prepared(Mode::Write, cql));
+        let history = match &history {
+            None => None,
+            Some([insert, insert_rejected]) => Some(HistoryStatements {
+                insert: prepare(insert).await?,
+                insert_rejected: prepare(insert_rejected).await?,
+            }),
+        };
         Ok(PredictionWriter {
             store: self.clone(),
             insert: prepare(&insert).await?,
             insert_rejected: prepare(&insert_rejected).await?,
             delete: prepare(&delete).await?,
             cql: insert.into(),
-            partition_key_len: job.partition_key_len,
-            has_ttl: ttl > 0,
+            history,
+            costs: Costs::of(job),
             spare: Arc::default(),
             usual: Arc::default(),
         })
@@ -100,24 +115,57 @@ fn insert_cql(
         .chain(outputs)
         .chain(["lineage".to_owned()])
         .collect();
-    let ttl = match ttl {
-        0 => String::new(),
-        ttl => format!(" USING TTL {ttl}"),
-    };
     format!(
-        "INSERT INTO {table} ({}) VALUES ({}){ttl}",
+        "INSERT INTO {table} ({}) VALUES ({}){}",
         columns.join(", "),
-        vec!["?"; columns.len()].join(", ")
+        vec!["?"; columns.len()].join(", "),
+        using_ttl(ttl)
     )
+}
+
+fn using_ttl(seconds: i32) -> String {
+    match seconds {
+        0 => String::new(),
+        seconds => format!(" USING TTL {seconds}"),
+    }
+}
+
+/// A prediction's and a rejection's statements: their markers are those of the prediction table's,
+/// then `scored_at`. A rejection's outputs are written as null: under the same key and time there
+/// may be a prediction, of a run that the model did not refuse.
+fn history_cql(job: &CompiledJob, history: &HistoryTable) -> [String; 2] {
+    let key: Vec<String> = job.key.iter().map(|column| name(&column.name)).collect();
+    let outputs = job.target.outputs.iter().map(|column| name(&column.name));
+    let outputs: Vec<String> = outputs.collect();
+    [false, true].map(|rejected| {
+        let markers = |count| vec!["?"; count];
+        let values = [
+            markers(key.len() + 1),
+            vec![if rejected { "null" } else { "?" }; outputs.len()],
+            markers(2),
+        ];
+        format!(
+            "INSERT INTO {} ({}) VALUES ({}){}",
+            table_name(&job.target.keyspace, &history.table),
+            [
+                &key[..],
+                &["model_version".to_owned()],
+                &outputs,
+                &["lineage".to_owned(), "scored_at".to_owned()]
+            ]
+            .concat()
+            .join(", "),
+            values.concat().join(", "),
+            using_ttl(history.ttl_seconds)
+        )
+    })
 }
 
 impl PredictionWriter {
     /// An empty batch whose rows will carry `timestamp`, microseconds.
     pub fn mutations(&self, timestamp: i64) -> Mutations {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut mutations = spare
-            .pop()
-            .unwrap_or_else(|| Mutations::new(self.partition_key_len, self.has_ttl));
+        let mut mutations = spare.pop().unwrap_or_else(|| Mutations::new(self.costs));
         mutations.timestamp = timestamp;
         mutations
     }
@@ -156,28 +204,37 @@ impl PredictionWriter {
     /// The statements of these mutations. Their timestamp is the batch's own, except of deletes,
     /// which bind theirs.
     fn batch(&self, mutations: &Mutations) -> Arc<Batch> {
-        let (rows, timestamp) = (mutations.rows(), mutations.timestamp);
-        let is_usual = mutations.kinds().all(|kind| kind == Kind::Insert);
+        let (statements, timestamp) = (mutations.statements(), mutations.timestamp);
+        // Each prediction with its row of the history, if there is one.
+        let usual = [Kind::Insert, Kind::History];
+        let is_usual = mutations.kinds().all(|kind| usual.contains(&kind));
         let mut usual = self.usual.lock().unwrap_or_else(PoisonError::into_inner);
         if let (true, Some(usual)) = (is_usual, usual.as_ref())
-            && (usual.rows, usual.timestamp) == (rows, timestamp)
+            && (usual.statements, usual.timestamp) == (statements, timestamp)
         {
             return Arc::clone(&usual.batch);
         }
         let mut batch = Batch::new(BatchType::Unlogged);
         for kind in mutations.kinds() {
-            batch.append_statement(match kind {
-                Kind::Insert => self.insert.clone(),
-                Kind::InsertRejected => self.insert_rejected.clone(),
-                Kind::Delete => self.delete.clone(),
-            });
+            let history = self.history.as_ref();
+            let statement = match kind {
+                Kind::Insert => Some(&self.insert),
+                Kind::InsertRejected => Some(&self.insert_rejected),
+                Kind::Delete => Some(&self.delete),
+                Kind::History => history.map(|history| &history.insert),
+                Kind::HistoryRejected => history.map(|history| &history.insert_rejected),
+            };
+            // Nobody remembers a row where there is no history.
+            if let Some(statement) = statement {
+                batch.append_statement(statement.clone());
+            }
         }
         batch.set_is_idempotent(true);
         batch.set_timestamp(Some(timestamp));
         let batch = Arc::new(batch);
         if is_usual {
             *usual = Some(Usual {
-                rows,
+                statements,
                 timestamp,
                 batch: Arc::clone(&batch),
             });

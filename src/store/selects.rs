@@ -46,8 +46,8 @@ pub fn source_range(job: &CompiledJob) -> RangeSelect {
     }
 }
 
-/// Key, model_version, `lineage.input_hash`, `lineage.rejected` (and TTL) of the predictions of the
-/// job's versions, then what `carry` brings, by token range. Filtering a range that is scanned anyway is the one permitted
+/// Key, model_version, `lineage.input_hash`, `lineage.rejected` (and TTL, and with a history
+/// `lineage.scored_at`) of the predictions of the job's versions, then what `carry` brings, by token range. Filtering a range that is scanned anyway is the one permitted
 /// use of ALLOW FILTERING.
 pub fn stored_range(job: &CompiledJob, carry: Carry) -> RangeSelect {
     let mut more_values = Vec::new();
@@ -75,8 +75,8 @@ pub fn stored_range(job: &CompiledJob, carry: Carry) -> RangeSelect {
 /// A SELECT of one key's rows; its markers are the key's cells and then `more_values`.
 #[derive(Clone)]
 pub struct KeySelect {
-    cql: String,
-    more_values: Vec<u8>,
+    pub(super) cql: String,
+    pub(super) more_values: Vec<u8>,
 }
 
 /// As [`source_range`], by key.
@@ -124,7 +124,7 @@ pub fn predictions_of_key(job: &CompiledJob) -> KeySelect {
 }
 
 /// Fields of the lineage, then the output columns.
-fn proof_columns(job: &CompiledJob, fields: &[&str]) -> String {
+pub(super) fn proof_columns(job: &CompiledJob, fields: &[&str]) -> String {
     let fields = fields.iter().map(|field| format!("lineage.{field}"));
     let outputs = job.target.outputs.iter().map(|column| name(&column.name));
     fields.chain(outputs).collect::<Vec<_>>().join(", ")
@@ -140,8 +140,12 @@ fn stored_columns(job: &CompiledJob, carry: Carry) -> String {
         Carry::Hash => String::new(),
         Carry::Proof => format!(", {}", proof_columns(job, &proof::FIELDS[2..])),
     };
+    let made_at = match job.target.history {
+        Some(_) => ", lineage.scored_at",
+        None => "",
+    };
     format!(
-        "{}, model_version, lineage.input_hash, lineage.rejected{ttl}{more}",
+        "{}, model_version, lineage.input_hash, lineage.rejected{ttl}{made_at}{more}",
         columns(job.key.iter())
     )
 }
@@ -168,7 +172,7 @@ fn token_range(job: &CompiledJob) -> String {
     format!("{token} > ? AND {token} <= ?")
 }
 
-fn key_conditions(job: &CompiledJob) -> String {
+pub(super) fn key_conditions(job: &CompiledJob) -> String {
     let conditions: Vec<_> = job
         .key
         .iter()

@@ -294,6 +294,7 @@ fn the_commands_and_options_that_the_pages_name_exist() {
         "docs/cql.md",
         "docs/evaluate.md",
         "docs/gates.md",
+        "docs/history.md",
         "docs/manifest.md",
         "docs/models.md",
         "docs/operations.md",

@@ -17,6 +17,7 @@ mod gates;
 mod gates_act;
 mod hardship;
 mod harness;
+mod history;
 mod isolate;
 mod jobs;
 mod leases;

@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{super::Context, no_version, time};
+use super::{
+    super::{Context, parse_time},
+    no_version, time,
+};
 use crate::{
     domain::{
         alias::{CHAMPION, Change},
@@ -114,16 +117,4 @@ fn told(change: &Change) -> Value {
         "evidence": change.evidence,
         "request": change.request_id,
     })
-}
-
-fn parse_time(text: &str) -> Result<DateTime<Utc>, Failure> {
-    DateTime::parse_from_rfc3339(text)
-        .map(|time| time.with_timezone(&Utc))
-        .map_err(|error| {
-            Failure::input(
-                Problem::new("usage", format!("`{text}` is no time: {error}"))
-                    .at("--at")
-                    .help("write it as 2026-03-01T14:03:00Z"),
-            )
-        })
 }

@@ -13,6 +13,9 @@ use crate::domain::{
     schema::{Column, Order, TableSchema},
 };
 
+/// Characters of a table's name.
+pub(super) const TOO_LONG: usize = 48;
+
 const ANOTHER_JOB: &str =
     "one table holds one kind of prediction: make another job for that version";
 
@@ -130,12 +133,12 @@ pub(super) fn check_names(
             .help("name another table, or leave it out"),
         );
     }
-    if target.table.len() > 48 {
+    if target.table.len() > TOO_LONG {
         problems.push(
             Problem::new(
                 "job.table_name",
                 format!(
-                    "`{}` is longer than the 48 characters that Cassandra takes",
+                    "`{}` is longer than the {TOO_LONG} characters that Cassandra takes",
                     target.table
                 ),
             )
@@ -279,7 +282,7 @@ pub(super) fn strangers(
     })
 }
 
-fn described_key(
+pub(super) fn described_key(
     key: &[Column],
     partition_key_len: usize,
     orders: BTreeMap<&str, Order>,

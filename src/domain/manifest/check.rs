@@ -15,6 +15,8 @@ use crate::domain::{
 /// A run fails when more than this share of its rows is rejected, unless the manifest says else:
 /// what a table's owner has not called normal is told loudly.
 const DEFAULT_MAX_REJECTED: f64 = 0.001;
+/// Unless the manifest says else.
+const DEFAULT_HISTORY_TTL: &str = "365d";
 /// Cassandra's own limit: 20 years.
 const MAX_TTL_SECONDS: u64 = 630_720_000;
 
@@ -59,7 +61,9 @@ pub(super) fn check(raw: Raw) -> Result<Manifest, Vec<Problem>> {
             (input, wide)
         })
         .collect();
+    let history = check_history(raw.outputs.history, raw.outputs.history_ttl.as_deref(), p);
     let outputs = Outputs {
+        history,
         table: raw
             .outputs
             .table
@@ -239,15 +243,7 @@ fn check_rules(raw: RawRules, p: &mut Problems) -> Rules {
             MaxRejected::Count(0)
         }
     };
-    let ttl = raw.ttl.as_deref().unwrap_or("0s");
-    let ttl_seconds = seconds(ttl).filter(|&seconds| seconds <= MAX_TTL_SECONDS);
-    if ttl_seconds.is_none() {
-        p.say(
-            "rules.ttl",
-            format!("`{ttl}` is no duration that Cassandra takes"),
-            "write \"30d\", \"12h\", \"90m\" or \"3600s\", at most 20 years; \"0s\" keeps predictions",
-        );
-    }
+    let ttl_seconds = check_ttl("rules.ttl", raw.ttl.as_deref().unwrap_or("0s"), p);
     Rules {
         max_rejected,
         delete_orphans: p.word(
@@ -255,8 +251,36 @@ fn check_rules(raw: RawRules, p: &mut Problems) -> Rules {
             raw.orphans.as_deref().unwrap_or("keep"),
             &[("keep", false), ("delete", true)],
         ),
-        ttl_seconds: ttl_seconds.unwrap_or(0) as i32,
+        ttl_seconds,
     }
+}
+
+/// Seconds; 0 after a complaint.
+fn check_ttl(place: &str, ttl: &str, p: &mut Problems) -> i32 {
+    let Some(seconds) = seconds(ttl).filter(|&seconds| seconds <= MAX_TTL_SECONDS) else {
+        p.say(
+            place,
+            format!("`{ttl}` is no duration that Cassandra takes"),
+            "write \"30d\", \"12h\", \"90m\" or \"3600s\", at most 20 years; \"0s\" keeps them for ever",
+        );
+        return 0;
+    };
+    seconds as i32
+}
+
+fn check_history(wanted: Option<bool>, ttl: Option<&str>, p: &mut Problems) -> Option<i32> {
+    if wanted == Some(true) {
+        let ttl = ttl.unwrap_or(DEFAULT_HISTORY_TTL);
+        return Some(check_ttl("outputs.history_ttl", ttl, p));
+    }
+    if ttl.is_some() {
+        p.say(
+            "outputs.history_ttl",
+            "means nothing without a history",
+            "write history = true, too, or leave it out",
+        );
+    }
+    None
 }
 
 fn share(text: &str) -> Option<f64> {

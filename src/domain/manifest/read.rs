@@ -75,6 +75,8 @@ pub(super) struct RawOutputs {
     pub positive: Option<String>,
     pub classes: Option<Vec<String>>,
     pub nan: Option<String>,
+    pub history: Option<bool>,
+    pub history_ttl: Option<String>,
     #[serde(default)]
     pub columns: BTreeMap<String, RawColumn>,
 }

@@ -1,5 +1,6 @@
 //! One entity, from its cells to its predictions and back to what made them.
 
+mod at;
 mod fed;
 mod key;
 mod standing;
@@ -20,6 +21,7 @@ use crate::{
     failure::{Exit, Failure},
     store::{Store, raw::cells_of, selects},
 };
+pub use at::{Then, ThenVersion, explain_at};
 pub use fed::Fed;
 pub use key::KeyWords;
 use standing::{Standing, aliases, first_row, stored};
@@ -109,14 +111,7 @@ pub enum Recomputed {
 pub async fn explain(store: &Store, job: &str, key: &KeyWords) -> Result<Explained, Failure> {
     let prepared = jobs::prepare(store, job, None).await?;
     let (job, revision) = (prepared.job, prepared.revision);
-    let key = key.by_column(&job).map_err(Failure::input)?;
-    let asked = asked_keys(&job, std::slice::from_ref(&key)).map_err(|problems| {
-        let typed = problems.into_iter().map(|problem| problem.at("KEY"));
-        Failure::inputs(typed.collect())
-    })?;
-    let Some(asked) = asked.into_iter().next() else {
-        return Err(Failure::input(Problem::new("keys.missing", "no key")));
-    };
+    let (key, asked) = typed_key(&job, key)?;
     let standing = Standing::read(store, &job, &asked).await?;
     let source = first_row(store, &selects::source_key(&job), &asked, job.key.len()).await?;
     if source.is_none() && standing.versions.is_empty() {
@@ -150,15 +145,8 @@ pub async fn explain(store: &Store, job: &str, key: &KeyWords) -> Result<Explain
             })
             .collect()
     });
-    let cells = cells_of(&asked.cells);
-    let key = job.key.iter().zip(cells);
     Ok(Explained {
-        key: key
-            .map(|(column, cell)| {
-                let value = cell_json::cell(&column.cql_type, cell);
-                (column.name.clone(), value)
-            })
-            .collect(),
+        key: shown_key(&job, &asked),
         job,
         revision,
         source,
@@ -166,18 +154,44 @@ pub async fn explain(store: &Store, job: &str, key: &KeyWords) -> Result<Explain
     })
 }
 
+fn typed_key(
+    job: &CompiledJob,
+    key: &KeyWords,
+) -> Result<(BTreeMap<String, String>, AskedKey), Failure> {
+    let key = key.by_column(job).map_err(Failure::input)?;
+    let asked = asked_keys(job, std::slice::from_ref(&key)).map_err(|problems| {
+        let typed = problems.into_iter().map(|problem| problem.at("KEY"));
+        Failure::inputs(typed.collect())
+    })?;
+    match asked.into_iter().next() {
+        Some(asked) => Ok((key, asked)),
+        None => Err(Failure::input(Problem::new("keys.missing", "no key"))),
+    }
+}
+
+fn shown_key(job: &CompiledJob, asked: &AskedKey) -> Vec<(String, Value)> {
+    let cells = job.key.iter().zip(cells_of(&asked.cells));
+    cells
+        .map(|(column, cell)| {
+            let value = cell_json::cell(&column.cql_type, cell);
+            (column.name.clone(), value)
+        })
+        .collect()
+}
+
+fn spoken_key(key: &BTreeMap<String, String>) -> String {
+    let key = key.iter().map(|(name, value)| format!("{name}={value}"));
+    key.collect::<Vec<_>>().join(" ")
+}
+
 fn no_such_row(job: &CompiledJob, key: &BTreeMap<String, String>) -> Failure {
-    let key: Vec<_> = key
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
     Failure::not_found(Problem::new(
         "explain.no_row",
         format!(
             "{}.{} has no row {}, and no prediction of it stands",
             job.source.keyspace,
             job.source.table,
-            key.join(" ")
+            spoken_key(key)
         ),
     ))
 }

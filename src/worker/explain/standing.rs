@@ -35,7 +35,7 @@ pub async fn first_row(
     Ok((page.rows() > 0).then(|| cells_of(&page, 0, skip)))
 }
 
-fn cells_of(page: &Page, row: usize, skip: usize) -> CellBuffer {
+pub(super) fn cells_of(page: &Page, row: usize, skip: usize) -> CellBuffer {
     let cells = page.row(row).skip(skip);
     let mut buffer = CellBuffer::new(cells.len());
     cells.for_each(|cell| buffer.push(cell));
@@ -112,6 +112,17 @@ pub async fn aliases(
     version: i32,
     at: Option<DateTime<Utc>>,
 ) -> Result<Vec<String>, StoreError> {
+    let pointing = pointing(store, model, at).await?.into_iter();
+    let mine = pointing.filter(|(_, pointed_at)| *pointed_at == version);
+    Ok(mine.map(|(alias, _)| alias).collect())
+}
+
+/// Where a model's aliases point now, or pointed at a time.
+pub async fn pointing(
+    store: &Store,
+    model: &str,
+    at: Option<DateTime<Utc>>,
+) -> Result<Vec<(String, i32)>, StoreError> {
     let mut found = Vec::new();
     let mut known = store.names(&names::aliases_of(model)).await?;
     known.push(PREVIOUS.to_owned());
@@ -124,9 +135,7 @@ pub async fn aliases(
                 .await?
                 .map(|change| change.to),
         };
-        if pointed_at == Some(version) {
-            found.push(alias);
-        }
+        found.extend(pointed_at.map(|version| (alias, version)));
     }
     Ok(found)
 }

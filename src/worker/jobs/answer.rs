@@ -255,9 +255,12 @@ async fn decide(
         .iter()
         .map(|column| (column.name.clone(), column.cql_type.to_string()))
         .collect();
-    let claim = store.claim_table(&target, &manifest.job, &outputs).await?;
-    if claim.job != manifest.job {
-        return invalid(status, &[belongs_to(&target, &claim.job)]);
+    let sides = job.side_tables().into_iter().map(|table| table.name);
+    for table in [target.clone()].into_iter().chain(sides) {
+        let claim = store.claim_table(&table, &manifest.job, &outputs).await?;
+        if claim.job != manifest.job {
+            return invalid(status, &[belongs_to(&table, &claim.job)]);
+        }
     }
     match store.make_prediction_table(&job).await {
         Ok(Made::Ready(statements)) => {

@@ -68,7 +68,10 @@ pub async fn check_pointing(
     });
     Ok(
         match compile(manifest, &source, source_version, existing, &asked) {
-            Ok(job) if problems.is_empty() => Ok(Checked { job, aliases }),
+            Ok(job) if problems.is_empty() => match side_tables(store, &job).await? {
+                misfits if misfits.is_empty() => Ok(Checked { job, aliases }),
+                misfits => Err(misfits),
+            },
             Ok(_) => Err(problems),
             Err(more) => {
                 // Why there is none was said above.
@@ -156,6 +159,30 @@ async fn target(
         problems.push(belongs_to(&name, &claim.job));
     }
     Ok(Target { live, claim })
+}
+
+/// Why what stands beside the prediction table can't be this job's.
+async fn side_tables(store: &Store, job: &CompiledJob) -> Result<Vec<Problem>, StoreError> {
+    let mut problems = Vec::new();
+    for table in job.side_tables() {
+        let live = store.table(&table.name).await?;
+        match (store.claim_of(&table.name).await?, live) {
+            (Some(claim), _) if claim.job != job.job => {
+                problems.push(belongs_to(&table.name, &claim.job).at(table.place));
+            }
+            (None, Some(_)) => problems.push(
+                Problem::new(
+                    "job.target_taken",
+                    format!("{} was not made by helenus", table.name),
+                )
+                .at(table.place)
+                .help("rename or drop it, or name another prediction table"),
+            ),
+            (Some(_), Some(live)) => problems.extend(job.misfits(&table, &live)),
+            (_, None) => {}
+        }
+    }
+    Ok(problems)
 }
 
 /// The code of a prediction table in another keyspace that no administrator allowed.

@@ -1,5 +1,7 @@
 //! Rows gathered for one call of the scorer, for all versions of the run at once.
 
+use std::num::NonZeroI64;
+
 use crate::domain::{
     cells::CellBuffer,
     hash::{append_row, source_hash},
@@ -17,6 +19,8 @@ pub struct Stored {
     pub rejected: bool,
     /// Its TTL is about to run out.
     pub expiring: bool,
+    /// When it was made, in milliseconds since 1970, where the job has a history.
+    pub made_at: Option<NonZeroI64>,
 }
 
 /// Rows on their way from a page to the prediction table.
@@ -41,6 +45,9 @@ pub struct VersionRows {
     pub inputs: InputBatch,
     /// Rows that could not be typed.
     pub rejected: Vec<RejectedRow>,
+    /// Rows of the above that stand unchanged and are only written again, each with the time when
+    /// its prediction was made; ascending. Empty without a history.
+    pub kept: Vec<(u32, i64)>,
 }
 
 /// A row that a version cannot score.
@@ -63,6 +70,7 @@ impl Batch {
             hashes: Vec::new(),
             inputs: InputBatch::new(&version.ready.admitted.signature.inputs),
             rejected: Vec::new(),
+            kept: Vec::new(),
         };
         Self {
             keys: CellBuffer::new(job.key.len()),
@@ -85,6 +93,7 @@ impl Batch {
             version.hashes.clear();
             version.inputs.clear();
             version.rejected.clear();
+            version.kept.clear();
         }
     }
 
@@ -106,8 +115,12 @@ impl Batch {
         for (version, rows) in job.versions.iter().zip(&mut self.versions) {
             let number = version.ready.version;
             let (input_hash, outcome) = append_row(version, columns, &mut rows.inputs, scratch);
-            let stands = stored(number)
-                .filter(|stored| !rewrite && !stored.expiring && stored.input_hash == input_hash);
+            let unchanged =
+                stored(number).filter(|stored| !stored.expiring && stored.input_hash == input_hash);
+            let stands = unchanged.filter(|_| !rewrite);
+            if let (None, Some(made_at)) = (stands, unchanged.and_then(|stored| stored.made_at)) {
+                rows.kept.push((row, made_at.get()));
+            }
             match (stands, outcome) {
                 (Some(stored), outcome) => {
                     if outcome.is_ok() {

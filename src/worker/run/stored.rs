@@ -8,6 +8,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    num::NonZeroI64,
     time::{Duration, Instant},
 };
 
@@ -131,7 +132,7 @@ const FEW: usize = 16;
 
 impl<'j> StoredPredictions<'j> {
     /// A cursor over pages of: key columns, model_version, lineage.input_hash, lineage.rejected,
-    /// and TTL(lineage) where the job has one; then what `carry` brings. The keys of `orphans_kept` orphans are kept.
+    /// TTL(lineage) where the job has one, lineage.scored_at where it has a history; then what `carry` brings. The keys of `orphans_kept` orphans are kept.
     pub fn new(
         job: &'j CompiledJob,
         pages: mpsc::Receiver<Result<Page, StoreError>>,
@@ -284,7 +285,11 @@ impl<'j> StoredPredictions<'j> {
             ttl.map(i32::from_be_bytes).is_none_or(|ttl| ttl <= below)
         };
         let expiring = input_hash.is_none() || self.expiring_below.is_some_and(runs_out);
+        let ttl = usize::from(self.job.rules.ttl_seconds > 0);
+        let made_at = self.job.target.history.as_ref();
+        let made_at = made_at.and_then(|_| cell(key_len + 3 + ttl)?.try_into().ok());
         let stored = Stored {
+            made_at: made_at.map(i64::from_be_bytes).and_then(NonZeroI64::new),
             input_hash: input_hash.unwrap_or_default(),
             rejected: cell(key_len + 2).is_some(),
             expiring,
@@ -297,8 +302,8 @@ impl<'j> StoredPredictions<'j> {
         });
         self.matched.push(false);
         if self.carry == Carry::Proof {
-            let ttl = usize::from(self.job.rules.ttl_seconds > 0);
-            let more = self.page.row(row).skip(key_len + 3 + ttl);
+            let made_at = usize::from(self.job.target.history.is_some());
+            let more = self.page.row(row).skip(key_len + 3 + ttl + made_at);
             let proof = [cell(key_len + 1), cell(key_len + 2)].into_iter();
             proof.chain(more).for_each(|cell| self.proofs.push(cell));
         }

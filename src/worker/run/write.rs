@@ -86,8 +86,12 @@ struct Rows<'l> {
     /// What is the same in each row of this batch.
     lineage: Lineage,
     row: usize,
-    /// For each version, how many of its scored and rejected rows are behind.
-    behind: Vec<(usize, usize)>,
+    /// For each version, how many of its scored, rejected and kept rows are behind.
+    behind: Vec<(usize, usize, usize)>,
+    /// A prediction that stands and is only written again keeps the time when it was made, so that
+    /// its row of the history is written again, too, and none is added; unless all are asked for
+    /// anew.
+    keeps: bool,
 }
 
 impl<'l> Rows<'l> {
@@ -100,7 +104,8 @@ impl<'l> Rows<'l> {
                 job_revision: context.run.job_revision,
             },
             row: 0,
-            behind: vec![(0, 0); lane.versions.len()],
+            behind: vec![(0, 0, 0); lane.versions.len()],
+            keeps: !context.run.scope.rewrite,
         }
     }
 
@@ -110,22 +115,30 @@ impl<'l> Rows<'l> {
         while self.row < batch.rows() && !mutations.is_full() {
             let (row, source_hash) = (self.row as u32, batch.source_hashes[self.row]);
             let key = || batch.keys.row(row as usize);
-            for (version, behind) in self.lane.versions.iter().zip(&mut self.behind) {
+            let versions = self.lane.versions.iter().zip(&mut self.behind);
+            for (at, (version, behind)) in versions.enumerate() {
                 let (scored, rejected) =
                     (version.scored.get(behind.0), version.rejected.get(behind.1));
+                let kept = &batch.versions[at].kept;
+                let kept = kept.get(behind.2).filter(|kept| kept.0 == row);
+                behind.2 += usize::from(kept.is_some());
+                let mut lineage = self.lineage;
+                if let Some((_, made_at)) = kept.filter(|_| self.keeps) {
+                    lineage.scored_at = *made_at;
+                }
                 if let Some((_, hash)) = scored.filter(|next| next.0 == row) {
                     let outputs = version.cells.row(behind.0);
                     mutations.insert(key(), version.number, outputs, |bytes| {
-                        self.lineage
-                            .append(&version.sha256, *hash, source_hash, None, bytes);
+                        lineage.append(&version.sha256, *hash, source_hash, None, bytes);
                     });
+                    mutations.remember(lineage.scored_at);
                     behind.0 += 1;
                 } else if let Some(next) = rejected.filter(|next| next.row == row) {
                     mutations.reject(key(), version.number, |bytes| {
                         let (hash, reason) = (next.input_hash, Some(next.reason.as_str()));
-                        self.lineage
-                            .append(&version.sha256, hash, source_hash, reason, bytes);
+                        lineage.append(&version.sha256, hash, source_hash, reason, bytes);
                     });
+                    mutations.remember(lineage.scored_at);
                     behind.1 += 1;
                 }
             }

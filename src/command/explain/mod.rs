@@ -1,13 +1,17 @@
 //! `helenus explain`.
 
+mod at;
+
 use serde_json::{Value, json};
 
-use super::{Context, run::run_line};
+use super::{Context, parse_time, run::run_line};
 use crate::{
-    domain::verdict::Verdict,
+    domain::{proof::Lineage, verdict::Verdict},
     failure::Failure,
     output::{self, Answer},
-    worker::explain::{self, Explained, ExplainedVersion, Fed, KeyWords, Recomputed},
+    worker::explain::{
+        self, Explained, ExplainedVersion, Fed, KeyWords, Recomputed, StoredPrediction,
+    },
 };
 
 /// Show how one entity came to its predictions
@@ -20,13 +24,19 @@ use crate::{
 ///
 ///     helenus explain tumour 842302
 ///     helenus explain visits clinic=north patient=7
+///     helenus explain tumour 842302 --at 2026-03-01T14:03:00Z
+///
+/// With --at: each version's last prediction by that time, and where aliases pointed then, from the
+/// job's history (history = true in its manifest); without a history only what still stands is known.
 ///
 /// Exit code 5: neither a row nor a prediction has that key. JSON result: {"job", "revision",
 ///   "source_table", "target", "key": {…}, "source": null or {column: {"type", "value"}},
 ///   "versions": {version: {"model", "model_sha256", "aliases", "revision", "fed": [{"input",
 ///   "place", "width", "feature", "column", "stored", "value", "rejected"}], "input_hash",
 ///   "source_hash", "stored": null or {"outputs", "lineage": {…}, "aliases_then", "run"},
-///   "recomputed": {"outputs", "rejected", "not_scored"}, "verdict", "differing": [column …]}}}
+///   "recomputed": {"outputs", "rejected", "not_scored"}, "verdict", "differing": [column …]}}};
+///   with --at: {"job", "revision", "target", "history", "key", "at", "aliases": {alias: version},
+///   "versions": {version: {"aliases", "outputs", "lineage", "aliases_then", "run"}}}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -36,6 +46,9 @@ pub struct Args {
     /// one value if the key is one column
     #[arg(required = true, value_name = "KEY")]
     key: Vec<String>,
+    /// What had been predicted by that time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
 }
 
 /// Looks, reports.
@@ -43,7 +56,12 @@ pub struct Args {
 /// # Errors
 /// As the exit codes say.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
+    let at = args.at.as_deref().map(parse_time).transpose()?;
     let store = context.store().await?;
+    if let Some(at) = at {
+        let then = explain::explain_at(&store, &args.job, &KeyWords(args.key), at).await?;
+        return Ok(at::answer(&then));
+    }
     let explained = explain::explain(&store, &args.job, &KeyWords(args.key)).await?;
     Ok(Answer::new(as_json(&explained), text(&explained)))
 }
@@ -73,19 +91,9 @@ fn as_json(explained: &Explained) -> Value {
     let versions = explained.versions.iter().map(|(number, version)| {
         let fed: Value = version.fed.iter().map(fed_json).collect();
         let stored = version.stored.as_ref().map(|stored| {
-            let lineage = &stored.lineage;
             json!({
                 "outputs": Value::Object(stored.outputs.iter().cloned().collect()),
-                "lineage": {
-                    "model_sha256": lineage.model_sha256.as_ref().map(hex::encode),
-                    "input_hash": hash(lineage.input_hash),
-                    "source_hash": hash(lineage.source_hash),
-                    "run_id": lineage.run_id,
-                    "scored_at": lineage.scored_at.map(|at| at.to_rfc3339()),
-                    "job_revision": lineage.job_revision,
-                    "arm": lineage.arm,
-                    "rejected": lineage.rejected,
-                },
+                "lineage": lineage_json(&stored.lineage),
                 "aliases_then": stored.aliases_then,
                 "run": stored.run.as_ref().map(super::run::run_json),
             })
@@ -133,6 +141,19 @@ fn as_json(explained: &Explained) -> Value {
         "key": Value::Object(explained.key.iter().cloned().collect()),
         "source": source,
         "versions": Value::Object(versions.collect()),
+    })
+}
+
+fn lineage_json(lineage: &Lineage) -> Value {
+    json!({
+        "model_sha256": lineage.model_sha256.as_ref().map(hex::encode),
+        "input_hash": hash(lineage.input_hash),
+        "source_hash": hash(lineage.source_hash),
+        "run_id": lineage.run_id,
+        "scored_at": lineage.scored_at.map(|at| at.to_rfc3339()),
+        "job_revision": lineage.job_revision,
+        "arm": lineage.arm,
+        "rejected": lineage.rejected,
     })
 }
 
@@ -252,14 +273,13 @@ fn version_text(explained: &Explained, number: i32, version: &ExplainedVersion) 
             version.revision
         ));
     }
-    text.push_str(&lineage_text(version));
+    if let Some(stored) = &version.stored {
+        text.push_str(&lineage_text(stored));
+    }
     text
 }
 
-fn lineage_text(version: &ExplainedVersion) -> String {
-    let Some(stored) = &version.stored else {
-        return String::new();
-    };
+fn lineage_text(stored: &StoredPrediction) -> String {
     let lineage = &stored.lineage;
     let mut text = String::new();
     if let Some(at) = lineage.scored_at {

@@ -1,0 +1,61 @@
+//! Reading histories: what was predicted for one key, by which version, when.
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    Store,
+    error::StoreError,
+    quote::table_name,
+    raw::{Page, push_cell},
+    selects::{KeySelect, columns, key_conditions, proof_columns},
+};
+use crate::domain::{job::CompiledJob, manifest::TableName, proof};
+
+impl Store {
+    /// Versions of which the history has a row of that key (in the form of
+    /// [`super::raw::RawValues`]).
+    pub async fn history_versions(
+        &self,
+        job: &CompiledJob,
+        history: &TableName,
+        key: &[u8],
+    ) -> Result<Vec<i32>, StoreError> {
+        let select = KeySelect {
+            cql: format!(
+                "SELECT model_version FROM {} WHERE {} GROUP BY {}, model_version",
+                table_name(&history.keyspace, &history.table),
+                key_conditions(job),
+                columns(job.key.iter()),
+            ),
+            more_values: Vec::new(),
+        };
+        let page = self.by_key(&select, key).await?;
+        let version = |row| Some(i32::from_be_bytes(page.cell(row, 0)?.try_into().ok()?));
+        Ok((0..page.rows()).filter_map(version).collect())
+    }
+
+    /// The last prediction that a version had made of that key by a time, as one row of the fields
+    /// of [`proof::FIELDS`] and the output columns; or none.
+    pub async fn history_at(
+        &self,
+        job: &CompiledJob,
+        history: &TableName,
+        key: &[u8],
+        version: i32,
+        at: DateTime<Utc>,
+    ) -> Result<Page, StoreError> {
+        let mut more_values = Vec::new();
+        push_cell(&mut more_values, Some(&version.to_be_bytes()));
+        push_cell(&mut more_values, Some(&at.timestamp_millis().to_be_bytes()));
+        let select = KeySelect {
+            cql: format!(
+                "SELECT {} FROM {} WHERE {} AND model_version = ? AND scored_at <= ? LIMIT 1",
+                proof_columns(job, &proof::FIELDS),
+                table_name(&history.keyspace, &history.table),
+                key_conditions(job),
+            ),
+            more_values,
+        };
+        self.by_key(&select, key).await
+    }
+}

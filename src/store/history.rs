@@ -7,9 +7,38 @@ use super::{
     error::StoreError,
     quote::table_name,
     raw::{Page, push_cell},
-    selects::{KeySelect, columns, key_conditions, proof_columns},
+    scan::RangeSelect,
+    selects::{
+        KeySelect, columns, key_conditions, page_rows, proof_columns, token_range, types,
+        version_list,
+    },
 };
 use crate::domain::{job::CompiledJob, manifest::TableName, proof};
+
+/// Rows a page, at most.
+const PAGE_ROWS: i32 = 2_500;
+
+/// The history of the job's versions by token range, in the order of source rows: the key,
+/// model_version, scored_at, the fields of [`proof::FIELDS`] and the output columns; of each key and
+/// version the newest first. It filters a range that is scanned anyway.
+pub fn history_range(job: &CompiledJob, history: &TableName) -> RangeSelect {
+    let mut more_values = Vec::new();
+    push_cell(&mut more_values, Some(&version_list(job)));
+    let outputs = job.target.outputs.iter().map(|column| &column.cql_type);
+    RangeSelect {
+        cql: format!(
+            "SELECT {}, model_version, scored_at, {} FROM {} WHERE {} AND model_version IN ? ALLOW FILTERING",
+            columns(job.key.iter()),
+            proof_columns(job, &proof::FIELDS),
+            table_name(&history.keyspace, &history.table),
+            token_range(job),
+        ),
+        more_values,
+        partition_key_len: job.partition_key_len,
+        key_len: job.key.len() + 2,
+        page_rows: page_rows(types(&job.key).chain(outputs)).min(PAGE_ROWS),
+    }
+}
 
 impl Store {
     /// Versions of which the history has a row of that key (in the form of

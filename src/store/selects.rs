@@ -151,7 +151,7 @@ fn stored_columns(job: &CompiledJob, carry: Carry) -> String {
 }
 
 /// A `list<int>` in CQL's binary form.
-fn version_list(job: &CompiledJob) -> Vec<u8> {
+pub(super) fn version_list(job: &CompiledJob) -> Vec<u8> {
     let mut list = (job.versions.len() as i32).to_be_bytes().to_vec();
     for version in &job.versions {
         push_cell(&mut list, Some(&version.ready.version.to_be_bytes()));
@@ -164,7 +164,7 @@ pub(super) fn columns<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
     names.join(", ")
 }
 
-fn token_range(job: &CompiledJob) -> String {
+pub(super) fn token_range(job: &CompiledJob) -> String {
     let token = format!(
         "token({})",
         columns(job.key[..job.partition_key_len].iter())

@@ -299,6 +299,67 @@ fn what_is_forgotten_is_gone_from_the_history() {
     assert_eq!(numbers.count("numbers_predictions_history"), 2 * ROWS - 2);
 }
 
+/// Labels come, and then the rows change and are scored again: what stands has seen the outcome.
+#[test]
+fn an_evaluation_takes_the_last_prediction_before_the_label() {
+    let numbers = Numbers::new("evaluated", MANIFEST);
+    let sandbox = &numbers.sandbox;
+    numbers.score();
+    let known_at = now();
+    sandbox.cql("CREATE TABLE {data}.outcomes (name text, visit int, y float, known_at timestamp, PRIMARY KEY (name, visit))");
+    for row in 0..ROWS {
+        let (name, visit) = (row / 3, row % 3);
+        // Off by one, of which nothing is left once the row says so itself.
+        let y = row + 1;
+        sandbox.cql(&format!("INSERT INTO {{data}}.outcomes (name, visit, y, known_at) VALUES ('patient-{name}', {visit}, {y}, '{known_at}')"));
+        if row > 0 {
+            sandbox.cql(&format!("UPDATE {{data}}.numbers SET x = {y} WHERE name = 'patient-{name}' AND visit = {visit}"));
+        }
+    }
+    // One had been predicted twice by then, and one was rejected.
+    sandbox.cql(
+        "UPDATE {data}.outcomes SET known_at = '2099-01-01' WHERE name = 'patient-7' AND visit = 1",
+    );
+    sandbox.cql("UPDATE {data}.numbers SET x = null WHERE name = 'patient-8' AND visit = 1");
+    numbers.score();
+    sandbox.cql(
+        "UPDATE {data}.outcomes SET known_at = '2099-01-01' WHERE name = 'patient-8' AND visit = 1",
+    );
+    // One is known to have been predicted too late only.
+    sandbox.cql(
+        "UPDATE {data}.outcomes SET known_at = '2001-01-01' WHERE name = 'patient-9' AND visit = 1",
+    );
+    let labels = format!("{}.outcomes.y", sandbox.data);
+    let words = [
+        "evaluate",
+        "numbers",
+        "--versions",
+        "1",
+        "--labels",
+        &labels,
+    ];
+    let timed = [&words[..], &["--label-time", "known_at"]].concat();
+    let told = sandbox.json(&timed).ok().result();
+    assert_eq!(told["leakage"], "checked");
+    let of = |what: &str| told["versions"][0]["predictions"][what].clone();
+    assert_eq!(
+        (of("leaked"), of("rejected"), of("stale")),
+        (1.into(), 1.into(), 0.into())
+    );
+    assert_eq!(told["evaluated"], ROWS - 2);
+    // All are off by one, but the one that was predicted again before its label came.
+    let mae = told["versions"][0]["metrics"]["mae"].as_f64().unwrap();
+    let wanted = (ROWS - 3) as f64 / (ROWS - 2) as f64;
+    assert!((mae - wanted).abs() < 1e-9, "{mae} is not {wanted}");
+    let options = sandbox.row("SELECT options FROM {helenus}.evaluations LIMIT 1");
+    let options = format!("{:?}", options["options"]);
+    assert!(options.contains("numbers_predictions_history"), "{options}");
+    // What stands would have been believed.
+    let told = sandbox.json(&words).ok().result();
+    let mae = told["versions"][0]["metrics"]["mae"].as_f64().unwrap();
+    assert!(mae < 0.1, "{mae}");
+}
+
 #[test]
 fn a_history_takes_no_name_that_is_somebody_elses() {
     let without = MANIFEST.replace("history = true", "");

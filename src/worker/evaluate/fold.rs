@@ -12,7 +12,7 @@ use crate::{
         literal,
         proof::Prediction,
     },
-    worker::pass::{Entity, Fold, Standing},
+    worker::pass::{Entity, Fold, Label as LabelRow, Standing},
 };
 
 const DAY_MS: i64 = 86_400_000;
@@ -44,11 +44,11 @@ enum Known {
 }
 
 impl EvaluateFold {
-    fn known(&self, entity: &Entity<'_>) -> Known {
+    fn known(&self, label: Option<&LabelRow<'_>>) -> Known {
         let Some(cql_type) = &self.time else {
             return Known::Open;
         };
-        let Some(label) = entity.label.filter(|label| label.value.is_some()) else {
+        let Some(label) = label.filter(|label| label.value.is_some()) else {
             return Known::Open;
         };
         let at = label.time.and_then(|bytes| match cql_type.thawed() {
@@ -98,6 +98,13 @@ impl Fold for EvaluateFold {
         Partial::new(readings.map(|reading| reading.kind.clone()).collect())
     }
 
+    fn before(&self, label: Option<&LabelRow<'_>>) -> Option<i64> {
+        match self.known(label) {
+            Known::At(at) => Some(at.saturating_sub(self.gap_ms)),
+            Known::Open | Known::Untimed => None,
+        }
+    }
+
     fn fold(&self, part: &mut Partial, entity: &Entity<'_>) {
         part.source_rows += 1;
         let truth = match self.labels.read(entity.label.and_then(|label| label.value)) {
@@ -106,7 +113,7 @@ impl Fold for EvaluateFold {
             Label::Truth(truth) => truth,
         };
         part.labelled += 1;
-        let known = self.known(entity);
+        let known = self.known(entity.label.as_ref());
         if matches!(known, Known::Untimed) {
             part.untimed += 1;
             return;

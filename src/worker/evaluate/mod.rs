@@ -127,7 +127,14 @@ pub async fn evaluate(store: &Store, wish: &Wish, running: &Running) -> Result<E
     no_feature(&scope).map_err(Failure::input)?;
     let target = Target::of(&scope.job, &scope.versions, &wish.question).map_err(Failure::input)?;
     let labels = labels(&scope, wish, &target).map_err(Failure::input)?;
-    let options = options(wish);
+    let mut options = options(wish);
+    // As far as it is known what had been predicted then, nobody needs to know it from what stands.
+    options.extend(
+        scope
+            .past
+            .as_ref()
+            .map(|past| ("history".to_owned(), past.to_string())),
+    );
     let settings = async {
         let now = Utc::now().timestamp_millis();
         Ok(codec::encode(&Settings { now }))

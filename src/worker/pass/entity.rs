@@ -22,11 +22,12 @@ pub struct Entity<'a> {
 pub enum Standing<'a> {
     /// Nothing.
     Missing,
-    /// It could not score the row as it is now.
+    /// It could not score the row as it is, or was by that time.
     Rejected(Prediction<'a>),
     /// It was made of other values or by another model than today's; it may be a rejection.
     Stale(Prediction<'a>),
-    /// It is about the row as it is now.
+    /// It is about the row as it is now; or it is the last that was made by the time that the fold
+    /// asks for, whatever the row was then.
     Current(Prediction<'a>),
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Entity;
+use super::{Entity, Label};
 
 /// A part takes at most so many bytes (bincode): 256 of them are read again by whoever goes on.
 pub const PART_BYTES: usize = 1 << 20;
@@ -17,6 +17,12 @@ pub trait Fold: Send + Sync + 'static {
 
     /// Of no entity.
     fn empty(&self) -> Self::Part;
+
+    /// Of a row with this label, what counts is the last prediction that was made before this time,
+    /// milliseconds since 1970, as far as the job's history knows; `None`: what stands.
+    fn before(&self, _label: Option<&Label<'_>>) -> Option<i64> {
+        None
+    }
 
     /// Takes an entity in.
     fn fold(&self, part: &mut Self::Part, entity: &Entity<'_>);

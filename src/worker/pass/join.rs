@@ -1,6 +1,6 @@
 //! One split: source, predictions and labels brought together, row by row.
 
-use super::{Entity, Fold, Label, Scope, Standing, side::Side};
+use super::{Entity, Fold, Label, Scope, Standing, past::Past, side::Side};
 use crate::{
     domain::{
         group,
@@ -28,6 +28,7 @@ pub struct Join<'a, F: Fold> {
     /// One entry a version of the scope: its place in the job, and memory for its inputs.
     inputs: Vec<(usize, InputBatch)>,
     labels: Option<Side>,
+    past: Option<Past>,
     group: u64,
     unpaced: usize,
     scratch: Vec<u8>,
@@ -37,7 +38,13 @@ pub struct Join<'a, F: Fold> {
 
 impl<'a, F: Fold> Join<'a, F> {
     /// Nothing was seen yet.
-    pub fn new(scope: &'a Scope, fold: &'a F, pace: &'a Pace, labels: Option<Side>) -> Self {
+    pub fn new(
+        scope: &'a Scope,
+        fold: &'a F,
+        pace: &'a Pace,
+        labels: Option<Side>,
+        past: Option<Past>,
+    ) -> Self {
         let places = scope.versions.iter().filter_map(|number| {
             let versions = scope.job.versions.iter();
             let at = versions.clone().position(|v| v.ready.version == *number)?;
@@ -50,6 +57,7 @@ impl<'a, F: Fold> Join<'a, F> {
             pace,
             inputs: places.collect(),
             labels,
+            past,
             group: 0,
             unpaced: 0,
             scratch: Vec::new(),
@@ -92,15 +100,34 @@ fn is_current(
     prediction.input_hash() == Some(input_hash)
 }
 
+/// The last prediction that was made before `limit`: what stands, if it is as old (a history may
+/// have begun later, or keep its rows for a shorter time), or what the history has.
+fn last<'p>(
+    past: &'p Past,
+    stands: Option<Prediction<'p>>,
+    identity: u128,
+    version: i32,
+    limit: i64,
+) -> Option<Prediction<'p>> {
+    let made_before =
+        |prediction: &Prediction<'_>| prediction.scored_at().is_some_and(|made| made < limit);
+    stands
+        .filter(made_before)
+        .or_else(|| past.before(identity, version, limit))
+}
+
 impl<F: Fold> Visit for Join<'_, F> {
     fn arrived(&self, _: &Arrived) {}
 
     async fn enter(&mut self, position: &Position) -> Result<(), SplitError> {
         self.group = group::hash_of(&position.partition_key);
-        match &mut self.labels {
-            Some(labels) => Ok(labels.seek(position).await?),
-            None => Ok(()),
+        if let Some(labels) = &mut self.labels {
+            labels.seek(position).await?;
         }
+        if let Some(past) = &mut self.past {
+            past.seek(position).await?;
+        }
+        Ok(())
     }
 
     fn row(&mut self, row: &SourceRow<'_>, stored: &StoredPredictions<'_>) -> Next {
@@ -108,10 +135,30 @@ impl<F: Fold> Visit for Join<'_, F> {
         let (key, columns) = row.cells.split_at(job.key.len());
         let own = self.scope.own_columns;
         let source = source_hash(&job.columns[..own], columns, &mut self.scratch);
+        let labels = self.labels.as_mut();
+        let label = labels.and_then(|labels| {
+            let mut cells = labels.get(row.identity)?;
+            Some(Label {
+                value: cells.next().flatten(),
+                time: cells.next().flatten(),
+            })
+        });
+        let past = self.past.as_ref().zip(self.fold.before(label.as_ref()));
         let mut standings = Vec::with_capacity(self.inputs.len());
         for (at, inputs) in &mut self.inputs {
             let version = &job.versions[*at];
-            let Some(found) = stored.proof(row.identity, version.ready.version) else {
+            let number = version.ready.version;
+            let found = stored.proof(row.identity, number);
+            let last =
+                past.and_then(|(past, limit)| last(past, found, row.identity, number, limit));
+            if let Some(last) = last {
+                standings.push(match last.is_rejected() {
+                    true => Standing::Rejected(last),
+                    false => Standing::Current(last),
+                });
+                continue;
+            }
+            let Some(found) = found else {
                 standings.push(Standing::Missing);
                 continue;
             };
@@ -122,14 +169,6 @@ impl<F: Fold> Visit for Join<'_, F> {
                 (true, false) => Standing::Current(found),
             });
         }
-        let labels = self.labels.as_mut();
-        let label = labels.and_then(|labels| {
-            let mut cells = labels.get(row.identity)?;
-            Some(Label {
-                value: cells.next().flatten(),
-                time: cells.next().flatten(),
-            })
-        });
         let segment = self.scope.segment.as_ref();
         let entity = Entity {
             key,

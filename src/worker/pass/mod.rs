@@ -20,6 +20,7 @@ mod begin;
 mod entity;
 mod fold;
 mod join;
+mod past;
 mod sample;
 mod scope;
 mod side;

@@ -55,7 +55,7 @@ async fn stratum_part<F: Fold>(
             break;
         }
         let mut some = First {
-            join: Join::new(scope, fold, &running.pace, None),
+            join: Join::new(scope, fold, &running.pace, None, None),
             left,
         };
         walk(store, scope, range, &mut some, running).await?;

@@ -62,6 +62,8 @@ pub struct Scope {
     pub segment: Option<Segment>,
     /// Where labels are.
     pub labels: Option<Labels>,
+    /// The history, where it is known when labels came and the job has one.
+    pub past: Option<TableName>,
 }
 
 /// The segment column.
@@ -131,7 +133,9 @@ impl Scope {
             Some(wish) => Some(labels(store, &job, wish).await?),
             None => None,
         };
+        let timed = labels.as_ref().is_some_and(|labels| labels.time.is_some());
         Ok(Self {
+            past: job.history_table().filter(|_| timed),
             job,
             own_columns,
             revision: prepared.revision,

@@ -12,7 +12,7 @@ use std::{
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
-use super::{Begun, Fold, PART_BYTES, Scope, join::Join, side::Side};
+use super::{Begun, Fold, PART_BYTES, Scope, join::Join, past::Past, side::Side};
 use crate::{
     domain::{problem::Problem, ring::TokenRange},
     failpoint,
@@ -249,7 +249,9 @@ impl<F: Fold> Split<F> {
         };
         let labels = self.scope.labels.as_ref();
         let side = labels.map(|labels| Side::labels(&self.store, labels, self.range));
-        let mut join = Join::new(&self.scope, &*self.fold, &self.running.pace, side);
+        let past = self.scope.past.as_ref();
+        let past = past.map(|table| Past::new(&self.store, &self.scope.job, table, self.range));
+        let mut join = Join::new(&self.scope, &*self.fold, &self.running.pace, side, past);
         let seen = walk.visit(&reading, &mut join).await?;
         let (part, stray_labels) = join.finish().await?;
         Ok(Found {

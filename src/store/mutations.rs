@@ -118,10 +118,10 @@ impl Mutations {
         self.statements.is_empty()
     }
 
-    /// Whether another row of about the same size would go beyond the server's threshold.
-    pub fn is_full(&self) -> bool {
+    /// Whether `more` rows of about the size of those here would go beyond the server's threshold.
+    pub fn is_full(&self, more: usize) -> bool {
         let rows = self.rows().max(1);
-        self.estimate + self.estimate / rows > BATCH_BYTES
+        self.estimate + self.estimate * more / rows > BATCH_BYTES
     }
 
     /// A prediction: key cells, version, output cells in the table's order, and the lineage, whose
@@ -286,5 +286,42 @@ impl<'m> BatchValuesIterator<'m> for Rows<'m> {
 
     fn skip_next(&mut self) -> Option<()> {
         self.step().map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entity_of_many_versions_goes_beyond_no_threshold() {
+        const THRESHOLD: usize = 5 << 10;
+        for versions in 1..=4 {
+            let mut mutations = Mutations::new(Costs {
+                partition_key_len: 1,
+                ttl: TTL,
+                history: None,
+            });
+            let mut entity = 0_i64;
+            while !mutations.is_full(versions) {
+                for version in 1..=versions {
+                    let key = entity.to_be_bytes();
+                    let output = [0; 8];
+                    mutations.insert(
+                        [Some(&key[..])].into_iter(),
+                        version as i32,
+                        [Some(&output[..]); 3].into_iter(),
+                        |lineage| lineage.extend([0; 120]),
+                    );
+                }
+                entity += 1;
+            }
+            let fullest = THRESHOLD * 3 / 4..=THRESHOLD;
+            assert!(
+                fullest.contains(&mutations.estimate),
+                "{versions}: {}",
+                mutations.estimate
+            );
+        }
     }
 }

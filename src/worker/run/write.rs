@@ -112,7 +112,9 @@ impl<'l> Rows<'l> {
     /// Adds rows until the mutations are full, or none is left.
     fn fill(&mut self, mutations: &mut Mutations) {
         let batch = &self.lane.batch;
-        while self.row < batch.rows() && !mutations.is_full() {
+        // All versions of an entity share its mutation.
+        let versions = self.lane.versions.len();
+        while self.row < batch.rows() && !mutations.is_full(versions) {
             let (row, source_hash) = (self.row as u32, batch.source_hashes[self.row]);
             let key = || batch.keys.row(row as usize);
             let versions = self.lane.versions.iter().zip(&mut self.behind);
@@ -158,7 +160,7 @@ pub async fn delete_orphans(
     let mut mutations = context.writer.mutations(timestamp);
     for (row, version) in orphans.versions.iter().enumerate() {
         mutations.delete(orphans.keys.row(row), *version);
-        if mutations.is_full() || row + 1 == orphans.versions.len() {
+        if mutations.is_full(1) || row + 1 == orphans.versions.len() {
             let full = std::mem::replace(&mut mutations, context.writer.mutations(timestamp));
             acknowledge(context.writer.send(full, || fence.may_send()).await)?;
         }

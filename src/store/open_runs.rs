@@ -1,6 +1,6 @@
 //! `open_runs`: which run may write predictions of (job, version) now, and from which timestamp.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use scylla::value::CqlTimeuuid;
 use uuid::Uuid;
@@ -19,6 +19,9 @@ const FREE_UNUSED: &str =
     "UPDATE open_runs SET run_id = null WHERE job = ? AND version = ? IF run_id = ?";
 const READ: &str =
     "SELECT version, run_id, WRITETIME(run_id), last_base, unfinished FROM open_runs WHERE job = ?";
+
+/// How often a run is tried to be opened while nobody holds it and it does not become ours.
+const OPEN_TRIES: u32 = 5;
 
 /// A row of `open_runs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +76,30 @@ impl Store {
 
     /// Takes all `versions` for `run_id`, or none. Safe to repeat: a run that holds them already
     /// has them.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Unknown`] where Cassandra let it arrive in none of several tries.
     pub async fn open_run(
+        &self,
+        job: &str,
+        versions: &BTreeSet<i32>,
+        run_id: Uuid,
+    ) -> Result<Opened, StoreError> {
+        let mut tries = 1;
+        loop {
+            match self.open_run_once(job, versions, run_id).await {
+                // Its request was lost, or who held a version has just freed it.
+                Err(error) if error.kind == StoreErrorKind::Unknown && tries < OPEN_TRIES => {
+                    tracing::debug!(job, %run_id, %error, "opening again");
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn open_run_once(
         &self,
         job: &str,
         versions: &BTreeSet<i32>,

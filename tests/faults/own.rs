@@ -149,11 +149,16 @@ impl OwnCassandra {
         assert_eq!(run["state"], "succeeded", "{run}");
         assert_eq!(run["source_rows"], rows, "{run}");
         let session = self.session();
+        // Nodes that were killed come back slowly: a look may time out, what it shows may not differ.
         let read = |select: &str| {
-            block_on(session.query_unpaged(select, ()))
-                .unwrap()
-                .into_rows_result()
-                .unwrap()
+            let mut tries = 0..10;
+            loop {
+                match block_on(session.query_unpaged(select, ())) {
+                    Ok(result) => break result.into_rows_result().unwrap(),
+                    Err(error) => assert!(tries.next().is_some(), "{select}: {error}"),
+                }
+                std::thread::sleep(std::time::Duration::from_secs(1));
+            }
         };
         let predictions = read("SELECT id, y, lineage.run_id FROM data.visits_predictions");
         let mut ids = Vec::new();

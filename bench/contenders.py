@@ -27,9 +27,9 @@ def helenus(world, job, *flags, empty=True, scored=None, before=None):
     return go
 
 
-def ceiling(world, what, shape, job, table=None, versions=1, **settings):
+def ceiling(world, what, shape, job, table=None, versions=1, differ=False, **settings):
     """The ceiling over the same table, its predictions into the job's table; at the settings that
-    its grid has found, but for those given."""
+    its grid has found, but for those given. With `differ`, its lineages do not compress."""
     settings = {**world.tuned(shape), "versions": versions, **settings}
     if versions > 1:
         # Batches of whole entities.
@@ -37,6 +37,7 @@ def ceiling(world, what, shape, job, table=None, versions=1, **settings):
     if what == "write":
         settings["rows"] = world.rows
     flags = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    flags += ["--differ"] * differ
 
     def go():
         if what in ("both", "write"):

@@ -82,7 +82,7 @@ def end_to_end(name, figures):
     rows = [[*HEAD, "speed by the ceiling's", "by the ceiling's whose batches Cassandra warns of"]]
     warned = figures["contenders"]["ceiling_warned"]["seconds"]["all"]
     for one, value in figures["contenders"].items():
-        ratio = figures["ceiling_warned"] if one == "ceiling_warned" else value.get("ratio")
+        ratio = figures[one] if one in figures else value.get("ratio")
         beyond = summary([other / own for own, other in zip(value["seconds"]["all"], warned)]) if "ratio" in value else None
         told = [spread(one, 3) if one else "" for one in (ratio, beyond)]
         rows.append([part_of(name), one.replace("_", " "), *contender(value), *told])

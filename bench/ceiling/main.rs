@@ -62,6 +62,10 @@ struct Flags {
     /// Batches under way, all readers together.
     #[arg(long, default_value_t = 64)]
     in_flight: usize,
+    /// Hashes in the lineages that differ in every prediction, as real ones do, so that they do not
+    /// compress.
+    #[arg(long)]
+    differ: bool,
     /// Threads of the runtime.
     #[arg(long, default_value_t = 2)]
     threads: usize,

@@ -24,6 +24,9 @@ pub struct Shape {
     versions: i32,
     /// Outputs and lineage, as [`Bound`] reads them.
     constant: Vec<u8>,
+    /// Where the lineage's two hashes are in it, when they are to differ in every prediction.
+    hashes: [usize; 2],
+    differ: bool,
 }
 
 impl Shape {
@@ -32,6 +35,7 @@ impl Shape {
         source: &str,
         target: &str,
         versions: i32,
+        differ: bool,
     ) -> Result<Self, Failure> {
         let state = session.get_cluster_state();
         let table = |name: &str| -> Result<Table, Failure> {
@@ -52,11 +56,16 @@ impl Shape {
             names.sort();
             names
         };
-        let mut constant = Vec::new();
+        let (mut constant, mut hashes) = (Vec::new(), [0; 2]);
         let outputs = rest(&target);
         for name in &outputs {
             match &target.columns[name].typ {
-                _ if name == "lineage" => push(&mut constant, &lineage()),
+                _ if name == "lineage" => {
+                    // Behind the cell's length, a sha256, and the length of each.
+                    let first = constant.len() + 4 + (4 + 32) + 4;
+                    hashes = [first, first + 16 + 4];
+                    push(&mut constant, &lineage());
+                }
                 ColumnType::Native(NativeType::Text) => push(&mut constant, b"malignant"),
                 ColumnType::Native(NativeType::Float) => {
                     push(&mut constant, &0.5_f32.to_be_bytes());
@@ -83,6 +92,8 @@ impl Shape {
             key,
             versions,
             constant,
+            hashes,
+            differ,
         })
     }
 
@@ -168,7 +179,14 @@ impl Predictions {
                 self.values.extend_from_within(key.clone());
             }
             push(&mut self.values, &version.to_be_bytes());
+            let start = self.values.len();
             self.values.extend_from_slice(&shape.constant);
+            if shape.differ {
+                for hash in shape.hashes {
+                    let bytes = rand::random::<u128>().to_be_bytes();
+                    self.values[start + hash..][..16].copy_from_slice(&bytes);
+                }
+            }
             self.ends.push(self.values.len());
         }
         shape.versions as u64

@@ -14,6 +14,7 @@ def against_ceiling(world, shape, models):
     jobs = {model: world.job(model, shape) for model in models}
     contenders = {model: helenus(world, job) for model, job in jobs.items()}
     contenders["ceiling"] = ceiling(world, "both", shape, jobs[models[0]])
+    contenders["ceiling_differing"] = ceiling(world, "both", shape, jobs[models[0]], differ=True)
     contenders["ceiling_warned"] = ceiling(world, "both", shape, jobs[models[0]], batch=WARNED)
     figures = in_turn(contenders, world.options.pairs)
     return {
@@ -27,6 +28,7 @@ def against_ceiling(world, shape, models):
             for name, measured in figures.items()
         },
         "ceiling_warned": ratios(figures, "ceiling_warned", "ceiling"),
+        "ceiling_differing": ratios(figures, "ceiling_differing", "ceiling"),
         "runtime_version": figures[models[0]][0]["answer"]["runtime_version"],
     }
 

@@ -35,7 +35,13 @@ pub struct Load {
 
 impl Load {
     pub async fn prepare(session: Session, flags: &Flags) -> Result<Self, Failure> {
-        let shape = Shape::of(&session, &flags.source, &flags.target, flags.versions, flags.differ)?;
+        let shape = Shape::of(
+            &session,
+            &flags.source,
+            &flags.target,
+            flags.versions,
+            flags.differ,
+        )?;
         let range = |table: &str, columns: String| {
             let key = shape.partition_key();
             format!("SELECT {columns} FROM {table} WHERE token({key}) > ? AND token({key}) <= ?")

@@ -140,6 +140,9 @@ impl StoreErrorKind {
         match error {
             RequestAttemptError::DbError(error, message) => match error {
                 DbError::Unavailable { .. } | DbError::IsBootstrapping => Self::Unavailable,
+                // The driver has prepared it anew, and a busy server has let it go again: it was
+                // not executed.
+                DbError::Unprepared { .. } => Self::Unavailable,
                 DbError::Unauthorized | DbError::AuthenticationError => Self::Denied,
                 DbError::ReadFailure { .. }
                     if message.to_ascii_lowercase().contains("tombstone") =>
@@ -300,5 +303,15 @@ mod tests {
             assert!(values.contains(&cause.as_str()), "{cause:?}");
         }
         assert_eq!(values.len(), causes.len());
+    }
+    #[test]
+    fn a_statement_that_the_server_let_go_again_was_not_executed() {
+        let error = DbError::Unprepared {
+            statement_id: Default::default(),
+        };
+        let error = RequestAttemptError::DbError(error, String::new());
+        let kind = StoreErrorKind::of_execution(&ExecutionError::LastAttemptError(error));
+        assert_eq!(kind, StoreErrorKind::Unavailable);
+        assert!(kind.may_pass());
     }
 }

@@ -320,6 +320,7 @@ pub fn run_json(run: &Run) -> Value {
         "started_at": time(run.started_at),
         "finished_at": time(run.finished_at),
         "run_base": run.run_base,
+        "current_version": run.current_version,
         "splits_total": run.splits_total,
         "splits_done": run.splits_done,
         "source_rows": run.counts.source_rows,

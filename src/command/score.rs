@@ -60,7 +60,8 @@ use crate::{
 pub struct Args {
     /// The job
     job: String,
-    /// Which rows: those that are pending, or all of them anew
+    /// Which rows: those that are pending, all of them anew, or those that are pending with the
+    /// champion, copying its other predictions to the table of current ones
     #[arg(long, value_enum, default_value = "pending")]
     scope: ScopeArg,
     /// Only rows whose token t has FROM < t <= TO
@@ -94,6 +95,7 @@ pub struct Args {
 enum ScopeArg {
     Pending,
     All,
+    Current,
 }
 
 /// Asks, plans, works, reports.
@@ -138,6 +140,7 @@ fn request(args: &Args) -> Result<RunRequest, Failure> {
     let keys = args.keys.as_deref().map(read_keys).transpose()?;
     let scope = match (args.scope, &range, &keys) {
         (ScopeArg::All, ..) => "all",
+        (ScopeArg::Current, ..) => "current",
         (ScopeArg::Pending, Some(_), _) => "range",
         (ScopeArg::Pending, _, Some(_)) => "keys",
         (ScopeArg::Pending, None, None) => "pending",

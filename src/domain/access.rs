@@ -48,7 +48,7 @@ impl Kind {
 }
 
 /// Every table of helenus with the kind that writes it; `None`: only `helenus migrate` does.
-pub const TABLES: [(&str, Option<Kind>); 31] = [
+pub const TABLES: [(&str, Option<Kind>); 32] = [
     ("model_chunks", Some(Kind::Registrar)),
     ("model_versions", Some(Kind::Registrar)),
     ("jobs", Some(Kind::JobAuthor)),
@@ -78,6 +78,7 @@ pub const TABLES: [(&str, Option<Kind>); 31] = [
     ("gates", Some(Kind::Promoter)),
     ("gate_verdicts", Some(Kind::Worker)),
     ("gate_moves", Some(Kind::Worker)),
+    ("current_tables", Some(Kind::Worker)),
     ("settings", None),
     ("schema_migrations", None),
 ];

@@ -79,6 +79,11 @@ pub fn compile(
     if let Some(history) = &history {
         side::check_history(history, &outputs, &key, &mut problems);
     }
+    let current = manifest.outputs.current;
+    let current = current.then(|| format!("{}_current", manifest.job));
+    if let Some(current) = &current {
+        side::check_current(current, &names.table, &mut problems);
+    }
     let mut warnings = Vec::new();
     if let Some(existing) = existing {
         let retired = target::check_existing(existing, &key, source, &outputs, &mut problems);
@@ -104,6 +109,7 @@ pub fn compile(
         table: names.table,
         outputs,
         history,
+        current,
     };
     let compiled: Vec<CompiledVersion> = versions
         .iter()

@@ -160,6 +160,8 @@ pub struct PredictionTable {
     pub outputs: Vec<OutputColumn>,
     /// Where each prediction is kept, too, when it is replaced.
     pub history: Option<HistoryTable>,
+    /// The table of the champion's predictions beside it, one row an entity: its exact name.
+    pub current: Option<String>,
 }
 
 /// The table of all predictions ever made, in the prediction table's keyspace: its key, then

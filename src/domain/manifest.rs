@@ -121,6 +121,8 @@ pub struct Outputs {
     pub nan: NanOutput,
     /// `history` with its `history_ttl`: seconds that a row of it lives, 0 for ever.
     pub history: Option<i32>,
+    /// `current`: a table of the champion's predictions, too.
+    pub current: bool,
     /// `[outputs.columns]` by exact column name.
     pub columns: BTreeMap<String, ColumnWish>,
 }

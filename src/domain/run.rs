@@ -111,6 +111,8 @@ impl Counts {
 pub struct Scope {
     /// Also rows whose stored hash equals today's.
     pub rewrite: bool,
+    /// Copy what stands unchanged to where the current predictions are.
+    pub refresh: bool,
     /// Which part of the source.
     pub part: Part,
 }
@@ -131,6 +133,7 @@ impl Scope {
     pub fn as_str(&self) -> &'static str {
         match (&self.part, self.rewrite) {
             (_, true) => "all",
+            (Part::Whole, false) if self.refresh => "current",
             (Part::Whole, false) => "pending",
             (Part::Range(_), false) => "range",
             (Part::Keys(_), false) => "keys",
@@ -161,12 +164,12 @@ impl Scope {
         };
         let fits = match scope {
             None | Some("all") => true,
-            Some("pending") => part == Part::Whole,
+            Some("pending" | "current") => part == Part::Whole,
             Some("keys") => matches!(part, Part::Keys(_)),
             Some("range") => matches!(part, Part::Range(_)),
             Some(other) => {
                 return Err(format!(
-                    "scope `{other}` is unknown; it is pending, all, keys or range"
+                    "scope `{other}` is unknown; it is pending, all, keys, range or current"
                 ));
             }
         };
@@ -178,6 +181,7 @@ impl Scope {
         }
         Ok(Self {
             rewrite: scope == Some("all"),
+            refresh: scope == Some("current"),
             part,
         })
     }
@@ -205,6 +209,11 @@ pub struct Run {
     pub aliases: BTreeMap<String, i32>,
     pub model_sha256: BTreeMap<i32, Vec<u8>>,
     pub scope: Scope,
+    /// The champion when the run began, where the job keeps a table of its predictions and the run
+    /// is over that version: what it writes there.
+    pub current_version: Option<i32>,
+    /// Number of the champion's move that led to it.
+    pub current_seq: Option<i32>,
     pub source: String,
     pub source_version: Option<i32>,
     pub target: String,
@@ -250,8 +259,11 @@ impl Run {
             model_sha256: BTreeMap::new(),
             scope: Scope {
                 rewrite: false,
+                refresh: false,
                 part: Part::Whole,
             },
+            current_version: None,
+            current_seq: None,
             source: String::new(),
             source_version: None,
             target: String::new(),

@@ -87,6 +87,21 @@ impl Store {
         Ok(last.first().map(|change| change.to))
     }
 
+    /// Where an alias points after every decided move, and the number of that move.
+    ///
+    /// # Errors
+    /// Cassandra's.
+    pub async fn alias_now(
+        &self,
+        model: &str,
+        alias: &str,
+    ) -> Result<Option<(i32, i32)>, StoreError> {
+        let cql =
+            "SELECT version, last_seq FROM model_aliases WHERE model = ? AND alias = ? LIMIT 1";
+        let row: Option<(Option<i32>, Option<i32>)> = self.serial_row(cql, (model, alias)).await?;
+        Ok(row.and_then(|(version, seq)| Some((version?, seq?))))
+    }
+
     /// The change that was in force at a time.
     pub async fn alias_at(
         &self,

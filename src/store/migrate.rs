@@ -78,6 +78,11 @@ const FILES: &[(i32, &str, &str)] = &[
         "014_retention.cql",
         include_str!("../../cql/014_retention.cql"),
     ),
+    (
+        15,
+        "015_current.cql",
+        include_str!("../../cql/015_current.cql"),
+    ),
 ];
 
 /// The number of the last file.

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod codec;
 pub mod comparisons;
 pub mod connect;
+pub mod current_tables;
 pub mod ddl;
 pub mod error;
 pub mod evaluations;

@@ -35,14 +35,23 @@ pub struct Mutations {
     costs: Costs,
     /// Where the last row's partition key is in `values`.
     partition: Range<usize>,
+    made: Made,
     /// With the end of each in `values`.
     statements: Vec<(Kind, usize)>,
     values: Vec<u8>,
     estimate: usize,
-    /// Rows of the history among the statements.
-    remembered: usize,
+    /// Rows of tables beside the prediction table among the statements.
+    beside: usize,
     /// The estimate before the last row, but with its partition.
     row: usize,
+}
+
+/// The prediction or rejection that was added last.
+#[derive(Debug, Default)]
+struct Made {
+    values: Range<usize>,
+    estimate: usize,
+    rejected: bool,
 }
 
 /// What is the same for all rows of a job.
@@ -51,12 +60,14 @@ pub(super) struct Costs {
     partition_key_len: usize,
     /// [`TTL`], or 0 without one.
     ttl: usize,
-    history: Option<HistoryCost>,
+    ttl_seconds: i32,
+    history: Option<BesideCost>,
+    current: Option<BesideCost>,
 }
 
-/// What a row of the history counts beyond the row of the prediction table that it repeats.
+/// What a row of a table beside the prediction table counts beyond the row that it repeats.
 #[derive(Debug, Clone, Copy)]
-struct HistoryCost {
+struct BesideCost {
     more: usize,
     /// And for the nulls of a rejection.
     nulls: usize,
@@ -70,6 +81,9 @@ pub(super) enum Kind {
     Delete,
     History,
     HistoryRejected,
+    Current,
+    CurrentRejected,
+    CurrentDelete,
 }
 
 impl Costs {
@@ -77,16 +91,29 @@ impl Costs {
     pub(super) fn of(job: &CompiledJob) -> Self {
         let ttl = |seconds: i32| if seconds > 0 { TTL } else { 0 };
         let (outputs, row_ttl) = (job.target.outputs.len(), ttl(job.rules.ttl_seconds));
-        let history = job.target.history.as_ref().map(|history| HistoryCost {
+        let nulls = (CELL + TTL) * outputs;
+        let history = job.target.history.as_ref().map(|history| BesideCost {
             // The row's TTL, the lineage's and each output's; and the time in its key.
             more: ttl(history.ttl_seconds).saturating_sub(row_ttl) * (2 + outputs) + TIME,
-            nulls: (CELL + TTL) * outputs,
+            nulls,
+        });
+        let current = job.target.current.as_ref().map(|_| BesideCost {
+            // The version is a cell.
+            more: CELL + row_ttl,
+            nulls,
         });
         Self {
             partition_key_len: job.partition_key_len,
             ttl: row_ttl,
+            ttl_seconds: job.rules.ttl_seconds,
             history,
+            current,
         }
+    }
+
+    /// Tables that a row may go to.
+    fn tables(&self) -> usize {
+        1 + usize::from(self.history.is_some()) + usize::from(self.current.is_some())
     }
 }
 
@@ -96,10 +123,11 @@ impl Mutations {
             timestamp: 0,
             costs,
             partition: 0..0,
+            made: Made::default(),
             statements: Vec::new(),
             values: Vec::new(),
             estimate: 0,
-            remembered: 0,
+            beside: 0,
             row: 0,
         }
     }
@@ -110,7 +138,7 @@ impl Mutations {
         self.values.clear();
         self.partition = 0..0;
         self.estimate = 0;
-        self.remembered = 0;
+        self.beside = 0;
     }
 
     /// No statement yet.
@@ -133,13 +161,11 @@ impl Mutations {
         outputs: impl Iterator<Item = Option<&'a [u8]>>,
         lineage: impl FnOnce(&mut Vec<u8>),
     ) {
+        let start = self.values.len();
         self.key(key, version);
-        for cell in outputs {
-            // A null is a tombstone, with a time of its own.
-            self.estimate += CELL + self.costs.ttl + cell.map_or(TTL, <[u8]>::len);
-            push_cell(&mut self.values, cell);
-        }
+        self.outputs(outputs);
         self.lineage(lineage);
+        self.made(start, false);
         self.finish(Kind::Insert);
     }
 
@@ -152,32 +178,73 @@ impl Mutations {
         lineage: impl FnOnce(&mut Vec<u8>),
     ) {
         self.delete_at(key.clone(), version, self.timestamp - 1);
+        let start = self.values.len();
         self.key(key, version);
         self.lineage(lineage);
+        self.made(start, true);
         self.finish(Kind::InsertRejected);
     }
 
-    /// The prediction or rejection that was added last, as a row of the history, if there is one:
-    /// what was bound is bound again, with its time behind it.
-    pub fn remember(&mut self, scored_at: i64) {
-        let Some(history) = self.costs.history else {
+    /// The prediction or rejection that was added last, as its entity's current one, if the job
+    /// keeps those.
+    pub fn make_current(&mut self) {
+        let Some(cost) = self.costs.current else {
             return;
         };
-        let (kind, more) = match self.statements.last() {
-            Some((Kind::InsertRejected, _)) => (Kind::HistoryRejected, history.nulls),
-            _ => (Kind::History, 0),
+        self.repeat(cost, [Kind::Current, Kind::CurrentRejected]);
+        if self.costs.ttl_seconds > 0 {
+            let ttl = self.costs.ttl_seconds.to_be_bytes();
+            self.behind(&ttl);
+        }
+    }
+
+    /// The prediction or rejection that was added last, as a row of the history, if there is one.
+    pub fn remember(&mut self, scored_at: i64) {
+        let Some(cost) = self.costs.history else {
+            return;
         };
-        let end = self.values.len();
-        let start = match self.statements.as_slice() {
-            [.., (_, start), _] => *start,
-            _ => 0,
-        };
-        self.values.extend_from_within(start..end);
-        push_cell(&mut self.values, Some(&scored_at.to_be_bytes()));
-        let row = self.estimate - self.row;
-        self.estimate += row + history.more + more;
-        self.remembered += 1;
-        self.finish(kind);
+        self.repeat(cost, [Kind::History, Kind::HistoryRejected]);
+        self.behind(&scored_at.to_be_bytes());
+    }
+
+    /// What was bound for a prediction (or a rejection) is bound again, for another table.
+    fn repeat(&mut self, cost: BesideCost, [made, rejected]: [Kind; 2]) {
+        self.values.extend_from_within(self.made.values.clone());
+        self.estimate += self.made.estimate + cost.more;
+        self.beside += 1;
+        self.finish(match self.made.rejected {
+            true => rejected,
+            false => made,
+        });
+        if self.made.rejected {
+            self.estimate += cost.nulls;
+        }
+    }
+
+    /// One more value of the last statement.
+    fn behind(&mut self, value: &[u8]) {
+        push_cell(&mut self.values, Some(value));
+        if let Some((_, end)) = self.statements.last_mut() {
+            *end = self.values.len();
+        }
+    }
+
+    /// What stands for an entity in the prediction table, as its current prediction: the lineage,
+    /// the seconds that it has left (where the job has a TTL), and the output cells, as they were read.
+    pub fn copy<'a>(
+        &mut self,
+        key: impl Iterator<Item = Option<&'a [u8]>>,
+        version: i32,
+        mut cells: impl Iterator<Item = Option<&'a [u8]>>,
+    ) {
+        let (lineage, ttl) = (cells.next().flatten(), cells.next().flatten());
+        self.key(key, version);
+        self.outputs(cells);
+        self.lineage(|bytes| bytes.extend_from_slice(lineage.unwrap_or_default()));
+        self.finish(Kind::Current);
+        if self.costs.ttl_seconds > 0 {
+            self.behind(ttl.unwrap_or_default());
+        }
     }
 
     /// Deletes a prediction.
@@ -196,6 +263,33 @@ impl Mutations {
         self.finish(Kind::Delete);
     }
 
+    /// Deletes an entity's current prediction, whichever version's.
+    pub fn delete_current<'a>(&mut self, key: impl Iterator<Item = Option<&'a [u8]>>) {
+        push_cell(&mut self.values, Some(&self.timestamp.to_be_bytes()));
+        self.estimate += PARTITION + ROW;
+        for cell in key {
+            push_cell(&mut self.values, cell);
+        }
+        self.beside += 1;
+        self.finish(Kind::CurrentDelete);
+    }
+
+    fn made(&mut self, start: usize, rejected: bool) {
+        self.made = Made {
+            values: start..self.values.len(),
+            estimate: self.estimate - self.row,
+            rejected,
+        };
+    }
+
+    fn outputs<'a>(&mut self, outputs: impl Iterator<Item = Option<&'a [u8]>>) {
+        for cell in outputs {
+            // A null is a tombstone, with a time of its own.
+            self.estimate += CELL + self.costs.ttl + cell.map_or(TTL, <[u8]>::len);
+            push_cell(&mut self.values, cell);
+        }
+    }
+
     fn key<'a>(&mut self, key: impl Iterator<Item = Option<&'a [u8]>>, version: i32) {
         let before = self.estimate;
         self.estimate += ROW + self.costs.ttl + size_of_val(&version);
@@ -212,8 +306,7 @@ impl Mutations {
         // Rows that follow each other in one partition are one mutation.
         self.row = before;
         if self.values[start..end] != self.values[self.partition.clone()] {
-            // In the history, too.
-            let partition = PARTITION << u32::from(self.costs.history.is_some());
+            let partition = PARTITION * self.costs.tables();
             self.estimate += partition;
             self.row += partition;
         }
@@ -231,11 +324,7 @@ impl Mutations {
 
     /// Rows written to the prediction table or deleted there.
     pub fn rows(&self) -> usize {
-        self.statements.len() - self.remembered
-    }
-
-    pub(super) fn statements(&self) -> usize {
-        self.statements.len()
+        self.statements.len() - self.beside
     }
 
     pub(super) fn kinds(&self) -> impl Iterator<Item = Kind> + '_ {
@@ -300,7 +389,9 @@ mod tests {
             let mut mutations = Mutations::new(Costs {
                 partition_key_len: 1,
                 ttl: TTL,
+                ttl_seconds: 60,
                 history: None,
+                current: None,
             });
             let mut entity = 0_i64;
             while !mutations.is_full(versions) {

@@ -59,9 +59,11 @@ impl Store {
             None => statements.push(create_table(job, &target.table, Holds::Predictions)),
             Some(live) => statements.extend(add_columns(job, live)),
         }
-        if let Some(history) = job.history_table() {
-            match self.table(&history).await? {
-                None => statements.push(create_table(job, &history.table, Holds::History)),
+        let history = job.history_table().map(|name| (name, Holds::History));
+        let current = job.current_table().map(|name| (name, Holds::Current));
+        for (beside, holds) in history.into_iter().chain(current) {
+            match self.table(&beside).await? {
+                None => statements.push(create_table(job, &beside.table, holds)),
                 Some(live) => statements.extend(add_columns(job, &live)),
             }
         }
@@ -151,6 +153,8 @@ enum Holds {
     Predictions,
     /// All that were ever made.
     History,
+    /// The champion's.
+    Current,
 }
 
 impl Holds {
@@ -160,6 +164,15 @@ impl Holds {
         match self {
             Self::Predictions => &KEY[..1],
             Self::History => &KEY,
+            Self::Current => &[],
+        }
+    }
+
+    /// Further columns of helenus's own.
+    fn own_columns(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Current => &[("model_version", "int")],
+            Self::Predictions | Self::History => &[],
         }
     }
 
@@ -167,6 +180,7 @@ impl Holds {
         match self {
             Self::Predictions => "predictions",
             Self::History => "history of predictions",
+            Self::Current => "current predictions",
         }
     }
 }
@@ -181,6 +195,7 @@ fn create_table(job: &CompiledJob, table: &str, holds: Holds) -> String {
         .collect();
     columns.extend(
         own.iter()
+            .chain(holds.own_columns())
             .map(|(own, cql_type)| format!("{own} {cql_type}")),
     );
     columns.extend(target.outputs.iter().map(definition));
@@ -206,13 +221,16 @@ fn create_table(job: &CompiledJob, table: &str, holds: Holds) -> String {
         })
         .chain(own_names.iter().map(|own| format!("{own} DESC")))
         .collect();
+    let key = format!("({})", partition.join(", "));
+    let key = [&[key], &clustering[..]].concat().join(", ");
+    let order = match orders.is_empty() {
+        true => String::new(),
+        false => format!("CLUSTERING ORDER BY ({})\n  AND ", orders.join(", ")),
+    };
     format!(
-        "CREATE TABLE IF NOT EXISTS {} (\n    {},\n    PRIMARY KEY (({}), {})\n) WITH CLUSTERING ORDER BY ({})\n  AND compaction = {{'class': 'UnifiedCompactionStrategy'}}\n  AND gc_grace_seconds = 864000\n  AND comment = '{} of helenus job {}'\n  AND id = {}",
+        "CREATE TABLE IF NOT EXISTS {} (\n    {},\n    PRIMARY KEY ({key})\n) WITH {order}compaction = {{'class': 'UnifiedCompactionStrategy'}}\n  AND gc_grace_seconds = 864000\n  AND comment = '{} of helenus job {}'\n  AND id = {}",
         table_name(&target.keyspace, table),
         columns.join(",\n    "),
-        partition.join(", "),
-        clustering.join(", "),
-        orders.join(", "),
         holds.spoken(),
         job.job,
         table_id(&target.keyspace, table),

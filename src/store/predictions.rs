@@ -31,24 +31,32 @@ pub struct PredictionWriter {
     insert: PreparedStatement,
     insert_rejected: PreparedStatement,
     delete: PreparedStatement,
-    history: Option<HistoryStatements>,
+    history: Option<Beside>,
+    current: Option<Current>,
     cql: Arc<str>,
     costs: Costs,
     spare: Arc<Mutex<Vec<Mutations>>>,
-    /// The last batch of nothing but predictions, for the next one of as many: nearly all are.
+    /// The last batch, for the next one of the same statements: nearly all are.
     usual: Arc<Mutex<Option<Usual>>>,
 }
 
+/// Statements of a table beside the prediction table.
 #[derive(Clone)]
-struct HistoryStatements {
+struct Beside {
     insert: PreparedStatement,
     insert_rejected: PreparedStatement,
+}
+
+#[derive(Clone)]
+struct Current {
+    inserts: Beside,
+    delete: PreparedStatement,
 }
 
 /// A batch without its values.
 #[derive(Clone)]
 struct Usual {
-    statements: usize,
+    kinds: Vec<Kind>,
     timestamp: i64,
     batch: Arc<Batch>,
 }
@@ -74,33 +82,53 @@ impl Store {
         let ttl = job.rules.ttl_seconds;
         let insert = insert_cql(&table, key.iter().cloned(), outputs, ttl);
         let insert_rejected = insert_cql(&table, key.iter().cloned(), std::iter::empty(), ttl);
-        let history = job.target.history.as_ref();
-        let history = history.map(|history| history_cql(job, history));
         let conditions: Vec<String> = key.iter().map(|column| format!("{column} = ?")).collect();
         let delete = format!(
             "DELETE FROM {table} USING TIMESTAMP ? WHERE {} AND model_version = ?",
             conditions.join(" AND ")
         );
-        // Another process may have made the table a moment ago.
-        let prepare = |cql| once_visible(move || self.prepared(Mode::Write, cql));
-        let history = match &history {
+        let history = match &job.target.history {
             None => None,
-            Some([insert, insert_rejected]) => Some(HistoryStatements {
-                insert: prepare(insert).await?,
-                insert_rejected: prepare(insert_rejected).await?,
-            }),
+            Some(history) => Some(self.beside(&history_cql(job, history)).await?),
+        };
+        let current = match &job.target.current {
+            None => None,
+            Some(current) => {
+                let delete = format!(
+                    "DELETE FROM {} USING TIMESTAMP ? WHERE {}",
+                    table_name(&job.target.keyspace, current),
+                    conditions.join(" AND ")
+                );
+                Some(Current {
+                    inserts: self.beside(&current_cql(job, current)).await?,
+                    delete: self.visible(&delete).await?,
+                })
+            }
         };
         Ok(PredictionWriter {
             store: self.clone(),
-            insert: prepare(&insert).await?,
-            insert_rejected: prepare(&insert_rejected).await?,
-            delete: prepare(&delete).await?,
+            insert: self.visible(&insert).await?,
+            insert_rejected: self.visible(&insert_rejected).await?,
+            delete: self.visible(&delete).await?,
             cql: insert.into(),
             history,
+            current,
             costs: Costs::of(job),
             spare: Arc::default(),
             usual: Arc::default(),
         })
+    }
+
+    async fn beside(&self, [insert, rejected]: &[String; 2]) -> Result<Beside, StoreError> {
+        Ok(Beside {
+            insert: self.visible(insert).await?,
+            insert_rejected: self.visible(rejected).await?,
+        })
+    }
+
+    /// Another process may have made the table a moment ago.
+    async fn visible(&self, cql: &str) -> Result<PreparedStatement, StoreError> {
+        once_visible(move || self.prepared(Mode::Write, cql)).await
     }
 }
 
@@ -134,6 +162,25 @@ fn using_ttl(seconds: i32) -> String {
 /// then `scored_at`. A rejection's outputs are written as null: under the same key and time there
 /// may be a prediction, of a run that the model did not refuse.
 fn history_cql(job: &CompiledJob, history: &HistoryTable) -> [String; 2] {
+    beside_cql(
+        job,
+        &history.table,
+        &["scored_at"],
+        &using_ttl(history.ttl_seconds),
+    )
+}
+
+/// As the history's; then the TTL, where there is one: what is copied lives as long as what it is a
+/// copy of.
+fn current_cql(job: &CompiledJob, current: &str) -> [String; 2] {
+    let using_ttl = match job.rules.ttl_seconds {
+        0 => "",
+        _ => " USING TTL ?",
+    };
+    beside_cql(job, current, &[], using_ttl)
+}
+
+fn beside_cql(job: &CompiledJob, table: &str, more: &[&str], using_ttl: &str) -> [String; 2] {
     let key: Vec<String> = job.key.iter().map(|column| name(&column.name)).collect();
     let outputs = job.target.outputs.iter().map(|column| name(&column.name));
     let outputs: Vec<String> = outputs.collect();
@@ -142,21 +189,20 @@ fn history_cql(job: &CompiledJob, history: &HistoryTable) -> [String; 2] {
         let values = [
             markers(key.len() + 1),
             vec![if rejected { "null" } else { "?" }; outputs.len()],
-            markers(2),
+            markers(1 + more.len()),
         ];
+        let columns = key.iter().map(String::as_str);
+        let columns = columns.chain(["model_version"]);
+        let columns = columns.chain(outputs.iter().map(String::as_str));
+        let columns: Vec<&str> = columns
+            .chain(["lineage"])
+            .chain(more.iter().copied())
+            .collect();
         format!(
-            "INSERT INTO {} ({}) VALUES ({}){}",
-            table_name(&job.target.keyspace, &history.table),
-            [
-                &key[..],
-                &["model_version".to_owned()],
-                &outputs,
-                &["lineage".to_owned(), "scored_at".to_owned()]
-            ]
-            .concat()
-            .join(", "),
+            "INSERT INTO {} ({}) VALUES ({}){using_ttl}",
+            table_name(&job.target.keyspace, table),
+            columns.join(", "),
             values.concat().join(", "),
-            using_ttl(history.ttl_seconds)
         )
     })
 }
@@ -204,27 +250,28 @@ impl PredictionWriter {
     /// The statements of these mutations. Their timestamp is the batch's own, except of deletes,
     /// which bind theirs.
     fn batch(&self, mutations: &Mutations) -> Arc<Batch> {
-        let (statements, timestamp) = (mutations.statements(), mutations.timestamp);
-        // Each prediction with its row of the history, if there is one.
-        let usual = [Kind::Insert, Kind::History];
-        let is_usual = mutations.kinds().all(|kind| usual.contains(&kind));
+        let timestamp = mutations.timestamp;
         let mut usual = self.usual.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (true, Some(usual)) = (is_usual, usual.as_ref())
-            && (usual.statements, usual.timestamp) == (statements, timestamp)
+        if let Some(usual) = usual.as_ref()
+            && usual.timestamp == timestamp
+            && mutations.kinds().eq(usual.kinds.iter().copied())
         {
             return Arc::clone(&usual.batch);
         }
         let mut batch = Batch::new(BatchType::Unlogged);
         for kind in mutations.kinds() {
-            let history = self.history.as_ref();
+            let (history, current) = (self.history.as_ref(), self.current.as_ref());
             let statement = match kind {
                 Kind::Insert => Some(&self.insert),
                 Kind::InsertRejected => Some(&self.insert_rejected),
                 Kind::Delete => Some(&self.delete),
                 Kind::History => history.map(|history| &history.insert),
                 Kind::HistoryRejected => history.map(|history| &history.insert_rejected),
+                Kind::Current => current.map(|current| &current.inserts.insert),
+                Kind::CurrentRejected => current.map(|current| &current.inserts.insert_rejected),
+                Kind::CurrentDelete => current.map(|current| &current.delete),
             };
-            // Nobody remembers a row where there is no history.
+            // Nobody adds a row for a table that is not there.
             if let Some(statement) = statement {
                 batch.append_statement(statement.clone());
             }
@@ -232,13 +279,11 @@ impl PredictionWriter {
         batch.set_is_idempotent(true);
         batch.set_timestamp(Some(timestamp));
         let batch = Arc::new(batch);
-        if is_usual {
-            *usual = Some(Usual {
-                statements,
-                timestamp,
-                batch: Arc::clone(&batch),
-            });
-        }
+        *usual = Some(Usual {
+            kinds: mutations.kinds().collect(),
+            timestamp,
+            batch: Arc::clone(&batch),
+        });
         batch
     }
 }

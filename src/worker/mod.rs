@@ -4,6 +4,7 @@ pub mod admission;
 pub mod aliases;
 pub mod clock;
 pub mod compare;
+pub mod current;
 pub mod doctor;
 pub mod evaluate;
 pub mod explain;
@@ -29,6 +30,7 @@ pub mod warm;
 use std::sync::Arc;
 
 use chrono::Utc;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -111,6 +113,8 @@ pub async fn once(store: &Store, shared: &Shared) -> Result<Pass, Failure> {
         pass.fired += round.fired.len();
         pass.troubles.extend(round.troubles);
     }
+    let current = Box::pin(current::Watch::default().round(store, Instant::now())).await?;
+    pass.troubles.extend(current.troubles);
     for run in run::open::open_runs(store).await? {
         let (job, run_id) = (run.job.clone(), run.run_id);
         pass.runs.push(run_id);

@@ -8,6 +8,8 @@
 mod changes;
 mod clock;
 mod cluster;
+mod current;
+mod gate;
 mod kill;
 mod network;
 mod outage;

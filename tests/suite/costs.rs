@@ -83,6 +83,7 @@ impl World {
             scope: Scope {
                 part: Part::Whole,
                 rewrite: true,
+                refresh: false,
             },
             versions: None,
             trigger: "request".to_owned(),
@@ -270,6 +271,7 @@ fn pending_beside_versions() {
             let scope = Scope {
                 part: Part::Whole,
                 rewrite: false,
+                refresh: false,
             };
             let mut took = Vec::new();
             for _ in 0..5 {

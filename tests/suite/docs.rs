@@ -292,6 +292,7 @@ fn the_commands_and_options_that_the_pages_name_exist() {
         "docs/compare.md",
         "docs/export.md",
         "docs/cql.md",
+        "docs/current.md",
         "docs/evaluate.md",
         "docs/gates.md",
         "docs/history.md",

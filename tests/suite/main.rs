@@ -7,6 +7,7 @@ mod compare;
 mod connection;
 mod costs;
 mod coverage;
+mod current;
 mod docs;
 mod evaluate;
 mod evaluate_asked;

@@ -25,6 +25,9 @@ fn what_a_login_may_not_do_is_left_to_others() {
     let push = Model::named("iris_mlp").push_arguments("iris");
     let push: Vec<&str> = push.iter().map(String::as_str).collect();
     guarded.helenus("cassandra", &push).ok();
+    guarded
+        .helenus("cassandra", &["model", "promote", "iris", "1"])
+        .ok();
     // Scores, and makes no tables.
     role(
         &guarded,
@@ -43,7 +46,7 @@ fn what_a_login_may_not_do_is_left_to_others() {
     );
     let manifest = |job: &str| {
         format!(
-            "job = \"{job}\"\nmodel = \"iris\"\nversions = [1]\n[source]\ntable = \"data.flowers\"\n"
+            "job = \"{job}\"\nmodel = \"iris\"\nversions = [\"champion\"]\n[source]\ntable = \"data.flowers\"\n[outputs]\nhistory = true\ncurrent = true\n"
         )
     };
     std::fs::write(guarded.directory().join("job.toml"), manifest("iris")).unwrap();
@@ -66,7 +69,8 @@ fn what_a_login_may_not_do_is_left_to_others() {
     assert_eq!(denied.error()["code"], "job.needs_table", "{denied:?}");
 
     let statements = needed["ddl"].as_array().unwrap();
-    assert_eq!(statements.len(), 2, "{statements:?}");
+    // The lineage's type, the predictions, their history, and the champion's.
+    assert_eq!(statements.len(), 4, "{statements:?}");
     for statement in statements {
         guarded.cql(statement.as_str().unwrap());
     }
@@ -74,11 +78,17 @@ fn what_a_login_may_not_do_is_left_to_others() {
     assert_eq!(status()["state"], "ready");
     let scored = guarded.helenus("scorer", &["score", "iris"]).ok().result();
     assert_eq!(scored["state"], "succeeded", "{scored}");
-    let rows = guarded
-        .administrator()
-        .query_unpaged("SELECT id, label FROM data.iris_predictions", ());
-    let rows = block_on(rows).unwrap().into_rows_result().unwrap();
-    assert_eq!(rows.rows_num(), 1);
+    for table in [
+        "iris_predictions",
+        "iris_predictions_history",
+        "iris_current",
+    ] {
+        let rows = guarded
+            .administrator()
+            .query_unpaged(format!("SELECT id, label FROM data.{table}"), ());
+        let rows = block_on(rows).unwrap().into_rows_result().unwrap();
+        assert_eq!(rows.rows_num(), 1, "{table}");
+    }
 
     // A person's row is answered by whoever may.
     let waiting = Running::start(guarded.command("person", &["job", "create", "wish.toml"]));

@@ -21,7 +21,8 @@ use crate::{
 ///
 /// JSON result: {"job", "revision", "revisions": [number …], "state" (null while unanswered),
 ///   "problems", "warnings", "ddl", "ddl_applied", "model", "source", "target", "fingerprint",
-///   "paused", "deleted", "created_by", "created_at", "note", "decided_at", "manifest"}
+///   "paused", "deleted", "created_by", "created_at", "note", "decided_at", "manifest", "current"
+///   (of a job that keeps a table of current predictions: {"version", "since", "run_id"})}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -58,6 +59,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let paused = rows.iter().any(|row| row.paused == Some(true));
     let deleted = rows.iter().any(|row| row.deleted == Some(true));
     let manifest = row.manifest.clone().unwrap_or_default();
+    let current = store.current_table(&args.job).await?;
+    let holds = current.as_ref().and_then(|table| table.holds.as_ref());
     let result = json!({
         "job": args.job,
         "revision": wanted,
@@ -78,8 +81,23 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         "note": row.note,
         "decided_at": status.and_then(|status| status.decided_at).and_then(spoken),
         "manifest": row.manifest,
+        "current": holds.map(|holds| json!({
+            "version": holds.version,
+            "since": holds.since.to_rfc3339_opts(SecondsFormat::Secs, true),
+            "run_id": holds.run_id.to_string(),
+        })),
     });
     let mut text = head(row, status, paused, deleted);
+    if current.is_some() {
+        text.push_str(&match holds {
+            Some(holds) => format!(
+                "current predictions: of version {} since {}\n",
+                holds.version,
+                holds.since.to_rfc3339_opts(SecondsFormat::Secs, true)
+            ),
+            None => "current predictions: not brought together yet, a worker does\n".to_owned(),
+        });
+    }
     text.push_str(&format!("\n{manifest}"));
     let mut answer = Answer::new(result, text);
     if let Some(status) = status {

@@ -37,6 +37,19 @@ pub(super) fn check_history(
     check_length(&history.table, "outputs.history", problems);
 }
 
+/// The table of the champion's predictions must be another one than the prediction table.
+pub(super) fn check_current(current: &str, predictions: &str, problems: &mut Vec<Problem>) {
+    if current == predictions {
+        let message =
+            format!("`{current}` would be the table of all predictions and of the champion's");
+        problems.push(
+            Problem::new("job.name_collision", message)
+                .at("outputs.table")
+                .help("give the prediction table another name, or leave it out"),
+        );
+    }
+}
+
 fn check_length(table: &str, place: &str, problems: &mut Vec<Problem>) {
     if table.len() > TOO_LONG {
         let message =
@@ -70,6 +83,14 @@ impl CompiledJob {
         })
     }
 
+    /// The name of the table of the champion's predictions, where there is one.
+    pub fn current_table(&self) -> Option<TableName> {
+        Some(TableName {
+            keyspace: self.target.keyspace.clone(),
+            table: self.target.current.clone()?,
+        })
+    }
+
     /// All tables that are written with the prediction table.
     pub fn side_tables(&self) -> Vec<SideTable> {
         let history = self.history_table().map(|name| SideTable {
@@ -80,7 +101,12 @@ impl CompiledJob {
                 (SCORED_AT, CqlType::Timestamp),
             ],
         });
-        history.into_iter().collect()
+        let current = self.current_table().map(|name| SideTable {
+            name,
+            place: "outputs.current",
+            own_key: Vec::new(),
+        });
+        history.into_iter().chain(current).collect()
     }
 
     /// Why a live table can't be that one; empty when it can.

@@ -7,6 +7,7 @@ use super::{
     read::{CountOrShare, Raw, RawColumn, RawExpect, RawFeature, RawRules},
 };
 use crate::domain::{
+    alias::CHAMPION,
     job::{Cast, Epoch, MaxRejected, NanOutput, Rules, TextRule},
     problem::Problem,
     words::nearest,
@@ -62,8 +63,20 @@ pub(super) fn check(raw: Raw) -> Result<Manifest, Vec<Problem>> {
         })
         .collect();
     let history = check_history(raw.outputs.history, raw.outputs.history_ttl.as_deref(), p);
+    if raw.outputs.current
+        && !raw
+            .versions
+            .contains(&VersionWish::Alias(CHAMPION.to_owned()))
+    {
+        p.say(
+            "outputs.current",
+            "holds the champion's predictions, which this job does not make",
+            "add \"champion\" to versions, or leave it out",
+        );
+    }
     let outputs = Outputs {
         history,
+        current: raw.outputs.current,
         table: raw
             .outputs
             .table

@@ -78,6 +78,8 @@ pub(super) struct RawOutputs {
     pub history: Option<bool>,
     pub history_ttl: Option<String>,
     #[serde(default)]
+    pub current: bool,
+    #[serde(default)]
     pub columns: BTreeMap<String, RawColumn>,
 }
 

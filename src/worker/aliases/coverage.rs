@@ -368,6 +368,7 @@ pub(super) async fn open_run(
         job: due.job.clone(),
         scope: Scope {
             rewrite: false,
+            refresh: false,
             part: Part::Whole,
         },
         versions: Some([due.version].into()),

@@ -220,3 +220,35 @@ fn unwritten(error: ParquetError) -> Failure {
         other => super::unwritten(std::io::Error::other(other)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use parquet::{
+        file::reader::{FileReader, SerializedFileReader},
+        record::RowAccessor,
+    };
+
+    use super::*;
+    use crate::domain::cql_type::CqlType;
+
+    #[test]
+    fn more_rows_than_a_group_holds_are_several_groups_and_all_there() {
+        let columns = [Column {
+            name: "id".to_owned(),
+            cql_type: CqlType::Int,
+        }];
+        let mut out = tempfile::tempfile().unwrap();
+        let mut file = ParquetFile::begin(&columns, &[], &mut out).unwrap();
+        let rows = GROUP_ROWS as i32 + 5;
+        for row in 0..rows {
+            let cell = row.to_be_bytes();
+            file.row(|_| Some(&cell)).unwrap();
+        }
+        file.finish().unwrap();
+        let read = SerializedFileReader::new(out).unwrap();
+        assert_eq!(read.num_row_groups(), 2);
+        let ids = read.get_row_iter(None).unwrap();
+        let ids = ids.map(|row| row.unwrap().get_int(0).unwrap());
+        assert!(ids.eq(0..rows));
+    }
+}

@@ -243,6 +243,7 @@ fn new_run(place: &Place, versions: &BTreeSet<i32>, run_id: Uuid, keys: usize) -
         versions: versions.clone(),
         scope: Scope {
             rewrite: false,
+            refresh: false,
             // How many, and not which.
             part: Part::Keys(vec![BTreeMap::new(); keys]),
         },

@@ -264,6 +264,10 @@ async fn decide(
     }
     match store.make_prediction_table(&job).await {
         Ok(Made::Ready(statements)) => {
+            let current = job.current_table();
+            store
+                .keep_current_table(&manifest.job, &manifest.model, revision, current.as_ref())
+                .await?;
             status.state = JobState::Ready;
             status.ddl = statements;
             status.ddl_applied = true;

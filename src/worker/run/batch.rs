@@ -2,6 +2,7 @@
 
 use std::num::NonZeroI64;
 
+use super::stored::Standing;
 use crate::domain::{
     cells::CellBuffer,
     hash::{append_row, source_hash},
@@ -48,6 +49,11 @@ pub struct VersionRows {
     /// Rows of the above that stand unchanged and are only written again, each with the time when
     /// its prediction was made; ascending. Empty without a history.
     pub kept: Vec<(u32, i64)>,
+    /// Rows that stand unchanged and are only to be copied to where the current predictions are:
+    /// indices into the batch, ascending.
+    pub copied: Vec<u32>,
+    /// The cells of each, as [`Standing::whole`] gives them.
+    pub copies: CellBuffer,
 }
 
 /// A row that a version cannot score.
@@ -71,6 +77,8 @@ impl Batch {
             inputs: InputBatch::new(&version.ready.admitted.signature.inputs),
             rejected: Vec::new(),
             kept: Vec::new(),
+            copied: Vec::new(),
+            copies: CellBuffer::new(2 + job.target.outputs.len()),
         };
         Self {
             keys: CellBuffer::new(job.key.len()),
@@ -94,18 +102,20 @@ impl Batch {
             version.inputs.clear();
             version.rejected.clear();
             version.kept.clear();
+            version.copied.clear();
+            version.copies.clear();
         }
     }
 
-    /// Takes one source row in, for those versions for which it is pending; the others are counted
-    /// as they stand. `cells` are the key's and then the job's columns; `stored` gives what stands
-    /// for a version number.
+    /// Takes one source row in, for those versions for which it is pending, or whose prediction is
+    /// to be copied; the others are counted as they stand. `cells` are the key's and then the job's
+    /// columns.
     pub fn offer(
         &mut self,
         job: &CompiledJob,
         cells: &[Option<&[u8]>],
         rewrite: bool,
-        stored: impl Fn(i32) -> Option<Stored>,
+        standing: &Standing<'_>,
         counts: &mut Counts,
         scratch: &mut Vec<u8>,
     ) {
@@ -115,8 +125,9 @@ impl Batch {
         for (version, rows) in job.versions.iter().zip(&mut self.versions) {
             let number = version.ready.version;
             let (input_hash, outcome) = append_row(version, columns, &mut rows.inputs, scratch);
-            let unchanged =
-                stored(number).filter(|stored| !stored.expiring && stored.input_hash == input_hash);
+            let unchanged = standing
+                .get(number)
+                .filter(|stored| !stored.expiring && stored.input_hash == input_hash);
             let stands = unchanged.filter(|_| !rewrite);
             if let (None, Some(made_at)) = (stands, unchanged.and_then(|stored| stored.made_at)) {
                 rows.kept.push((row, made_at.get()));
@@ -131,6 +142,11 @@ impl Batch {
                         false => &mut counts.unchanged,
                     };
                     *count.entry(number).or_default() += 1;
+                    if let Some(cells) = standing.whole(number) {
+                        rows.copied.push(row);
+                        cells.for_each(|cell| rows.copies.push(cell));
+                        pending = true;
+                    }
                 }
                 (None, Ok(())) => {
                     rows.rows.push(row);

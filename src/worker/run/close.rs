@@ -162,6 +162,9 @@ async fn end(store: &Store, run: &Run, mut ending: Ending) -> Result<Worked, Sto
 async fn ended_elsewhere(store: &Store, run: &Run, otherwise: &str) -> Result<Worked, StoreError> {
     match store.run(&run.job, run.run_id).await? {
         Some(run) if run.state.is_terminal() => {
+            if run.state == RunState::Succeeded && run.scope.refresh {
+                store.note_current(&run).await?;
+            }
             failpoint::hit("before_free");
             free(store, &run).await?;
             Ok(Worked::Ended(Box::new(run)))

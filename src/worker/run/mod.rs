@@ -22,6 +22,7 @@ pub mod batch;
 mod claim;
 pub mod close;
 pub mod context;
+pub mod current;
 pub mod lane;
 pub mod lease;
 pub mod lineage;

@@ -6,7 +6,8 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::{
     batch::Batch,
-    plan, source,
+    plan,
+    source::{self, Reading},
     split::SplitError,
     walk::{Arrived, Sink, Walk},
 };
@@ -47,7 +48,7 @@ pub async fn count(store: &Store, job: &CompiledJob, scope: &Scope) -> Result<Co
             };
             async move {
                 let mut counter = Counter::default();
-                let walked = walk.run(&mut counter).await?;
+                let walked = walk.run(&Reading::default(), &mut counter).await?;
                 counter.0.add(&walked.counts);
                 Ok::<_, SplitError>(counter.0)
             }

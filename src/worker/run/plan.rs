@@ -12,7 +12,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::{close, source};
+use super::{close, current, source};
 use crate::{
     domain::{
         job::CompiledJob,
@@ -108,8 +108,11 @@ pub async fn plan_pointing(
     {
         return Ok(Planned::Opened(Box::new(run)));
     }
-    let versions = wish.versions.as_ref();
-    let prepared = jobs::prepare_pointing(store, &wish.job, versions, pointing).await?;
+    let mut prepared =
+        jobs::prepare_pointing(store, &wish.job, wish.versions.as_ref(), pointing).await?;
+    if wish.scope.refresh {
+        current::only_champion(&mut prepared)?;
+    }
     if let Part::Keys(keys) = &wish.scope.part {
         source::asked_keys(&prepared.job, keys).map_err(Failure::inputs)?;
     }
@@ -293,17 +296,19 @@ async fn start(
         if !store.refresh_open_run(&wish.job, versions, run_id).await? {
             break (None, Vec::new());
         }
-        let rows: Vec<OpenRun> = store
-            .open_runs(&wish.job)
-            .await?
+        let opened = store.open_runs(&wish.job).await?;
+        let (rows, others): (Vec<OpenRun>, Vec<OpenRun>) = opened
             .into_iter()
-            .filter(|row| row.run_id == Some(run_id))
-            .collect();
+            .partition(|row| row.run_id == Some(run_id));
         if rows.len() < versions.len() {
             break (None, Vec::new());
         }
         let base = rows.iter().filter_map(|row| row.written_at).max();
-        let last = rows.iter().filter_map(|row| row.last_base).max();
+        let mut last = rows.iter().filter_map(|row| row.last_base).max();
+        if prepared.job.target.current.is_some() {
+            // Runs over other versions may write the same rows of that table.
+            last = last.max(current::newest_base(&others));
+        }
         if base
             .zip(last)
             .is_none_or(|(base, last)| base - last >= BASE_GAP_US)
@@ -312,9 +317,13 @@ async fn start(
                 rows.into_iter().flat_map(|row| row.unfinished).collect();
             break (base, unfinished.into_iter().collect());
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        // Two that are planned at once must not keep overtaking each other.
+        tokio::time::sleep(Duration::from_millis(10).mul_f64(1.0 + rand::random::<f64>())).await;
     };
     if let Some(base) = base {
+        // Read after the base: a run that does not know of a promotion has a lower one than the run
+        // that copies the new champion's predictions, and loses against it.
+        let champion = current::champion(store, &prepared.job).await?;
         let plan = Plan {
             splits: splits(store, &prepared.job, &wish.scope.part).await?,
             unfinished,
@@ -322,7 +331,8 @@ async fn start(
         failpoint::hit("during_planning");
         let warnings = &prepared.job.warnings;
         for _ in 0..START_TRIES {
-            let started = store.start_run(&wish.job, run_id, base, &plan, warnings);
+            let run = (wish.job.as_str(), run_id);
+            let started = store.start_run(run, base, champion, &plan, warnings);
             // Another planner was first, or nobody knows whether it arrived: the row tells.
             if started.await? || !is_in_planning(store, &wish.job, run_id).await? {
                 break;

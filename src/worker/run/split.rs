@@ -12,12 +12,17 @@ use super::{
     context::RunContext,
     lane::{Encoded, Lane},
     lease::Fence,
+    source::Reading,
     spent::Stage,
     tally::Tally,
     walk::{Arrived, Sink, Walk},
     write::{self, WriteError},
 };
-use crate::{domain::ring::TokenRange, scorer::pool::ScoreError, store::error::StoreError};
+use crate::{
+    domain::ring::TokenRange,
+    scorer::pool::ScoreError,
+    store::{error::StoreError, selects::Carry},
+};
 
 /// Batches of one split that are being scored or written at a time: one while the next is
 /// gathered, and one to spare.
@@ -85,7 +90,14 @@ pub async fn score(
         stop,
     };
     let mut chain = Chain::new(context, epoch, fence);
-    let walked = walk.run(&mut chain).await;
+    let reading = Reading {
+        carry: match context.run.scope.refresh && context.run.current_version.is_some() {
+            true => Carry::Whole,
+            false => Carry::Hash,
+        },
+        ..Reading::default()
+    };
+    let walked = walk.run(&reading, &mut chain).await;
     // Whatever happened, what was sent arrives before the split is finished or given up.
     let tally = chain.finish().await;
     let (walked, mut tally) = (walked?, tally?);

@@ -90,6 +90,28 @@ pub struct Orphans {
     pub versions: Vec<i32>,
 }
 
+/// What stands for one row.
+pub struct Standing<'s> {
+    stored: &'s StoredPredictions<'s>,
+    identity: u128,
+}
+
+impl Standing<'_> {
+    /// A version's prediction.
+    pub fn get(&self, version: i32) -> Option<Stored> {
+        self.stored.get(self.identity, version)
+    }
+
+    /// The same to be written elsewhere: its lineage, its TTL where the job has one, and its output
+    /// cells; `None` as well where they were not asked for ([`Carry::Whole`]).
+    pub fn whole(&self, version: i32) -> Option<impl Iterator<Item = Option<&[u8]>>> {
+        let stored = self.stored;
+        let at = stored.find(self.identity, version)?;
+        let is_carried = stored.carry == Carry::Whole && at < stored.carried.rows();
+        is_carried.then(|| stored.carried.row(at))
+    }
+}
+
 struct Entry {
     identity: u128,
     version: i32,
@@ -116,8 +138,8 @@ pub struct StoredPredictions<'j> {
     /// Seconds; a prediction that lives no longer than this is expiring. `None`: without TTL.
     expiring_below: Option<i32>,
     carry: Carry,
-    /// Of the current partition's entries, what [`Carry::Proof`] brings.
-    proofs: CellBuffer,
+    /// Of the current partition's entries, what `carry` brings.
+    carried: CellBuffer,
     /// All predictions so far whose source row is gone, by version.
     pub orphaned: BTreeMap<i32, u64>,
     /// Keys of the first of them, as many as are to be kept.
@@ -155,7 +177,13 @@ impl<'j> StoredPredictions<'j> {
             scratch: Vec::new(),
             expiring_below: (ttl > 0).then_some(ttl / 10),
             carry,
-            proofs: CellBuffer::new(proof::FIELDS.len() + job.target.outputs.len()),
+            carried: CellBuffer::new(
+                match carry {
+                    Carry::Hash => 0,
+                    Carry::Proof => proof::FIELDS.len(),
+                    Carry::Whole => 2,
+                } + job.target.outputs.len(),
+            ),
             orphaned: BTreeMap::new(),
             orphans: (orphans_kept > 0).then(|| Orphans {
                 keys: CellBuffer::new(job.key.len()),
@@ -210,7 +238,16 @@ impl<'j> StoredPredictions<'j> {
     /// The same prediction whole; `None` as well where its cells were not asked for.
     pub fn proof(&self, identity: u128, version: i32) -> Option<Prediction<'_>> {
         let at = self.find(identity, version)?;
-        (at < self.proofs.rows()).then(|| Prediction::new(&self.proofs, at))
+        let is_carried = self.carry == Carry::Proof && at < self.carried.rows();
+        is_carried.then(|| Prediction::new(&self.carried, at))
+    }
+
+    /// What stands for a row of the current partition.
+    pub fn of(&self, identity: u128) -> Standing<'_> {
+        Standing {
+            stored: self,
+            identity,
+        }
     }
 
     /// Notes that the source has this row.
@@ -301,11 +338,19 @@ impl<'j> StoredPredictions<'j> {
             row: self.entries.len(),
         });
         self.matched.push(false);
-        if self.carry == Carry::Proof {
-            let made_at = usize::from(self.job.target.history.is_some());
-            let more = self.page.row(row).skip(key_len + 3 + ttl + made_at);
-            let proof = [cell(key_len + 1), cell(key_len + 2)].into_iter();
-            proof.chain(more).for_each(|cell| self.proofs.push(cell));
+        let made_at = usize::from(self.job.target.history.is_some());
+        let mut more = self.page.row(row).skip(key_len + 3 + ttl + made_at);
+        match self.carry {
+            Carry::Hash => {}
+            Carry::Proof => {
+                let proof = [cell(key_len + 1), cell(key_len + 2)].into_iter();
+                proof.chain(more).for_each(|cell| self.carried.push(cell));
+            }
+            Carry::Whole => {
+                let left = (ttl > 0).then(|| cell(key_len + 3)).flatten();
+                let whole = [more.next().flatten(), left].into_iter();
+                whole.chain(more).for_each(|cell| self.carried.push(cell));
+            }
         }
         if self.orphans.is_some() {
             let page = &self.page;
@@ -342,6 +387,6 @@ impl<'j> StoredPredictions<'j> {
         self.matched.clear();
         self.index.clear();
         self.partition_keys.clear();
-        self.proofs.clear();
+        self.carried.clear();
     }
 }

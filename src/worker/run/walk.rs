@@ -126,7 +126,7 @@ impl Walk<'_> {
     ///
     /// # Errors
     /// Cassandra's, the sink's, and [`SplitError::Stopped`].
-    pub async fn run(&self, sink: &mut impl Sink) -> Result<Walked, SplitError> {
+    pub async fn run(&self, reading: &Reading, sink: &mut impl Sink) -> Result<Walked, SplitError> {
         let mut gather = Gather {
             walk: self,
             sink,
@@ -134,7 +134,7 @@ impl Walk<'_> {
             counts: Counts::default(),
             scratch: Vec::new(),
         };
-        let seen = self.visit(&Reading::default(), &mut gather).await?;
+        let seen = self.visit(reading, &mut gather).await?;
         let mut counts = gather.counts;
         counts.source_rows = seen.source_rows;
         counts.orphaned = seen.orphaned.values().sum();
@@ -257,7 +257,7 @@ impl<S: Sink> Visit for Gather<'_, S> {
             self.walk.job,
             row.cells,
             rewrite,
-            |version| stored.get(row.identity, version),
+            &stored.of(row.identity),
             &mut self.counts,
             &mut self.scratch,
         );

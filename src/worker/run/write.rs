@@ -86,12 +86,23 @@ struct Rows<'l> {
     /// What is the same in each row of this batch.
     lineage: Lineage,
     row: usize,
-    /// For each version, how many of its scored, rejected and kept rows are behind.
-    behind: Vec<(usize, usize, usize)>,
+    /// One entry a version.
+    behind: Vec<Behind>,
+    /// The version whose predictions are the current ones, where the job keeps those.
+    current: Option<i32>,
     /// A prediction that stands and is only written again keeps the time when it was made, so that
     /// its row of the history is written again, too, and none is added; unless all are asked for
     /// anew.
     keeps: bool,
+}
+
+/// How many rows of a version are behind.
+#[derive(Debug, Clone, Copy, Default)]
+struct Behind {
+    scored: usize,
+    rejected: usize,
+    kept: usize,
+    copied: usize,
 }
 
 impl<'l> Rows<'l> {
@@ -104,7 +115,8 @@ impl<'l> Rows<'l> {
                 job_revision: context.run.job_revision,
             },
             row: 0,
-            behind: vec![(0, 0, 0); lane.versions.len()],
+            behind: vec![Behind::default(); lane.versions.len()],
+            current: context.run.current_version,
             keeps: !context.run.scope.rewrite,
         }
     }
@@ -119,29 +131,39 @@ impl<'l> Rows<'l> {
             let key = || batch.keys.row(row as usize);
             let versions = self.lane.versions.iter().zip(&mut self.behind);
             for (at, (version, behind)) in versions.enumerate() {
-                let (scored, rejected) =
-                    (version.scored.get(behind.0), version.rejected.get(behind.1));
-                let kept = &batch.versions[at].kept;
-                let kept = kept.get(behind.2).filter(|kept| kept.0 == row);
-                behind.2 += usize::from(kept.is_some());
+                let rows = &batch.versions[at];
+                let scored = version.scored.get(behind.scored);
+                let rejected = version.rejected.get(behind.rejected);
+                let kept = rows.kept.get(behind.kept).filter(|kept| kept.0 == row);
+                behind.kept += usize::from(kept.is_some());
                 let mut lineage = self.lineage;
                 if let Some((_, made_at)) = kept.filter(|_| self.keeps) {
                     lineage.scored_at = *made_at;
                 }
                 if let Some((_, hash)) = scored.filter(|next| next.0 == row) {
-                    let outputs = version.cells.row(behind.0);
+                    let outputs = version.cells.row(behind.scored);
                     mutations.insert(key(), version.number, outputs, |bytes| {
                         lineage.append(&version.sha256, *hash, source_hash, None, bytes);
                     });
                     mutations.remember(lineage.scored_at);
-                    behind.0 += 1;
+                    behind.scored += 1;
                 } else if let Some(next) = rejected.filter(|next| next.row == row) {
                     mutations.reject(key(), version.number, |bytes| {
                         let (hash, reason) = (next.input_hash, Some(next.reason.as_str()));
                         lineage.append(&version.sha256, hash, source_hash, reason, bytes);
                     });
                     mutations.remember(lineage.scored_at);
-                    behind.1 += 1;
+                    behind.rejected += 1;
+                } else {
+                    if rows.copied.get(behind.copied) == Some(&row) {
+                        let cells = rows.copies.row(behind.copied);
+                        mutations.copy(key(), version.number, cells);
+                        behind.copied += 1;
+                    }
+                    continue;
+                }
+                if self.current == Some(version.number) {
+                    mutations.make_current();
                 }
             }
             self.row += 1;
@@ -160,6 +182,10 @@ pub async fn delete_orphans(
     let mut mutations = context.writer.mutations(timestamp);
     for (row, version) in orphans.versions.iter().enumerate() {
         mutations.delete(orphans.keys.row(row), *version);
+        if context.run.current_version.is_some() {
+            // Whichever version's stands there.
+            mutations.delete_current(orphans.keys.row(row));
+        }
         if mutations.is_full(1) || row + 1 == orphans.versions.len() {
             let full = std::mem::replace(&mut mutations, context.writer.mutations(timestamp));
             acknowledge(context.writer.send(full, || fence.may_send()).await)?;

@@ -236,7 +236,7 @@ impl Visit for Looker<'_> {
             self.job,
             row.cells,
             false,
-            |version| stored.get(row.identity, version),
+            &stored.of(row.identity),
             &mut counts,
             &mut self.scratch,
         );

@@ -151,6 +151,7 @@ async fn wish(
         job: trigger.job.clone(),
         scope: Scope {
             rewrite: trigger.rewrite,
+            refresh: false,
             part,
         },
         versions: trigger.versions.clone(),

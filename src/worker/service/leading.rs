@@ -26,7 +26,7 @@ use crate::{
         request_ids::Requests,
     },
     worker::{
-        admission, aliases, gates,
+        admission, aliases, current, gates,
         inbox::Inbox,
         jobs, retention,
         run::stop::Asked,
@@ -38,6 +38,8 @@ use crate::{
 const LEASE: &str = "scheduler";
 /// How often versions and jobs are swept.
 const SWEEP: Duration = Duration::from_secs(15);
+/// How often it is looked for champions that moved.
+const CURRENT: Duration = Duration::from_secs(5);
 /// How often alias requests are looked for.
 const ALIAS_REQUESTS: Duration = Duration::from_secs(1);
 
@@ -101,6 +103,7 @@ async fn lead(service: &Service, lease: Lease) -> Left {
     parts.spawn(alias_requests(service.clone()));
     parts.spawn(removals(service.clone()));
     parts.spawn(verdicts(service.clone()));
+    parts.spawn(current_predictions(service.clone()));
     let mut triggers = tokio::spawn(triggers(service.clone()));
     let mut left = Left::Duly;
     let look = service.store.settings().lease / 10;
@@ -203,6 +206,24 @@ async fn verdicts(service: Service) {
         let round = watch.round(&service.store, Instant::now()).await;
         for trouble in round.iter().flat_map(|round| &round.troubles) {
             tracing::warn!("{trouble}");
+        }
+        rounds.ended(round);
+    }
+}
+
+async fn current_predictions(service: Service) {
+    let mut rounds = Rounds::new("current", service.stop(), CURRENT);
+    let mut watch = current::Watch::default();
+    while rounds.next().await {
+        let round = watch.round(&service.store, Instant::now()).await;
+        if let Ok(round) = &round {
+            for run in &round.planned {
+                tracing::info!(job = run.job, run_id = %run.run_id, "current predictions");
+                service.opened.notify_one();
+            }
+            for trouble in &round.troubles {
+                tracing::warn!("{trouble}");
+            }
         }
         rounds.ended(round);
     }

@@ -1,0 +1,349 @@
+//! A job with a table of current predictions: one row an entity, the champion's, whatever moves.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::support::{Sandbox, cli};
+
+const ROWS: usize = 60;
+
+const MANIFEST: &str = r#"
+job = "numbers"
+model = "numbers"
+versions = [1, 2, "champion"]
+[source]
+table = "{data}.numbers"
+[features]
+x = "x"
+[outputs]
+current = true
+[rules]
+max_rejected = 100
+"#;
+
+/// Numbers in partitions of three rows; version 1 says what it is given, version 2 always 42.
+struct Numbers {
+    sandbox: Sandbox,
+}
+
+/// What an analyst reads of an entity: version, output, lineage and whether it is a rejection.
+type Row = (Option<i64>, Option<String>, String);
+
+impl Numbers {
+    fn new(test: &str, manifest: &str) -> Self {
+        let sandbox = Sandbox::migrated_with(test, &["--lease-seconds", "2"]);
+        sandbox.cql("CREATE TABLE {data}.numbers (name text, visit int, x float, PRIMARY KEY (name, visit)) WITH CLUSTERING ORDER BY (visit DESC)");
+        for row in 0..ROWS {
+            sandbox.cql(&format!(
+                "INSERT INTO {{data}}.numbers (name, visit, x) VALUES ('patient-{}', {}, {row})",
+                row / 3,
+                row % 3
+            ));
+        }
+        for model in ["identity", "constant"] {
+            let file = crate::admission::root().join(format!("tests/models/{model}.onnx"));
+            sandbox
+                .helenus(&["model", "push", "numbers", file.to_str().unwrap()])
+                .ok();
+        }
+        let numbers = Self { sandbox };
+        numbers.promote(1);
+        numbers.create(manifest).ok();
+        numbers
+    }
+
+    fn create(&self, manifest: &str) -> cli::Output {
+        let file = self
+            .sandbox
+            .file("numbers.toml", self.sandbox.filled(manifest));
+        self.sandbox
+            .json(&["job", "create", file.to_str().unwrap()])
+    }
+
+    fn promote(&self, version: i32) {
+        let version = version.to_string();
+        let words = ["model", "promote", "numbers", &version, "--why", "test"];
+        self.sandbox.helenus(&words).ok();
+    }
+
+    fn score(&self, more: &[&str]) -> Value {
+        let words = [&["score", "numbers"], more].concat();
+        self.sandbox.json(&words).ok().result()
+    }
+
+    /// Runs that one pass of a worker worked on.
+    fn worker(&self) -> Vec<Value> {
+        let pass = self.sandbox.json(&["worker", "--once"]).ok().json();
+        assert_eq!(pass["warnings"], json!([]), "{pass}");
+        let runs = pass["result"]["runs"].as_array().unwrap().clone();
+        let show = |run: &Value| {
+            let words = ["run", "show", "numbers", run.as_str().unwrap()];
+            self.sandbox.json(&words).ok().result()
+        };
+        runs.iter().map(show).collect()
+    }
+
+    fn set(&self, x: &str) {
+        self.sandbox.cql(&format!(
+            "UPDATE {{data}}.numbers SET x = {x} WHERE name = 'patient-7' AND visit = 1"
+        ));
+    }
+
+    fn table(&self, of: &str) -> BTreeMap<String, Row> {
+        let rows = self
+            .sandbox
+            .rows(&format!("SELECT * FROM {{data}}.numbers_{of}"));
+        let told = rows.into_iter().map(|row| {
+            let cell = |name: &str| row.get(name).map(|cell| format!("{cell:?}"));
+            (
+                format!("{:?} {:?}", cell("name"), cell("visit")),
+                (
+                    row["model_version"].as_int().map(i64::from),
+                    row.get("y")
+                        .and_then(|y| y.as_float())
+                        .map(|y| y.to_string()),
+                    cell("lineage").unwrap_or_default(),
+                ),
+            )
+        });
+        told.collect()
+    }
+
+    /// The table of current predictions is the prediction table's rows of that version, bit by bit.
+    fn assert_current(&self, version: i32) {
+        let current = self.table("current");
+        let stands = self.table(&format!(
+            "predictions WHERE model_version = {version} ALLOW FILTERING"
+        ));
+        assert_eq!(current.len(), stands.len());
+        for (key, row) in &stands {
+            assert_eq!(current.get(key), Some(row), "{key}");
+        }
+    }
+
+    /// Version, and the number of the champion's move, that the table is noted to hold.
+    fn noted(&self) -> (i32, i32) {
+        let row = self
+            .sandbox
+            .row("SELECT version, last_seq, refreshed_at FROM {helenus}.current_tables");
+        assert!(row["refreshed_at"].as_cql_timestamp().is_some());
+        (
+            row["version"].as_int().unwrap(),
+            row["last_seq"].as_int().unwrap(),
+        )
+    }
+}
+
+#[test]
+fn each_entity_has_the_champions_prediction_whatever_moves() {
+    let numbers = Numbers::new("moves", MANIFEST);
+    let run = numbers.score(&[]);
+    assert_eq!(run["current_version"], 1);
+    assert_eq!(numbers.table("current").len(), ROWS);
+    numbers.assert_current(1);
+    numbers.set("1000");
+    numbers.score(&[]);
+    numbers.assert_current(1);
+    // Of both versions: a rejection is no prediction of either.
+    numbers
+        .sandbox
+        .cql("UPDATE {data}.numbers SET x = null WHERE name = 'patient-8' AND visit = 1");
+    numbers.score(&[]);
+    numbers.assert_current(1);
+    let rejected = numbers.sandbox.row("SELECT y, lineage.rejected AS why FROM {data}.numbers_current WHERE name = 'patient-8' AND visit = 1");
+    assert!(rejected.get("y").is_none_or(|y| y.as_float().is_none()));
+    assert!(rejected["why"].as_text().is_some());
+
+    numbers.worker();
+    assert_eq!(numbers.noted(), (1, 1));
+    numbers.promote(2);
+    let runs = numbers.worker();
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    let run = &runs[0];
+    assert_eq!(
+        (&run["scope"], &run["trigger"]),
+        (&json!("current"), &json!("current"))
+    );
+    assert_eq!(run["versions"], json!([2]));
+    // Copied, not scored.
+    assert_eq!(run["scored"], json!({"2": 0}));
+    assert_eq!(run["unchanged"], json!({"2": ROWS - 1}));
+    numbers.assert_current(2);
+    assert_eq!(numbers.noted(), (2, 2));
+    let shown = numbers
+        .sandbox
+        .json(&["job", "show", "numbers"])
+        .ok()
+        .result();
+    assert_eq!(shown["current"]["version"], 2, "{shown}");
+    assert_eq!(shown["current"]["run_id"], run["run_id"]);
+    assert_eq!(numbers.worker().len(), 0);
+    // What the old champion is asked to score stays out.
+    numbers.set("2000");
+    let run = numbers.score(&["--version", "1"]);
+    assert_eq!(run["current_version"], Value::Null);
+    numbers.assert_current(2);
+    let words = ["model", "rollback", "numbers", "--why", "test"];
+    numbers.sandbox.helenus(&words).ok();
+    assert_eq!(numbers.worker().len(), 1);
+    numbers.assert_current(1);
+    assert_eq!(numbers.noted(), (1, 3));
+    let back = numbers
+        .sandbox
+        .row("SELECT y FROM {data}.numbers_current WHERE name = 'patient-7' AND visit = 1");
+    assert_eq!(back["y"].as_float(), Some(2000.0));
+}
+
+#[test]
+fn a_champion_that_lacks_predictions_gets_them_on_the_way() {
+    let numbers = Numbers::new("lacks", &MANIFEST.replace("[1, 2, ", "["));
+    numbers.score(&[]);
+    numbers.assert_current(1);
+    numbers.worker();
+    let move_now = ["model", "promote", "numbers", "2", "--why", "test", "--now"];
+    numbers.sandbox.helenus(&move_now).ok();
+    let pass = numbers.worker();
+    let current: Vec<_> = pass
+        .iter()
+        .filter(|run| run["versions"] == json!([2]))
+        .collect();
+    assert!(!current.is_empty(), "{pass:?}");
+    // One of several runs, or the only one.
+    numbers.worker();
+    assert_eq!(numbers.table("current").len(), ROWS);
+    numbers.assert_current(2);
+    assert_eq!(numbers.noted(), (2, 2));
+}
+
+#[test]
+fn what_somebody_damaged_is_mended_when_asked_for() {
+    let numbers = Numbers::new(
+        "damaged",
+        &MANIFEST.replace("[rules]", "[rules]\nttl = \"10d\""),
+    );
+    numbers.score(&[]);
+    let ttl = |of: &str| {
+        let row = numbers.sandbox.row(&format!(
+            "SELECT TTL(lineage) AS ttl FROM {{data}}.numbers_{of} WHERE name = 'patient-7' AND visit = 1 LIMIT 1"
+        ));
+        row["ttl"].as_int().unwrap()
+    };
+    assert!((863_000..=864_000).contains(&ttl("current")));
+    numbers.sandbox.cql("TRUNCATE {data}.numbers_current");
+    // Nothing is pending, so nothing is written there.
+    numbers.score(&[]);
+    assert_eq!(numbers.table("current").len(), 0);
+    numbers.sandbox.cql("INSERT INTO {helenus}.run_requests (day, id, job, scope) VALUES (toDate(now()), now(), 'numbers', 'current')");
+    numbers.worker();
+    numbers.assert_current(1);
+    // A copy lives no longer than what it is a copy of.
+    assert!(ttl("current") <= ttl("predictions") + 1);
+    numbers.sandbox.cql("TRUNCATE {data}.numbers_current");
+    let run = numbers.score(&["--scope", "current"]);
+    assert_eq!(run["versions"], json!([1]), "{run}");
+    numbers.assert_current(1);
+}
+
+#[test]
+fn an_entity_that_is_gone_has_no_current_prediction() {
+    let manifest = MANIFEST.replace("[rules]", "[rules]\norphans = \"delete\"");
+    let numbers = Numbers::new("gone", &manifest);
+    numbers.score(&[]);
+    numbers
+        .sandbox
+        .cql("DELETE FROM {data}.numbers WHERE name = 'patient-8' AND visit = 1");
+    numbers.score(&[]);
+    assert_eq!(numbers.table("current").len(), ROWS - 1);
+    numbers.assert_current(1);
+    numbers
+        .sandbox
+        .cql("DELETE FROM {data}.numbers WHERE name = 'patient-7' AND visit = 1");
+    let words = ["forget", "numbers", "name=patient-7", "visit=1"];
+    let told = numbers.sandbox.json(&words).ok().result();
+    let table = format!("{}.numbers_current", numbers.sandbox.data);
+    assert_eq!(told["found"][&table], 1, "{told}");
+    assert_eq!(numbers.table("current").len(), ROWS - 2);
+}
+
+#[test]
+fn a_table_that_begins_later_is_filled_and_one_that_ends_is_left() {
+    let without = MANIFEST.replace("current = true", "");
+    let numbers = Numbers::new("later", &without);
+    numbers.score(&[]);
+    let refused = numbers
+        .sandbox
+        .json(&["score", "numbers", "--scope", "current"]);
+    let refused = refused.code(2).json();
+    assert_eq!(
+        refused["error"]["code"], "run.no_current_table",
+        "{refused}"
+    );
+    numbers.create(MANIFEST).ok();
+    assert_eq!(numbers.worker().len(), 1);
+    numbers.assert_current(1);
+    // A new output is a new column there, too.
+    let more = MANIFEST.replace(
+        "[rules]",
+        "[outputs.columns]\nalso = { output = \"y\" }\n[rules]",
+    );
+    numbers.create(&more).ok();
+    numbers.worker();
+    let row = numbers
+        .sandbox
+        .row("SELECT also FROM {data}.numbers_current WHERE name = 'patient-7' AND visit = 1");
+    assert_eq!(row["also"].as_float(), Some(22.0));
+    numbers.create(&without).ok();
+    assert_eq!(
+        numbers
+            .sandbox
+            .rows("SELECT job FROM {helenus}.current_tables")
+            .len(),
+        0
+    );
+    numbers.score(&[]);
+    numbers.promote(2);
+    assert_eq!(numbers.worker().len(), 0);
+    numbers.create(MANIFEST).ok();
+    numbers.worker();
+    numbers.assert_current(2);
+}
+
+#[test]
+fn a_paused_job_is_left_alone_and_brought_up_to_date_afterwards() {
+    let numbers = Numbers::new("paused", MANIFEST);
+    numbers.score(&[]);
+    numbers.worker();
+    numbers.sandbox.helenus(&["job", "pause", "numbers"]).ok();
+    numbers.promote(2);
+    assert_eq!(numbers.worker().len(), 0);
+    numbers.assert_current(1);
+    numbers.sandbox.helenus(&["job", "resume", "numbers"]).ok();
+    assert_eq!(numbers.worker().len(), 1);
+    numbers.assert_current(2);
+}
+
+#[test]
+fn it_takes_no_name_that_is_somebody_elses() {
+    let without = MANIFEST.replace("current = true", "");
+    let numbers = Numbers::new("names", &without);
+    let refused = |manifest: &str| {
+        let said = numbers.create(manifest).code(2).json();
+        said["error"]["code"].as_str().unwrap().to_owned()
+    };
+    numbers
+        .sandbox
+        .cql("CREATE TABLE {data}.numbers_current (id int PRIMARY KEY)");
+    assert_eq!(refused(MANIFEST), "job.target_taken");
+    numbers.sandbox.cql("DROP TABLE {data}.numbers_current");
+    let twice = MANIFEST.replace(
+        "current = true",
+        "table = \"{data}.numbers_current\"\ncurrent = true",
+    );
+    assert_eq!(refused(&twice), "job.name_collision");
+    // Nobody writes the champion's predictions there.
+    assert_eq!(
+        refused(&MANIFEST.replace(", \"champion\"", "")),
+        "job.manifest"
+    );
+}

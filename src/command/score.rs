@@ -26,7 +26,7 @@ use crate::{
     output::{Answer, Format},
     store::{Store, run_requests::RunRequest},
     worker::{
-        requests,
+        models, requests,
         run::{
             context::{Progress, RunContext},
             shared::Shared,
@@ -104,6 +104,9 @@ enum ScopeArg {
 /// As the exit codes say.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let request = request(&args)?;
+    if !args.dry_run {
+        models::preload(&context.config);
+    }
     let store = context.store().await?;
     if args.dry_run {
         return super::dry_run::run(&store, &request).await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::warm::Warm;
 use crate::{
+    config::Config,
     domain::{job::CompiledVersion, model::Signature, problem::Problem},
     failure::Failure,
     metrics,
@@ -95,6 +96,17 @@ async fn start(
             "model.process_died" => Failure::no(problem),
             _ => Failure::system(problem),
         })
+}
+
+/// Begins to load ONNX Runtime's library, which takes as long as planning a run does. Whoever needs
+/// it waits for it, and meets what went wrong.
+pub fn preload(config: &Config) {
+    let library = config.onnxruntime.clone();
+    tokio::task::spawn_blocking(move || {
+        if let Err(problem) = runtime::load(library.as_deref()) {
+            tracing::debug!(?problem, "loading the library ahead");
+        }
+    });
 }
 
 /// Ends the pool's threads.

@@ -27,6 +27,16 @@ pub(super) enum Claim {
     },
     Done,
     Held(Box<Split>),
+    /// It was somebody's, who may have died over it: one of those is claimed at a time
+    /// ([`Work::claim`]).
+    NotNew,
+}
+
+/// Which splits may be claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum From {
+    Nobody,
+    Anybody,
 }
 
 impl Work {
@@ -38,12 +48,87 @@ impl Work {
         }
     }
 
+    /// Claims splits while there is room.
+    pub(super) async fn fill(&mut self) -> Result<(), StoreError> {
+        if self.running.is_empty() {
+            self.alone = false;
+            if let Some(lease) = self.suspect.take() {
+                self.alone = true;
+                self.start(lease);
+            }
+        }
+        while self.may_claim() && !self.todo.is_empty() && self.seat.may_take() {
+            // All that there is room for at once: a run begins with as many claims as it has splits
+            // at a time, each of two round trips.
+            let mut next = Vec::new();
+            while self.seat.may_take()
+                && let Some(split) = self.todo.pop_front()
+            {
+                next.push(split);
+                let held = self.running.len() + next.len();
+                self.seat.tell(held, !self.todo.is_empty());
+            }
+            let claims = next.iter().map(|split| self.claim_new(*split));
+            let claims = futures::future::join_all(claims).await;
+            let mut failed = None;
+            let mut old = Vec::new();
+            for (split, claim) in next.into_iter().zip(claims) {
+                match claim {
+                    Ok(Claim::NotNew) => old.push(split),
+                    Ok(claim) => self.claimed(split, claim).await?,
+                    Err(error) => {
+                        self.todo.push_back(split);
+                        failed = Some(error);
+                    }
+                }
+            }
+            self.seat.tell(self.running.len(), !self.todo.is_empty());
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            for split in old {
+                if !(self.may_claim() && self.seat.may_take()) {
+                    self.todo.push_front(split);
+                    continue;
+                }
+                let claim = self.claim(split).await?;
+                self.claimed(split, claim).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn claimed(&mut self, split: i32, claim: Claim) -> Result<(), StoreError> {
+        match claim {
+            Claim::Done => self.done += 1,
+            Claim::Held(seen) => self.watch(split, *seen),
+            Claim::Mine {
+                epoch,
+                deaths,
+                claimed_at,
+            } => self.take(split, epoch, deaths, claimed_at).await?,
+            // Of no use to anybody but who claims new ones only.
+            Claim::NotNew => self.todo.push_back(split),
+        }
+        Ok(())
+    }
+
+    /// Claims a split that is new, given up or left behind.
+    pub(super) async fn claim(&self, split: i32) -> Result<Claim, StoreError> {
+        self.claim_from(From::Anybody, split).await
+    }
+
+    /// Claims a split if it is new.
+    pub(super) async fn claim_new(&self, split: i32) -> Result<Claim, StoreError> {
+        self.claim_from(From::Nobody, split).await
+    }
+
     /// Tries again where nobody knows whether the claim arrived: if it did after all, the split is
     /// found to be ours, and is claimed at the next epoch.
-    pub(super) async fn claim(&self, split: i32) -> Result<Claim, StoreError> {
+    async fn claim_from(&self, from: From, split: i32) -> Result<Claim, StoreError> {
         let mut tries = 1;
         loop {
-            match self.claim_once(split).await {
+            match self.claim_once(from, split).await {
                 Err(error) if error.kind == StoreErrorKind::Unknown && tries < CLAIM_TRIES => {
                     tracing::debug!(split, %error, "claiming again");
                     tries += 1;
@@ -54,7 +139,7 @@ impl Work {
         }
     }
 
-    async fn claim_once(&self, split: i32) -> Result<Claim, StoreError> {
+    async fn claim_once(&self, from: From, split: i32) -> Result<Claim, StoreError> {
         let (store, id) = (&self.context.store, self.id(split));
         let is_new = !self.watched.contains_key(&split)
             // Every worker comes by every split: a look costs less than a claim in vain.
@@ -78,6 +163,9 @@ impl Work {
                 deaths,
                 claimed_at,
             });
+        }
+        if from == From::Nobody {
+            return Ok(Claim::NotNew);
         }
         let Some(seen) = store.split(&id).await? else {
             // Neither claimed nor there: the insert was not applied. It will be tried again.

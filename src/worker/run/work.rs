@@ -56,23 +56,23 @@ pub struct Work {
     pub(super) context: Arc<RunContext>,
     pub(super) by: Claimant,
     stop: Stop,
-    seat: Seat,
+    pub(super) seat: Seat,
     say: Say,
-    todo: VecDeque<i32>,
+    pub(super) todo: VecDeque<i32>,
     pub(super) watched: HashMap<i32, (Watch, Split)>,
-    running: JoinSet<(i32, Result<(), SplitError>)>,
+    pub(super) running: JoinSet<(i32, Result<(), SplitError>)>,
     attempts: HashMap<i32, u32>,
     /// A split whose owners vanished waits here, its lease kept, until nothing else runs: it is
     /// run by itself, so that no innocent is blamed if it takes this process down as well.
-    suspect: Option<Lease>,
-    alone: bool,
+    pub(super) suspect: Option<Lease>,
+    pub(super) alone: bool,
     cancelling: bool,
     stop_splits: Arc<AtomicBool>,
     leaving: Option<Worked>,
     /// Asked to leave, and everything was given back.
     left: bool,
     /// Splits known to be done, whoever did them.
-    done: i32,
+    pub(super) done: i32,
     done_noted: i32,
 }
 
@@ -157,7 +157,7 @@ impl Work {
     }
 
     /// Whether another split could be run here, if there is room.
-    fn may_claim(&self) -> bool {
+    pub(super) fn may_claim(&self) -> bool {
         !self.alone
             && !self.cancelling
             && self.suspect.is_none()
@@ -165,36 +165,8 @@ impl Work {
             && self.stop.asked() == Asked::Nothing
     }
 
-    /// Claims splits while there is room.
-    async fn fill(&mut self) -> Result<(), StoreError> {
-        if self.running.is_empty() {
-            self.alone = false;
-            if let Some(lease) = self.suspect.take() {
-                self.alone = true;
-                self.start(lease);
-            }
-        }
-        while self.may_claim() && !self.todo.is_empty() && self.seat.may_take() {
-            let Some(split) = self.todo.pop_front() else {
-                return Ok(());
-            };
-            match self.claim(split).await? {
-                Claim::Done => self.done += 1,
-                Claim::Held(seen) => self.watch(split, *seen),
-                Claim::Mine {
-                    epoch,
-                    deaths,
-                    claimed_at,
-                } => {
-                    self.take(split, epoch, deaths, claimed_at).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// A split has become this process's.
-    async fn take(
+    pub(super) async fn take(
         &mut self,
         split: i32,
         epoch: i32,
@@ -232,7 +204,7 @@ impl Work {
         Ok(())
     }
 
-    fn start(&mut self, lease: Lease) {
+    pub(super) fn start(&mut self, lease: Lease) {
         let context = Arc::clone(&self.context);
         let by = self.by.clone();
         let stop = Arc::clone(&self.stop_splits);
@@ -333,20 +305,11 @@ impl Work {
             if !(self.may_claim() && self.seat.may_take()) {
                 return Ok(());
             }
-            match self.claim(split).await? {
-                Claim::Done => {
-                    self.watched.remove(&split);
-                    self.done += 1;
-                }
-                Claim::Mine {
-                    epoch,
-                    deaths,
-                    claimed_at,
-                } => {
-                    self.take(split, epoch, deaths, claimed_at).await?;
-                }
-                Claim::Held(seen) => self.watch(split, *seen),
+            let claim = self.claim(split).await?;
+            if matches!(claim, Claim::Done) {
+                self.watched.remove(&split);
             }
+            self.claimed(split, claim).await?;
         }
         self.say_what_is_waited_for();
         Ok(())

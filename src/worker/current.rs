@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// `runs.trigger` of a run that is planned here.
-pub const TRIGGER: &str = "current";
+const TRIGGER: &str = "current";
 
 /// Tables are looked at at least so often.
 const LOOK: Duration = Duration::from_secs(300);
@@ -53,10 +53,20 @@ struct Seen {
 /// A table that is not where the champion is.
 #[derive(Debug, Clone, Copy)]
 struct Attempt {
+    goal: Goal,
     run: Option<Uuid>,
     failures: u32,
     /// Not before then.
     again: Instant,
+}
+
+/// What a table is to hold. Another one is tried at once, however often the one before failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Goal {
+    /// The champion, and the number of the move that led to it.
+    champion: (i32, i32),
+    /// Of the job.
+    revision: i32,
 }
 
 /// What a round did.
@@ -64,8 +74,6 @@ struct Attempt {
 pub struct Round {
     /// Runs that were planned or joined.
     pub planned: Vec<Run>,
-    /// Tables that are behind.
-    pub behind: usize,
     /// What could not be done; it is tried again.
     pub troubles: Vec<String>,
 }
@@ -93,12 +101,11 @@ impl Watch {
         self.attempts
             .retain(|job, _| tables.iter().any(|table| table.job == *job));
         for table in &tables {
-            match is_behind(store, table).await? {
-                false => drop(self.attempts.remove(&table.job)),
-                true => self.bring(store, table, now, &mut round).await?,
+            match behind(store, table).await? {
+                None => drop(self.attempts.remove(&table.job)),
+                Some(goal) => self.bring(store, table, goal, now, &mut round).await?,
             }
         }
-        round.behind = self.attempts.len();
         self.seen = Some(Seen {
             tables,
             signal,
@@ -111,14 +118,20 @@ impl Watch {
         &mut self,
         store: &Store,
         table: &CurrentTable,
+        goal: Goal,
         now: Instant,
         round: &mut Round,
     ) -> Result<(), StoreError> {
-        let attempt = self.attempts.entry(table.job.clone()).or_insert(Attempt {
+        let first = Attempt {
+            goal,
             run: None,
             failures: 0,
             again: now,
-        });
+        };
+        let attempt = self.attempts.entry(table.job.clone()).or_insert(first);
+        if attempt.goal != goal {
+            *attempt = first;
+        }
         if let Some(run) = attempt.run {
             match store.run(&table.job, run).await?.map(|run| run.state) {
                 Some(RunState::Succeeded) | None => attempt.run = None,
@@ -152,15 +165,20 @@ impl Attempt {
     }
 }
 
-async fn is_behind(store: &Store, table: &CurrentTable) -> Result<bool, StoreError> {
-    // Without a champion there is nothing to copy.
+/// What the table is to hold, where it doesn't. Without a champion there is nothing to copy.
+async fn behind(store: &Store, table: &CurrentTable) -> Result<Option<Goal>, StoreError> {
     let Some(champion) = store.alias_now(&table.model, CHAMPION).await? else {
-        return Ok(false);
+        return Ok(None);
     };
-    let holds = table.holds.as_ref();
-    Ok(!holds.is_some_and(|holds| {
-        (holds.version, holds.last_seq) == champion && holds.revision == table.revision
-    }))
+    let goal = Goal {
+        champion,
+        revision: table.revision,
+    };
+    let holds = table.holds.as_ref().map(|holds| Goal {
+        champion: (holds.version, holds.last_seq),
+        revision: holds.revision,
+    });
+    Ok((holds != Some(goal)).then_some(goal))
 }
 
 /// A job that is paused or deleted gets no run.

@@ -1,10 +1,12 @@
 //! A job with a table of current predictions: one row an entity, the champion's, whatever moves.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use helenus::worker::current::Watch;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use crate::support::{Sandbox, cli};
+use crate::support::{Sandbox, block_on, cli};
 
 const ROWS: usize = 60;
 
@@ -321,6 +323,42 @@ fn a_paused_job_is_left_alone_and_brought_up_to_date_afterwards() {
     numbers.sandbox.helenus(&["job", "resume", "numbers"]).ok();
     assert_eq!(numbers.worker().len(), 1);
     numbers.assert_current(2);
+}
+
+#[test]
+fn a_run_that_fails_is_repeated_later_and_another_champion_followed_at_once() {
+    let manifest = MANIFEST.replace("max_rejected = 100", "max_rejected = 0");
+    let numbers = Numbers::new("repeated", &manifest);
+    let sandbox = &numbers.sandbox;
+    numbers.score(&[]);
+    numbers.worker();
+    numbers.promote(2);
+    sandbox.cql("UPDATE {data}.numbers SET x = null WHERE name = 'patient-8' AND visit = 1");
+    let began = Instant::now();
+    let mut watch = Watch::default();
+    let mut planned = |seconds| {
+        let now = began + Duration::from_secs(seconds);
+        let round = block_on(async { watch.round(&sandbox.store().await, now).await.unwrap() });
+        assert!(round.troubles.is_empty(), "{:?}", round.troubles);
+        let versions = |run: &helenus::domain::run::Run| run.versions.iter().copied().collect();
+        round
+            .planned
+            .iter()
+            .map(versions)
+            .collect::<Vec<Vec<i32>>>()
+    };
+    assert_eq!(planned(0), [[2]]);
+    let failed = numbers.worker();
+    assert_eq!(failed[0]["state"], "failed", "{failed:?}");
+    assert_eq!(planned(1), [[0; 0]; 0]);
+    assert_eq!(planned(59), [[0; 0]; 0]);
+    assert_eq!(planned(62), [[2]]);
+    numbers.worker();
+    assert_eq!(planned(63), [[0; 0]; 0]);
+    assert_eq!(planned(130), [[0; 0]; 0]);
+    let words = ["model", "rollback", "numbers", "--why", "test", "--now"];
+    sandbox.helenus(&words).ok();
+    assert_eq!(planned(131), [[1]]);
 }
 
 #[test]

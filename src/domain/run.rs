@@ -197,6 +197,17 @@ pub struct Plan {
     pub unfinished: Vec<TokenRange>,
 }
 
+/// What a run writes to the table of current predictions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Current {
+    /// The champion when the run began: what it scores with that goes there, too.
+    pub version: i32,
+    /// Number of the move that led to it.
+    pub seq: i32,
+    /// And what stands unchanged, for the table holds something else.
+    pub copies: bool,
+}
+
 /// A row of `runs`.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs)]
@@ -209,11 +220,8 @@ pub struct Run {
     pub aliases: BTreeMap<String, i32>,
     pub model_sha256: BTreeMap<i32, Vec<u8>>,
     pub scope: Scope,
-    /// The champion when the run began, where the job keeps a table of its predictions and the run
-    /// is over that version: what it writes there.
-    pub current_version: Option<i32>,
-    /// Number of the champion's move that led to it.
-    pub current_seq: Option<i32>,
+    /// Where the job keeps a table of current predictions and the run is over the champion.
+    pub current: Option<Current>,
     pub source: String,
     pub source_version: Option<i32>,
     pub target: String,
@@ -262,8 +270,7 @@ impl Run {
                 refresh: false,
                 part: Part::Whole,
             },
-            current_version: None,
-            current_seq: None,
+            current: None,
             source: String::new(),
             source_version: None,
             target: String::new(),

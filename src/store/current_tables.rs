@@ -11,7 +11,10 @@ use super::{
     Store,
     error::{StoreError, StoreErrorKind},
 };
-use crate::domain::{manifest::TableName, run::Run};
+use crate::domain::{
+    manifest::TableName,
+    run::{Current, Run},
+};
 
 const COLUMNS: &str =
     "job, model, revision, version, last_seq, done_revision, run_id, refreshed_at";
@@ -140,15 +143,15 @@ impl Store {
     /// # Errors
     /// Cassandra's.
     pub async fn note_current(&self, run: &Run) -> Result<(), StoreError> {
-        let Some((version, last_seq)) = run.current_version.zip(run.current_seq) else {
+        let Some(Current { version, seq, .. }) = run.current else {
             return Ok(());
         };
         let standing = self.current_table(&run.job).await?;
         let Some(standing) = standing else {
             return Ok(());
         };
-        let order = |last_seq, revision| (revision, last_seq);
-        let mine = order(last_seq, run.job_revision);
+        let order = |seq, revision| (revision, seq);
+        let mine = order(seq, run.job_revision);
         let holds = standing.holds;
         if holds
             .as_ref()
@@ -158,7 +161,7 @@ impl Store {
         }
         let values = (
             version,
-            last_seq,
+            seq,
             run.job_revision,
             CqlTimeuuid::from(run.run_id),
             CqlTimestamp(Utc::now().timestamp_millis()),

@@ -14,12 +14,12 @@ use super::{
     error::{StoreError, StoreErrorKind},
     statement::Applied,
 };
-use crate::domain::run::{Counts, Part, Plan, Run, RunState, Scope};
+use crate::domain::run::{Counts, Current, Part, Plan, Run, RunState, Scope};
 
-const COLUMNS: &str = "job, run_id, job_revision, versions, aliases, model_sha256, scope, token_from, token_to, keys, source, source_version, target, trigger, request_id, requested_by, note, priority, max_rows_per_s, state, reason, warnings, cancel_requested, late, due_at, deadline, started_at, finished_at, run_base, current_version, current_seq, plan, splits_total, splits_done, source_rows, orphaned, scored, unchanged, rejected, output_statistics, helenus_version, runtime_version";
+const COLUMNS: &str = "job, run_id, job_revision, versions, aliases, model_sha256, scope, token_from, token_to, keys, source, source_version, target, trigger, request_id, requested_by, note, priority, max_rows_per_s, state, reason, warnings, cancel_requested, late, due_at, deadline, started_at, finished_at, run_base, current_version, current_seq, current_copied, plan, splits_total, splits_done, source_rows, orphaned, scored, unchanged, rejected, output_statistics, helenus_version, runtime_version";
 
 const INSERT: &str = "INSERT INTO runs (job, run_id, job_revision, versions, aliases, model_sha256, scope, token_from, token_to, keys, source, source_version, target, trigger, request_id, requested_by, note, priority, max_rows_per_s, state, due_at, deadline, helenus_version, runtime_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS";
-const START: &str = "UPDATE runs SET state = 'running', run_base = ?, current_version = ?, current_seq = ?, plan = ?, splits_total = ?, splits_done = 0, started_at = ?, warnings = ? WHERE job = ? AND run_id = ? IF state = 'planning'";
+const START: &str = "UPDATE runs SET state = 'running', run_base = ?, current_version = ?, current_seq = ?, current_copied = ?, plan = ?, splits_total = ?, splits_done = 0, started_at = ?, warnings = ? WHERE job = ? AND run_id = ? IF state = 'planning'";
 const REQUEST_CANCEL: &str = "UPDATE runs SET cancel_requested = true WHERE job = ? AND run_id = ? IF state IN ('planning', 'running', 'waiting')";
 const MARK_LATE: &str =
     "UPDATE runs SET late = true WHERE job = ? AND run_id = ? IF state IN ('planning', 'running')";
@@ -72,6 +72,7 @@ struct RunRow {
     run_base: Option<i64>,
     current_version: Option<i32>,
     current_seq: Option<i32>,
+    current_copied: Option<bool>,
     plan: Option<Vec<u8>>,
     splits_total: Option<i32>,
     splits_done: Option<i32>,
@@ -123,8 +124,14 @@ impl RunRow {
             started_at: time(self.started_at),
             finished_at: time(self.finished_at),
             run_base: self.run_base,
-            current_version: self.current_version,
-            current_seq: self.current_seq,
+            current: self
+                .current_version
+                .zip(self.current_seq)
+                .map(|(version, seq)| Current {
+                    version,
+                    seq,
+                    copies: self.current_copied == Some(true),
+                }),
             plan,
             splits_total: self.splits_total.unwrap_or_default(),
             splits_done: self.splits_done.unwrap_or_default(),
@@ -233,21 +240,22 @@ impl Store {
         }
     }
 
-    /// planning → running, with the base, the champion whose current predictions it writes and the
-    /// number of the move that led to it, and the plan. `false`: another planner was first, or the run
+    /// planning → running, with the base, what it writes to the table of current predictions, and the
+    /// plan. `false`: another planner was first, or the run
     /// has ended; read it again.
     pub async fn start_run(
         &self,
         (job, run_id): (&str, Uuid),
         run_base: i64,
-        champion: Option<(i32, i32)>,
+        current: Option<Current>,
         plan: &Plan,
         warnings: &[String],
     ) -> Result<bool, StoreError> {
         let values = (
             run_base,
-            champion.map(|(version, _)| version),
-            champion.map(|(_, last_seq)| last_seq),
+            current.map(|current| current.version),
+            current.map(|current| current.seq),
+            current.map(|current| current.copies),
             codec::encode(plan),
             plan.splits.len() as i32,
             CqlTimestamp(Utc::now().timestamp_millis()),

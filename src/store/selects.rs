@@ -22,8 +22,9 @@ pub enum Carry {
     Hash,
     /// Then the rest of [`proof::FIELDS`] and every output column.
     Proof,
-    /// Then the lineage in one piece and every output column, to be written elsewhere.
-    Whole,
+    /// Then the lineage in one piece and every output column, to be written elsewhere; of use for
+    /// this version.
+    Whole(i32),
 }
 
 /// The key's and the job's columns of each source row, by token range.
@@ -66,7 +67,7 @@ pub fn stored_range(job: &CompiledJob, carry: Carry) -> RangeSelect {
         key_len: job.key.len() + 1,
         page_rows: match carry {
             Carry::Hash => 5_000,
-            Carry::Proof | Carry::Whole => {
+            Carry::Proof | Carry::Whole(_) => {
                 let outputs = job.target.outputs.iter().map(|column| &column.cql_type);
                 page_rows(types(&job.key).chain(outputs)).min(2_500)
             }
@@ -141,7 +142,7 @@ fn stored_columns(job: &CompiledJob, carry: Carry) -> String {
     let more = match carry {
         Carry::Hash => String::new(),
         Carry::Proof => format!(", {}", proof_columns(job, &proof::FIELDS[2..])),
-        Carry::Whole => {
+        Carry::Whole(_) => {
             let outputs = job.target.outputs.iter().map(|column| name(&column.name));
             let columns: Vec<_> = ["lineage".to_owned()].into_iter().chain(outputs).collect();
             format!(", {}", columns.join(", "))

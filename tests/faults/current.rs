@@ -117,5 +117,5 @@ fn a_run_that_knew_the_old_champion_loses_against_the_new_ones_predictions() {
     zombie.finish();
     assert_current(&stage, 2);
     let run = stage.newest();
-    assert_eq!(run.current_version, Some(2), "{run:?}");
+    assert_eq!(run.current.unwrap().version, 2, "{run:?}");
 }

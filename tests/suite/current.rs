@@ -198,6 +198,32 @@ fn each_entity_has_the_champions_prediction_whatever_moves() {
 }
 
 #[test]
+fn the_next_run_through_the_whole_source_copies_too() {
+    let numbers = Numbers::new("ordinary", MANIFEST);
+    numbers.score(&[]);
+    numbers.promote(2);
+    let some = ["--token-range", "-9223372036854775807:0"];
+    let run = numbers.score(&some);
+    assert_eq!(
+        (&run["current_version"], &run["current_copied"]),
+        (&json!(2), &json!(false))
+    );
+    numbers.assert_current(1);
+    // As cron or a trigger makes it.
+    let run = numbers.score(&[]);
+    assert_eq!(
+        (&run["current_version"], &run["current_copied"]),
+        (&json!(2), &json!(true))
+    );
+    assert_eq!(run["scored"], json!({"1": 0, "2": 0}), "{run}");
+    numbers.assert_current(2);
+    assert_eq!(numbers.noted(), (2, 2));
+    assert_eq!(numbers.worker().len(), 0);
+    let run = numbers.score(&[]);
+    assert_eq!(run["current_copied"], false);
+}
+
+#[test]
 fn a_champion_that_lacks_predictions_gets_them_on_the_way() {
     let numbers = Numbers::new("lacks", &MANIFEST.replace("[1, 2, ", "["));
     numbers.score(&[]);

@@ -162,7 +162,8 @@ async fn end(store: &Store, run: &Run, mut ending: Ending) -> Result<Worked, Sto
 async fn ended_elsewhere(store: &Store, run: &Run, otherwise: &str) -> Result<Worked, StoreError> {
     match store.run(&run.job, run.run_id).await? {
         Some(run) if run.state.is_terminal() => {
-            if run.state == RunState::Succeeded && run.scope.refresh {
+            if run.state == RunState::Succeeded && run.current.is_some_and(|current| current.copies)
+            {
                 store.note_current(&run).await?;
             }
             failpoint::hit("before_free");

@@ -2,38 +2,60 @@
 //!
 //! That table has one row an entity, so the runs of several versions could write the same row. What
 //! keeps it right:
-//! - A run knows one champion from its base on ([`champion`]), and writes there only what it scores
-//!   with that version.
-//! - After a promotion a run of scope `current` over the new champion goes through the source as any
-//!   run does, and copies what stands unchanged instead of leaving it alone. Like every run it has
-//!   the version to itself, and a base above those of all runs that were opened before: of those the
-//!   ones that knew the old champion lose against it, and one that scored the new champion without
-//!   knowing it had ended before. Above means further than their epochs reach, so bases are told
+//! - A run knows one champion from its base on ([`of`]), and writes there only what it scores with
+//!   that version.
+//! - After a promotion the first run through the whole source with the new champion also copies what
+//!   stands unchanged. If nobody asks for one, [`crate::worker::current`] does (scope `current`).
+//!   Like every run it has the version to itself, and a base above those of all runs that were opened
+//!   before: of those the ones that knew the old champion lose against it, and one that scored the
+//!   new champion without knowing it had ended before. Above means further than their epochs reach, so bases are told
 //!   apart across all versions of the job.
 
 use crate::{
-    domain::{alias::CHAMPION, job::CompiledJob, problem::Problem},
+    domain::{
+        alias::CHAMPION,
+        problem::Problem,
+        run::{Current, Part, Scope},
+    },
     failure::Failure,
     store::{Store, error::StoreError, open_runs::OpenRun},
     worker::jobs::PreparedJob,
 };
 
-/// The champion now and the number of the move that led to it, where `job` keeps a table of its
-/// predictions and this run is over it. To be asked once the run's base is known.
+/// What a run over these versions writes there; `None` where the job keeps no such table, or the
+/// champion is none of them. To be asked once the run's base is known.
 ///
 /// # Errors
 /// Cassandra's.
-pub async fn champion(store: &Store, job: &CompiledJob) -> Result<Option<(i32, i32)>, StoreError> {
-    let Some(version) = job
+pub async fn of(
+    store: &Store,
+    prepared: &PreparedJob,
+    scope: &Scope,
+) -> Result<Option<Current>, StoreError> {
+    let job = &prepared.job;
+    let Some(first) = job
         .versions
         .first()
         .filter(|_| job.target.current.is_some())
     else {
         return Ok(None);
     };
-    let champion = store.alias_now(&version.ready.model, CHAMPION).await?;
+    let champion = store.alias_now(&first.ready.model, CHAMPION).await?;
     let mut mine = job.versions.iter().map(|version| version.ready.version);
-    Ok(champion.filter(|(champion, _)| mine.any(|mine| mine == *champion)))
+    let Some((version, seq)) = champion.filter(|champion| mine.any(|mine| mine == champion.0))
+    else {
+        return Ok(None);
+    };
+    let holds = store.current_table(&job.job).await?;
+    let holds = holds.and_then(|table| table.holds);
+    let is_there = holds.is_some_and(|holds| {
+        (holds.version, holds.last_seq, holds.revision) == (version, seq, prepared.revision)
+    });
+    Ok(Some(Current {
+        version,
+        seq,
+        copies: scope.part == Part::Whole && (scope.refresh || !is_there),
+    }))
 }
 
 /// The newest base that a run over these versions has or had.

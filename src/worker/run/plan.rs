@@ -323,7 +323,7 @@ async fn start(
     if let Some(base) = base {
         // Read after the base: a run that does not know of a promotion has a lower one than the run
         // that copies the new champion's predictions, and loses against it.
-        let champion = current::champion(store, &prepared.job).await?;
+        let current = current::of(store, prepared, &wish.scope).await?;
         let plan = Plan {
             splits: splits(store, &prepared.job, &wish.scope.part).await?,
             unfinished,
@@ -332,7 +332,7 @@ async fn start(
         let warnings = &prepared.job.warnings;
         for _ in 0..START_TRIES {
             let run = (wish.job.as_str(), run_id);
-            let started = store.start_run(run, base, champion, &plan, warnings);
+            let started = store.start_run(run, base, current, &plan, warnings);
             // Another planner was first, or nobody knows whether it arrived: the row tells.
             if started.await? || !is_in_planning(store, &wish.job, run_id).await? {
                 break;

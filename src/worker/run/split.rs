@@ -91,9 +91,9 @@ pub async fn score(
     };
     let mut chain = Chain::new(context, epoch, fence);
     let reading = Reading {
-        carry: match context.run.scope.refresh && context.run.current_version.is_some() {
-            true => Carry::Whole,
-            false => Carry::Hash,
+        carry: match context.run.current {
+            Some(current) if current.copies => Carry::Whole(current.version),
+            _ => Carry::Hash,
         },
         ..Reading::default()
     };

@@ -116,7 +116,7 @@ impl<'l> Rows<'l> {
             },
             row: 0,
             behind: vec![Behind::default(); lane.versions.len()],
-            current: context.run.current_version,
+            current: context.run.current.map(|current| current.version),
             keeps: !context.run.scope.rewrite,
         }
     }
@@ -182,7 +182,7 @@ pub async fn delete_orphans(
     let mut mutations = context.writer.mutations(timestamp);
     for (row, version) in orphans.versions.iter().enumerate() {
         mutations.delete(orphans.keys.row(row), *version);
-        if context.run.current_version.is_some() {
+        if context.run.current.is_some() {
             // Whichever version's stands there.
             mutations.delete_current(orphans.keys.row(row));
         }

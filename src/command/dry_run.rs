@@ -7,13 +7,16 @@ use crate::{
     failure::Failure,
     output::Answer,
     store::{Store, run_requests::RunRequest},
-    worker::{jobs, run::pending},
+    worker::{
+        jobs,
+        run::{current, pending},
+    },
 };
 
 /// Counts what the request would do; writes nothing.
 pub async fn run(store: &Store, request: &RunRequest) -> Result<Answer, Failure> {
     let job = request.job.clone().unwrap_or_default();
-    let prepared = jobs::prepare(store, &job, request.versions.as_ref()).await?;
+    let mut prepared = jobs::prepare(store, &job, request.versions.as_ref()).await?;
     let scope = Scope::from_columns(
         request.scope.as_deref(),
         request.token_from,
@@ -21,6 +24,9 @@ pub async fn run(store: &Store, request: &RunRequest) -> Result<Answer, Failure>
         request.keys.clone(),
     )
     .map_err(|error| Failure::input(Problem::new("score.scope", error)))?;
+    if scope.refresh {
+        current::only_champion(&mut prepared)?;
+    }
     let counts = pending::count(store, &prepared.job, &scope).await?;
     let mut text = format!("job {job}: {} source rows", counts.source_rows);
     for version in &prepared.job.versions {

@@ -82,7 +82,7 @@ pub fn compile(
     let current = manifest.outputs.current;
     let current = current.then(|| format!("{}_current", manifest.job));
     if let Some(current) = &current {
-        side::check_current(current, &names.table, &mut problems);
+        side::check_current(current, &names, source, &mut problems);
     }
     let mut warnings = Vec::new();
     if let Some(existing) = existing {

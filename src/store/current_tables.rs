@@ -23,6 +23,9 @@ const FOLLOW: &str = "UPDATE current_tables SET table_name = ?, model = ?, revis
 const UNFOLLOW: &str = "DELETE FROM current_tables WHERE job = ? IF revision < ?";
 const NOTE: &str = "UPDATE current_tables SET version = ?, last_seq = ?, done_revision = ?, run_id = ?, refreshed_at = ? WHERE job = ? IF revision != null AND run_id = ?";
 
+/// How often a row is written while others write it, too.
+const RACES: usize = 10;
+
 /// A row of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CurrentTable {
@@ -116,7 +119,7 @@ impl Store {
         revision: i32,
         table: Option<&TableName>,
     ) -> Result<(), StoreError> {
-        loop {
+        for _ in 0..RACES {
             let standing = self.current_table(job).await?;
             let outcome = match (&standing, table.map(TableName::to_string)) {
                 (None, None) => return Ok(()),
@@ -135,6 +138,11 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
+        Err(StoreError {
+            kind: StoreErrorKind::Unknown,
+            detail: format!("the row of job `{job}` does not become what it should be"),
+            cql: FOLLOW.to_owned(),
+        })
     }
 
     /// A run has copied all of its version's predictions. What a later move of the champion led to

@@ -304,6 +304,7 @@ mod tests {
         }
         assert_eq!(values.len(), causes.len());
     }
+
     #[test]
     fn a_statement_that_the_server_let_go_again_was_not_executed() {
         let error = DbError::Unprepared {

@@ -240,9 +240,9 @@ impl Store {
         }
     }
 
-    /// planning → running, with the base, what it writes to the table of current predictions, and the
-    /// plan. `false`: another planner was first, or the run
-    /// has ended; read it again.
+    /// planning → running, with the base (microseconds), what it writes to the table of current
+    /// predictions, and the plan. `false`: another planner was first, or the run has ended; read it
+    /// again.
     pub async fn start_run(
         &self,
         (job, run_id): (&str, Uuid),

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{stage::Stage, support::cli};
+use crate::{
+    stage::{Stage, kill_at},
+    support::cli,
+};
 
 const ROWS: i32 = 400;
 
@@ -83,11 +86,7 @@ fn a_refresh_that_is_killed_anywhere_is_done_by_the_next() {
         // for certain after a run over both.
         stage.assert_succeeded(stage.score());
         promote(&stage, version);
-        let failpoint = match place.contains('=') {
-            true => place.to_owned(),
-            false => format!("{place}=kill"),
-        };
-        stage.killed(&["worker", "--once"], &failpoint);
+        stage.killed(&["worker", "--once"], &kill_at(place));
         // Each row is whole and of one of the two, however far it came.
         let rows = current(&stage);
         assert_eq!(rows.len(), ROWS as usize, "{place}");

@@ -1,11 +1,12 @@
 //! A gate that acts, when the worker that moves the alias dies: kill -9 before the move that it has
 //! noted, and after it.
 
-use std::{thread, time::Duration};
-
-use crate::support::{
-    biopsies::Biopsies,
-    cli::{self, Running},
+use crate::{
+    stage::wait_until,
+    support::{
+        biopsies::Biopsies,
+        cli::{self, Running},
+    },
 };
 
 #[test]
@@ -39,7 +40,12 @@ fn a_move_is_made_once_wherever_its_worker_dies() {
             }
             sandbox.helenus(&words).ok();
         }
-        thread::sleep(Duration::from_millis(1_100));
+        wait_until("the cool-down's end", || {
+            let shown = sandbox.json(&["gate", "show", "tumour", "better"]).ok();
+            !shown.result()["acts"]["next"]
+                .to_string()
+                .contains("cool-down")
+        });
         let changes = || {
             let rows = sandbox.rows("SELECT to_version, request_id FROM {helenus}.model_aliases WHERE model = 'tumour' AND alias = 'champion'");
             let version =

@@ -1,7 +1,7 @@
 //! kill -9 at each named place; the same command, or any other process, goes on.
 
 use crate::{
-    stage::{IDENTITY, Stage, wait_until},
+    stage::{IDENTITY, Stage, kill_at, wait_until},
     support::cli,
 };
 
@@ -26,10 +26,6 @@ const PLACES: [&str; 11] = [
 fn a_command_killed_anywhere_is_made_good_by_the_same_command() {
     let stage = Stage::new("kill_score", ROWS);
     for (turn, place) in (1..).zip(PLACES) {
-        let failpoint = match place.contains('=') {
-            true => place.to_owned(),
-            false => format!("{place}=kill"),
-        };
         // Something is pending in every split, something is not, rows come and go.
         stage.set(
             (0..ROWS)
@@ -37,7 +33,7 @@ fn a_command_killed_anywhere_is_made_good_by_the_same_command() {
                 .map(|id| (id, (1_000 * turn + id) as f32)),
         );
         stage.insert(ROWS + turn..=ROWS + turn);
-        stage.killed(&["score", "visits"], &failpoint);
+        stage.killed(&["score", "visits"], &kill_at(place));
         let ended = place == "before_free";
         if ended {
             stage.assert_whole(&stage.newest());
@@ -64,17 +60,13 @@ fn a_command_killed_anywhere_is_made_good_by_the_same_command() {
 fn a_request_whose_worker_is_killed_anywhere_is_served_by_the_next() {
     let stage = Stage::new("kill_worker", ROWS);
     for (turn, place) in (1..).zip(PLACES) {
-        let failpoint = match place.contains('=') {
-            true => place.to_owned(),
-            false => format!("{place}=kill"),
-        };
         stage.set(
             (0..ROWS)
                 .step_by(3)
                 .map(|id| (id, (1_000 * turn + id) as f32)),
         );
         stage.sandbox.cql("INSERT INTO {helenus}.run_requests (day, id, job) VALUES (toDate(now()), now(), 'visits')");
-        stage.killed(&["worker", "--once"], &failpoint);
+        stage.killed(&["worker", "--once"], &kill_at(place));
         let before = stage.runs("visits").len();
         cli::run(stage.command(&["worker", "--once"])).ok();
         let run = stage.newest();

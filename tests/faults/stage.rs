@@ -284,6 +284,14 @@ pub struct Prediction {
     pub rejected: Option<String>,
 }
 
+/// The failpoint that kills at a place, at its first visit unless the place says at which.
+pub fn kill_at(place: &str) -> String {
+    match place.contains('=') {
+        true => place.to_owned(),
+        false => format!("{place}=kill"),
+    }
+}
+
 fn run_of(lineage: &CqlValue) -> Uuid {
     let CqlValue::UserDefinedType { fields, .. } = lineage else {
         panic!("no lineage: {lineage:?}");

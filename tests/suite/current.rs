@@ -6,9 +6,10 @@ use helenus::worker::current::Watch;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::support::{Sandbox, block_on, cli};
-
-const ROWS: usize = 60;
+use crate::support::{
+    block_on,
+    numbers::{Numbers as Pushed, ROWS},
+};
 
 const MANIFEST: &str = r#"
 job = "numbers"
@@ -24,49 +25,25 @@ current = true
 max_rejected = 100
 "#;
 
-/// Numbers in partitions of three rows; version 1 says what it is given, version 2 always 42.
-struct Numbers {
-    sandbox: Sandbox,
-}
+struct Numbers(Pushed);
 
 /// What an analyst reads of an entity: version, output, lineage and whether it is a rejection.
 type Row = (Option<i64>, Option<String>, String);
 
+impl std::ops::Deref for Numbers {
+    type Target = Pushed;
+
+    fn deref(&self) -> &Pushed {
+        &self.0
+    }
+}
+
 impl Numbers {
     fn new(test: &str, manifest: &str) -> Self {
-        let sandbox = Sandbox::migrated_with(test, &["--lease-seconds", "2"]);
-        sandbox.cql("CREATE TABLE {data}.numbers (name text, visit int, x float, PRIMARY KEY (name, visit)) WITH CLUSTERING ORDER BY (visit DESC)");
-        for row in 0..ROWS {
-            sandbox.cql(&format!(
-                "INSERT INTO {{data}}.numbers (name, visit, x) VALUES ('patient-{}', {}, {row})",
-                row / 3,
-                row % 3
-            ));
-        }
-        for model in ["identity", "constant"] {
-            let file = crate::admission::root().join(format!("tests/models/{model}.onnx"));
-            sandbox
-                .helenus(&["model", "push", "numbers", file.to_str().unwrap()])
-                .ok();
-        }
-        let numbers = Self { sandbox };
+        let numbers = Pushed::pushed(test, "WITH CLUSTERING ORDER BY (visit DESC)");
         numbers.promote(1);
         numbers.create(manifest).ok();
-        numbers
-    }
-
-    fn create(&self, manifest: &str) -> cli::Output {
-        let file = self
-            .sandbox
-            .file("numbers.toml", self.sandbox.filled(manifest));
-        self.sandbox
-            .json(&["job", "create", file.to_str().unwrap()])
-    }
-
-    fn promote(&self, version: i32) {
-        let version = version.to_string();
-        let words = ["model", "promote", "numbers", &version, "--why", "test"];
-        self.sandbox.helenus(&words).ok();
+        Self(numbers)
     }
 
     fn score(&self, more: &[&str]) -> Value {
@@ -84,12 +61,6 @@ impl Numbers {
             self.sandbox.json(&words).ok().result()
         };
         runs.iter().map(show).collect()
-    }
-
-    fn set(&self, x: &str) {
-        self.sandbox.cql(&format!(
-            "UPDATE {{data}}.numbers SET x = {x} WHERE name = 'patient-7' AND visit = 1"
-        ));
     }
 
     fn table(&self, of: &str) -> BTreeMap<String, Row> {
@@ -268,6 +239,8 @@ fn what_somebody_damaged_is_mended_when_asked_for() {
     // A copy lives no longer than what it is a copy of.
     assert!(ttl("current") <= ttl("predictions") + 1);
     numbers.sandbox.cql("TRUNCATE {data}.numbers_current");
+    let would = numbers.score(&["--scope", "current", "--dry-run"]);
+    assert_eq!(would["unchanged"], json!({"1": ROWS}), "{would}");
     let run = numbers.score(&["--scope", "current"]);
     assert_eq!(run["versions"], json!([1]), "{run}");
     numbers.assert_current(1);
@@ -387,6 +360,29 @@ fn a_run_that_fails_is_repeated_later_and_another_champion_followed_at_once() {
     assert_eq!(planned(131), [[1]]);
 }
 
+/// A planner that stalled while a revision came that keeps the table would write past it.
+#[test]
+fn a_run_of_a_revision_from_before_the_table_is_not_begun_after_it() {
+    let without = MANIFEST.replace("current = true", "");
+    let numbers = Numbers::new("outdated", &without);
+    numbers.score(&[]);
+    let store = block_on(numbers.sandbox.store());
+    let table = helenus::domain::manifest::TableName {
+        keyspace: numbers.sandbox.data.clone(),
+        table: "numbers_current".to_owned(),
+    };
+    block_on(store.keep_current_table("numbers", "numbers", 2, Some(&table))).unwrap();
+    numbers.set("1000");
+    let refused = numbers.sandbox.json(&["score", "numbers"]).code(3);
+    assert_eq!(refused.error()["code"], "run.outdated", "{refused:?}");
+    let runs = block_on(store.runs("numbers", 1)).unwrap();
+    assert_eq!(runs[0].state.as_str(), "failed");
+    // Nobody is held up by it.
+    numbers.create(MANIFEST).ok();
+    numbers.score(&[]);
+    numbers.assert_current(1);
+}
+
 #[test]
 fn it_takes_no_name_that_is_somebody_elses() {
     let without = MANIFEST.replace("current = true", "");
@@ -405,6 +401,14 @@ fn it_takes_no_name_that_is_somebody_elses() {
         "table = \"{data}.numbers_current\"\ncurrent = true",
     );
     assert_eq!(refused(&twice), "job.name_collision");
+    // Nor the source's.
+    numbers
+        .sandbox
+        .cql("CREATE TABLE {data}.own_current (id int PRIMARY KEY, x float)");
+    let own = MANIFEST
+        .replace("job = \"numbers\"", "job = \"own\"")
+        .replace("{data}.numbers", "{data}.own_current");
+    assert_eq!(refused(&own), "job.target_is_source");
     // Nobody writes the champion's predictions there.
     assert_eq!(
         refused(&MANIFEST.replace(", \"champion\"", "")),

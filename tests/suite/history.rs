@@ -8,9 +8,10 @@ use helenus::domain::ring::TokenRange;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Sandbox, block_on, cli};
-
-const ROWS: usize = 60;
+use crate::support::{
+    block_on, cli,
+    numbers::{Numbers as Pushed, ROWS},
+};
 
 const MANIFEST: &str = r#"
 job = "numbers"
@@ -26,39 +27,21 @@ history = true
 max_rejected = 100
 "#;
 
-/// Numbers in partitions of three rows; version 1 says what it is given, version 2 always the same.
-struct Numbers {
-    sandbox: Sandbox,
+struct Numbers(Pushed);
+
+impl std::ops::Deref for Numbers {
+    type Target = Pushed;
+
+    fn deref(&self) -> &Pushed {
+        &self.0
+    }
 }
 
 impl Numbers {
     fn new(test: &str, manifest: &str) -> Self {
-        let sandbox = Sandbox::migrated_with(test, &["--lease-seconds", "2"]);
-        sandbox.cql("CREATE TABLE {data}.numbers (name text, visit int, x float, PRIMARY KEY (name, visit))");
-        for row in 0..ROWS {
-            sandbox.cql(&format!(
-                "INSERT INTO {{data}}.numbers (name, visit, x) VALUES ('patient-{}', {}, {row})",
-                row / 3,
-                row % 3
-            ));
-        }
-        for model in ["identity", "constant"] {
-            let file = crate::admission::root().join(format!("tests/models/{model}.onnx"));
-            sandbox
-                .helenus(&["model", "push", "numbers", file.to_str().unwrap()])
-                .ok();
-        }
-        let numbers = Self { sandbox };
+        let numbers = Pushed::pushed(test, "");
         numbers.create(manifest).ok();
-        numbers
-    }
-
-    fn create(&self, manifest: &str) -> cli::Output {
-        let file = self
-            .sandbox
-            .file("numbers.toml", self.sandbox.filled(manifest));
-        self.sandbox
-            .json(&["job", "create", file.to_str().unwrap()])
+        Self(numbers)
     }
 
     fn score(&self) -> Value {
@@ -85,12 +68,6 @@ impl Numbers {
         self.sandbox
             .rows(&format!("SELECT name FROM {{data}}.{table}"))
             .len()
-    }
-
-    fn set(&self, x: &str) {
-        self.sandbox.cql(&format!(
-            "UPDATE {{data}}.numbers SET x = {x} WHERE name = 'patient-7' AND visit = 1"
-        ));
     }
 
     fn explain_at(&self, at: &str) -> cli::Output {

@@ -37,9 +37,25 @@ pub(super) fn check_history(
     check_length(&history.table, "outputs.history", problems);
 }
 
-/// The table of the champion's predictions must be another one than the prediction table.
-pub(super) fn check_current(current: &str, predictions: &str, problems: &mut Vec<Problem>) {
-    if current == predictions {
+/// The table of the champion's predictions must be another one than the prediction table and the
+/// source.
+pub(super) fn check_current(
+    current: &str,
+    predictions: &TableName,
+    source: &TableSchema,
+    problems: &mut Vec<Problem>,
+) {
+    if (&*predictions.keyspace, current) == (&*source.keyspace, &*source.table) {
+        problems.push(
+            Problem::new(
+                "job.target_is_source",
+                format!("{} would be read and written", name_of(source)),
+            )
+            .at("outputs.current")
+            .help("give the job another name, or leave it out"),
+        );
+    }
+    if current == predictions.table {
         let message =
             format!("`{current}` would be the table of all predictions and of the champion's");
         problems.push(

@@ -18,21 +18,37 @@ use crate::{
         run::{Current, Part, Scope},
     },
     failure::Failure,
-    store::{Store, error::StoreError, open_runs::OpenRun},
+    store::{Store, open_runs::OpenRun},
     worker::jobs::PreparedJob,
 };
+
+/// The code of a run that was planned for a revision which another one has replaced meanwhile.
+pub const OUTDATED: &str = "run.outdated";
 
 /// What a run over these versions writes there; `None` where the job keeps no such table, or the
 /// champion is none of them. To be asked once the run's base is known.
 ///
 /// # Errors
-/// Cassandra's.
+/// [`OUTDATED`] when a later revision keeps the table: a run that knows nothing of it would leave
+/// behind rows that no later run finds pending. Cassandra's.
 pub async fn of(
     store: &Store,
     prepared: &PreparedJob,
     scope: &Scope,
-) -> Result<Option<Current>, StoreError> {
+) -> Result<Option<Current>, Failure> {
     let job = &prepared.job;
+    let table = store.current_table(&job.job).await?;
+    if let Some(table) = &table
+        && table.revision > prepared.revision
+    {
+        let message = format!(
+            "revision {} of job `{}` came while a run of revision {} was planned",
+            table.revision, job.job, prepared.revision
+        );
+        return Err(Failure::system(
+            Problem::new(OUTDATED, message).help("ask again"),
+        ));
+    }
     let Some(first) = job
         .versions
         .first()
@@ -46,8 +62,7 @@ pub async fn of(
     else {
         return Ok(None);
     };
-    let holds = store.current_table(&job.job).await?;
-    let holds = holds.and_then(|table| table.holds);
+    let holds = table.and_then(|table| table.holds);
     let is_there = holds.is_some_and(|holds| {
         (holds.version, holds.last_seq, holds.revision) == (version, seq, prepared.revision)
     });

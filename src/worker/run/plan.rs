@@ -323,7 +323,15 @@ async fn start(
     if let Some(base) = base {
         // Read after the base: a run that does not know of a promotion has a lower one than the run
         // that copies the new champion's predictions, and loses against it.
-        let current = current::of(store, prepared, &wish.scope).await?;
+        let current = match current::of(store, prepared, &wish.scope).await {
+            Err(failure) if failure.is(current::OUTDATED) => {
+                if let Some(run) = store.run(&wish.job, run_id).await? {
+                    close::fail(store, &run, &failure.to_string()).await?;
+                }
+                return Err(failure);
+            }
+            current => current?,
+        };
         let plan = Plan {
             splits: splits(store, &prepared.job, &wish.scope.part).await?,
             unfinished,

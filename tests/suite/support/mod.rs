@@ -18,6 +18,7 @@ pub mod cli;
 pub mod garden;
 pub mod guarded;
 pub mod model;
+pub mod numbers;
 pub mod sandbox;
 pub mod tools;
 

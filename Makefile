@@ -27,10 +27,11 @@ cassandra: ## a Cassandra for development on 127.0.0.1:9042 (scripts/cassandra -
 cassandra-down: ## stop it; its data stay (scripts/cassandra wipe deletes them)
 	@scripts/cassandra down
 
-lint: ## formatting, clippy and the layering of src/
+lint: ## formatting, clippy, the layering and the names of src/
 	cargo fmt --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	scripts/check-layering
+	scripts/check-names
 
 doc: ## the crate's documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps

@@ -144,3 +144,82 @@ def polite(figures):
     name, best = min(fast.items(), key=lambda item: item[1]["p99_times"]["median"])
     text = f"{bounds(best['p99_times'])} times at {best['share_of_speed']} of its speed ({name.replace('_', ' ')}); without a limit {bounds(shares['run']['p99_times'])}"
     return text, best["p99_times"]["median"] <= 2 and best["share_of_speed"] >= 0.5
+
+
+# What the goals of serving that name a load of many connections are about.
+FULL = "64"
+
+
+def beats(ratios, wanted):
+    """Of ratios by peer: whether each is what is wanted of it. A peer that wasn't there is not measured."""
+    return all(ratios[peer][FULL]["median"] >= least for peer, least in wanted.items())
+
+
+@goal("serving a given row, c = 64: requests/s by FastAPI / MLServer", "at least 10 / 20 times")
+def serving_given(figures):
+    found = figures["serving"]["ratios"]["given"]["helenus"]
+    return f"{bounds(found['fastapi'][FULL], 1)} / {bounds(found['mlserver'][FULL], 1)}", beats(found, {"fastapi": 10, "mlserver": 20})
+
+
+@goal("serving by key, c = 64: requests/s by FastAPI with the Python driver", "at least 12 times")
+def serving_keys(figures):
+    found = figures["serving"]["ratios"]["by_key"]
+    own = {name.removeprefix("helenus_"): ratios for name, ratios in found.items()}
+    text = ", ".join(f"{name} {bounds(ratios['fastapi'][FULL], 1)}" for name, ratios in own.items())
+    return text, all(beats(ratios, {"fastapi": 12}) for ratios in own.values())
+
+
+@goal("serving a given row: p50 at c = 1 / p99 at c = 64", "at most 0.15 ms / 5 ms")
+def serving_latency(figures):
+    found = figures["serving"]["given"]["helenus"]
+    p50, p99 = found["1"]["p50_ms"], found[FULL]["p99_ms"]
+    return f"{bounds(p50, 3)} / {bounds(p99)} ms", p50["median"] <= 0.15 and p99["median"] <= 5
+
+
+@goal("serving by key, c = 64: p99", "at most 15 ms")
+def serving_key_latency(figures):
+    found = by_key(figures, "p99_ms")
+    text = ", ".join(f"{name} {bounds(value)}" for name, value in found.items())
+    return f"{text} ms", all(value["median"] <= 15 for value in found.values())
+
+
+@goal("serving, c = 64: CPU a request, tokens and metrics on, given / by key", "at most 30 / 60 us")
+def serving_cpu(figures):
+    if not figures["serving"]["auth"]:
+        raise KeyError("tokens")
+    given, keys = figures["serving"]["given"]["helenus"][FULL]["cpu_us"], by_key(figures, "cpu_us")
+    text = ", ".join(f"{name} {value['median']:.0f}" for name, value in keys.items())
+    return f"{given['median']:.0f} / {text} us", given["median"] <= 30 and all(value["median"] <= 60 for value in keys.values())
+
+
+def by_key(figures, field):
+    points = figures["serving"]["by_key"]
+    return {name.removeprefix("helenus_"): value[FULL][field] for name, value in points.items() if name.startswith("helenus")}
+
+
+@goal("serving four times the connections: p99 of accepted requests, by that before", "at most 3 times; the rest 429; RSS within 20 %")
+def serving_overload(figures):
+    found = figures["serving"]["overload"]
+    before, after = found["rss_mib"]["before"], max(found["rss_mib"]["after"])
+    text = f"{bounds(found['times'])} times; {100 * found['refused']:.1f} % refused, {found['failed']} failed; {before:.0f} to {after:.0f} MiB"
+    return text, found["times"]["median"] <= 3 and found["failed"] == 0 and after <= 1.2 * before
+
+
+@goal("serving over gRPC, c = 64: requests/s by REST", "at least 1")
+def serving_grpc(figures):
+    found = figures["serving"]["grpc"] or {}
+    return f"{bounds(found['ratio'])}, {found['grpc']['failed']} failed", found["ratio"]["median"] >= 1 and found["grpc"]["failed"] == 0
+
+
+@goal("serving: RSS after the load, above a worker's at rest", "at most 60 MiB")
+def serving_memory(figures):
+    found = figures["serving"]["rss_mib"]
+    return f"{found['over_worker']} MiB ({found['helenus']:.0f}, a worker {found['worker']:.0f})", found["over_worker"] <= 60
+
+
+@goal("serving: from a promotion's end until the new version answers, under load", "at most 1 s; no failed request of 100,000")
+def serving_swap(figures):
+    found = figures["serving"]["swap"]
+    if found["requests"] < 100_000:
+        raise KeyError("so many requests")
+    return f"{found['served_s']} s; {found['failed']} failed of {found['requests']:,}", found["served_s"] <= 1 and found["failed"] == 0

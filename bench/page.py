@@ -202,6 +202,49 @@ def profile(_, figures):
     return rows
 
 
+def serving(_, figures):
+    """Every point of all servers."""
+    rows = [["", "", "connections", "requests/s", "p50, ms", "p99, ms", "server's CPU a request, us", "Cassandra's, us", "failed", "helenus has so many times its requests/s"]]
+    for group in ("given", "by_key"):
+        for name, points in figures[group].items():
+            for connections, value in points.items():
+                ratios = {own: peers[name][connections] for own, peers in figures["ratios"][group].items() if name in peers}
+                by = "; ".join(f"{serving_name(own)} {spread(ratio, 1)}" for own, ratio in ratios.items() if "oip" not in own)
+                database = f"{value['cassandra_cpu_us']['median']:.0f}" if group == "by_key" else ""
+                rows.append([group.replace("_", " "), serving_name(name), connections, f"{value['rps']['median']:,.0f}",
+                             f"{value['p50_ms']['median']:.2f}", f"{value['p99_ms']['median']:.2f}", f"{value['cpu_us']['median']:.0f}",
+                             database, value["failed"], by])
+    return rows
+
+
+def serving_limits(_, figures):
+    over, swap, memory = figures["overload"], figures["swap"], figures["rss_mib"]
+    rows = [["", ""]]
+    rows.append([f"{over['connections']} connections: p99 of accepted requests", f"{spread(over['accepted_p99_ms'])} ms; {spread(over['times'])} times that with a quarter of them"])
+    rows.append(["requests refused (429) / failed", f"{100 * over['refused']:.1f} % / {over['failed']}"])
+    rows.append(["RSS before, and after each round", f"{over['rss_mib']['before']} MiB; {', '.join(map(str, over['rss_mib']['after']))} MiB"])
+    if figures["grpc"]:
+        for name, what in (("rest", "Open Inference Protocol, REST, binary"), ("grpc", "the same over gRPC")):
+            one = figures["grpc"][name]
+            rows.append([f"{what}, c = {figures['grpc']['connections']}, by h2load",
+                         f"{one['rps']['median']:,.0f} requests/s, p99 {one['p99_ms']['median']:.2f} ms, {one['cpu_us']['median']:.0f} us of CPU a request, {one['failed']} failed"])
+        rows.append(["gRPC's requests/s by REST's", spread(figures["grpc"]["ratio"])])
+    rows.append(["an alias moves: end of the command until the new version answers", f"{swap['served_s']} s"])
+    rows.append(["requests meanwhile / failed", f"{swap['requests']:,} / {swap['failed']}"])
+    servers = ", ".join(f"{serving_name(name)} {size:.0f}" for name, size in memory.items() if name not in ("worker", "over_worker"))
+    rows.append(["RSS after the load, MiB", f"{servers}; a worker at rest {memory['worker']:.0f}"])
+    rows.append(["tokens required of helenus", "yes" if figures["auth"] else "no"])
+    for name, versions in figures["versions"].items():
+        rows.append([f"{serving_name(name)}'s versions", ", ".join(f"{package} {version}" for package, version in versions.items())])
+    for name, why in figures["skipped"].items():
+        rows.append([f"not measured: {serving_name(name)}", why])
+    return rows
+
+
+def serving_name(name):
+    return plots.SERVERS.get(name, name.replace("_", " "))
+
+
 SHAPES = ("columns", "vector", "mixed")
 SECTIONS = [
     ("End to end, against the ceiling", [*(f"end_to_end_{shape}" for shape in SHAPES), "three_nodes"], end_to_end, "ratios"),
@@ -219,4 +262,6 @@ SECTIONS = [
     ("Planning, claims, close", ["control"], control, None),
     ("Requests", ["latency"], latency, None),
     ("Beside other load", ["polite"], polite, "polite"),
+    ("Serving, and other servers of the same model", ["serving"], serving, "serving"),
+    ("Serving at its limits", ["serving"], serving_limits, None),
 ]

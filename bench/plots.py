@@ -4,6 +4,7 @@ import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib import ticker  # noqa: E402
 
 HELENUS, CEILING, GOAL, WARNED = "#1b6ca8", "#8d99a6", "#c0392b", "#d9a441"
 SHAPES = ("columns", "vector", "mixed")
@@ -171,4 +172,50 @@ def polite(figures):
     return figure
 
 
-PLOTS = {"ratios": ratios, "ceiling": ceiling, "versions": versions, "pending": pending, "polite": polite}
+# How the page names the servers of the part `serving`.
+SERVERS = {
+    "helenus": "helenus",
+    "helenus_oip_json": "helenus, OIP JSON",
+    "helenus_oip_binary": "helenus, OIP binary",
+    "helenus_stored": "helenus, stored",
+    "helenus_scored": "helenus, scored",
+    "fastapi": "FastAPI",
+    "fastapi_async": "FastAPI, async def",
+    "mlserver": "MLServer",
+    "mlserver_in_process": "MLServer, parallel_workers 0",
+    "grpc": "gRPC",
+}
+
+
+def serving(figures):
+    """Requests a second and p99 by the number of connections: given rows above, keys below."""
+    found = figures.get("serving")
+    if not found:
+        return None
+    figure, rows = plt.subplots(2, 2, figsize=(9, 6.6), squeeze=False)
+    colors = {"helenus": HELENUS, "fastapi": CEILING, "mlserver": WARNED}
+    goals = {"given": 5, "by_key": 15}
+    for (group, title), row in zip((("given", "one row given"), ("by_key", "by key")), rows):
+        for name, points in found[group].items():
+            # Of one family one colour; its first is drawn through.
+            style = dict(color=colors[name.split("_")[0]], linestyle="-" if name in (*colors, "helenus_stored") else "--",
+                         marker={"json": "s", "binary": "^", "async": "s"}.get(name.split("_")[-1], "o"))
+            for axes, field in zip(row, ("rps", "p99_ms")):
+                values = [points[connections][field] for connections in points]
+                axes.plot(range(len(points)), [value["median"] for value in values], markersize=5, linewidth=1.5, label=SERVERS[name], **style)
+                for at, value in enumerate(values):
+                    axes.vlines(at, value["least"], value["most"], color=style["color"], linewidth=1)
+        for axes, what in zip(row, ("requests/s", "p99, ms")):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+            axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+            axes.set_xticks(range(len(points)), points)
+            axes.set_xlabel("connections")
+            axes.set_title(f"{title}: {what}")
+        row[1].axhline(goals[group], color=GOAL, linewidth=1.2, linestyle=":", label="goal at c = 64")
+        row[1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+PLOTS = {"ratios": ratios, "ceiling": ceiling, "versions": versions, "pending": pending, "polite": polite, "serving": serving}

@@ -19,6 +19,7 @@ import os
 import pathlib
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,6 +55,10 @@ def options():
     unknown = [begin for begin in asked.only or [] if not any(name.startswith(begin) for name in PARTS)]
     if unknown:
         parser.error(f"no part begins with {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    # Not after an hour.
+    missing = [tool for tool in ("wrk", "h2load") if "serving" in asked.parts and not shutil.which(tool)]
+    if missing:
+        parser.error(f"the part serving needs {' and '.join(missing)}: apt-get install wrk nghttp2-client")
     return asked
 
 

@@ -1,37 +1,35 @@
-//! The commands' words.
+//! The command line: options of every command, and the subcommands.
 
 use clap::{Parser, Subcommand};
 
 use crate::{command, config, domain::problem::Problem, failure::Failure, output, output::Format};
 
-/// Trained models in Apache Cassandra score the rows that live there.
+/// Score the rows of Apache Cassandra tables with trained models that are stored there
 ///
-/// Everything is a row: each command writes what any CQL client could write, and reads back what
-/// the worker answered.
+/// Everything is a row: each command writes rows that any CQL client could write, and reads the
+/// answer of the worker.
 #[derive(Debug, Parser)]
 #[command(name = "helenus", version)]
 pub struct Cli {
     #[command(flatten)]
     pub connection: config::Flags,
-    /// `json` prints exactly one object on stdout
+    /// Output format; `json` prints exactly one object on stdout
     #[arg(long, global = true, value_enum, default_value = "text")]
     pub output: Format,
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do. Each is described where its arguments are: a comment here would hide that one from
-/// `--help`.
+/// The subcommands. Most have their help where their arguments are: a doc comment here would hide it.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs)]
 pub enum Command {
     Migrate(command::migrate::Args),
     Config(command::config::Args),
     Doctor(command::doctor::Args),
-    /// Models, their versions and their aliases
+    /// Manage models, their versions and their aliases
     Model(command::model::Args),
     Score(command::score::Args),
-    /// Look at runs, list what they rejected, cancel one
+    /// Show runs, list rejected rows, cancel a run
     #[command(subcommand)]
     Run(command::run::Command),
     Status(command::status::Args),
@@ -42,22 +40,25 @@ pub enum Command {
     Export(command::export::Args),
     Forget(command::forget::Args),
     Worker(command::worker::Args),
-    /// Gates: what a version must show before it may get an alias
+    Serve(command::serve::Args),
+    /// Manage gates: the evidence a version needs before it can get an alias
     Gate(command::gate::Args),
-    /// Jobs: which models score which table
+    /// Manage jobs: which models score which table
     Job(command::job::Args),
-    /// Roles in Cassandra: who may do what
+    /// Create Cassandra roles and show their permissions
     Role(command::role::Args),
-    /// Triggers: when jobs run by themselves
+    /// Manage the tokens of callers of `helenus serve`
+    Token(command::token::Args),
+    /// Manage triggers: when jobs run by themselves
     Trigger(command::trigger::Args),
 }
 
 impl Cli {
-    /// Reads the command line.
+    /// Parses the command line.
     ///
     /// # Errors
-    /// The exit code, when everything is said already: help, version, or a mistake (in JSON, if
-    /// that was asked for).
+    /// The exit code, after printing help, the version, or a usage error (as JSON with
+    /// `--output json`).
     pub fn read() -> Result<Self, u8> {
         Self::try_parse().map_err(|error| {
             let mut words = std::env::args();
@@ -66,12 +67,12 @@ impl Cli {
                     .zip(std::env::args().skip(1))
                     .any(|(flag, value)| flag == "--output" && value == "json");
             if !error.use_stderr() || !json {
-                // A closed pipe is the reader's wish.
+                // A closed pipe is not an error: the reader has seen enough.
                 let _ = error.print();
                 return u8::try_from(error.exit_code()).unwrap_or(2);
             }
-            let said = error.render().to_string();
-            let (message, help) = said.split_once('\n').unwrap_or((&said, ""));
+            let rendered = error.render().to_string();
+            let (message, help) = rendered.split_once('\n').unwrap_or((&rendered, ""));
             let problem = Problem::new("usage", message.trim_start_matches("error: "));
             let problem = match help.trim() {
                 "" => problem,
@@ -87,27 +88,27 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_words_of_the_commands_do_not_collide() {
+    fn the_definition_of_the_command_line_is_valid() {
         super::Cli::command().debug_assert();
     }
 
     #[test]
-    fn every_command_teaches_by_an_example_and_tells_the_shape_of_its_result() {
-        fn leaves(command: &clap::Command, path: &str, untaught: &mut Vec<String>) {
+    fn the_help_of_every_command_has_an_example_and_the_shape_of_its_result() {
+        fn leaves(command: &clap::Command, path: &str, incomplete: &mut Vec<String>) {
             for inner in command.get_subcommands() {
                 let path = format!("{path} {}", inner.get_name());
                 if inner.has_subcommands() {
-                    leaves(inner, &path, untaught);
+                    leaves(inner, &path, incomplete);
                     continue;
                 }
                 let help = inner.get_long_about().unwrap_or_default().to_string();
                 if !(help.contains("Example") && help.contains("JSON result")) {
-                    untaught.push(path);
+                    incomplete.push(path);
                 }
             }
         }
-        let mut untaught = Vec::new();
-        leaves(&super::Cli::command(), "helenus", &mut untaught);
-        assert!(untaught.is_empty(), "{untaught:#?}");
+        let mut incomplete = Vec::new();
+        leaves(&super::Cli::command(), "helenus", &mut incomplete);
+        assert!(incomplete.is_empty(), "{incomplete:#?}");
     }
 }

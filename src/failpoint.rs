@@ -1,11 +1,12 @@
-//! Named places where a test may end or freeze this process.
+//! Named points where a test can kill or freeze this process.
 //!
-//! Without the feature `failpoints`, as in every release, [`hit`] is nothing at all. With it, the
-//! environment says what happens where: `HELENUS_FAILPOINTS="after_claim=kill;mid_split=stop:3"`
-//! kills the process (SIGKILL) when it first comes by `after_claim`, and freezes it (SIGSTOP) when
-//! it comes by `mid_split` for the third time.
+//! Without the feature `failpoints`, as in every release, [`hit`] does nothing. With it, the
+//! environment defines what happens: `HELENUS_FAILPOINTS="after_claim=kill;mid_split=stop:3"` kills
+//! the process (SIGKILL) when it first reaches `after_claim`, and freezes it (SIGSTOP) when it
+//! reaches `mid_split` for the third time. `wait` blocks the thread for six seconds while the process
+//! continues.
 
-/// The process comes by the place `name`.
+/// Marks the point `name`.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
 pub fn hit(_name: &'static str) {}
@@ -15,22 +16,29 @@ pub use on::hit;
 
 #[cfg(feature = "failpoints")]
 mod on {
-    use std::sync::{
-        OnceLock,
-        atomic::{AtomicU32, Ordering},
+    use std::{
+        sync::{
+            OnceLock,
+            atomic::{AtomicU32, Ordering},
+        },
+        time::Duration,
     };
 
     use rustix::process::{Signal, getpid, kill_process};
 
+    /// Three lease times of the tests.
+    const WAIT: Duration = Duration::from_secs(6);
+
     struct Failpoint {
         name: String,
-        signal: Signal,
-        /// How often the process must come by.
+        /// The signal to send; `None` blocks the thread.
+        signal: Option<Signal>,
+        /// The visit at which it acts, counted from 1.
         at: u32,
         passed: AtomicU32,
     }
 
-    /// The process comes by the place `name`.
+    /// Marks the point `name`.
     pub fn hit(name: &'static str) {
         static FAILPOINTS: OnceLock<Vec<Failpoint>> = OnceLock::new();
         let failpoints = FAILPOINTS.get_or_init(|| {
@@ -41,22 +49,30 @@ mod on {
         for failpoint in failpoints.iter().filter(|point| point.name == name) {
             if failpoint.passed.fetch_add(1, Ordering::SeqCst) + 1 == failpoint.at {
                 eprintln!("failpoint {name}: {:?}", failpoint.signal);
-                if let Err(error) = kill_process(getpid(), failpoint.signal) {
-                    panic!("failpoint {name}: {error}");
+                match failpoint
+                    .signal
+                    .map(|signal| kill_process(getpid(), signal))
+                {
+                    Some(Err(error)) => panic!("failpoint {name}: {error}"),
+                    Some(Ok(())) => {}
+                    None => std::thread::sleep(WAIT),
                 }
             }
         }
     }
 
     fn parse(entry: &str) -> Failpoint {
-        let bad = || -> ! { panic!("HELENUS_FAILPOINTS: `{entry}` is no NAME=kill|stop[:N]") };
+        let bad = || -> ! {
+            panic!("invalid HELENUS_FAILPOINTS entry `{entry}`: use NAME=kill|stop|wait[:N]")
+        };
         let (name, action) = entry.split_once('=').unwrap_or_else(|| bad());
         let (action, at) = action.split_once(':').unwrap_or((action, "1"));
         Failpoint {
             name: name.to_owned(),
             signal: match action {
-                "kill" => Signal::KILL,
-                "stop" => Signal::STOP,
+                "kill" => Some(Signal::KILL),
+                "stop" => Some(Signal::STOP),
+                "wait" => None,
                 _ => bad(),
             },
             at: at.parse().unwrap_or_else(|_| bad()),

@@ -1,4 +1,4 @@
-//! How a command ends when it does not end well: exit code, stable code, advice.
+//! The failure of a command: exit code, stable error codes, advice.
 
 use crate::domain::problem::Problem;
 
@@ -6,19 +6,18 @@ use crate::domain::problem::Problem;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Done.
     Done = 0,
-    /// Answered no: verify differs, a run failed on its data, a gate fails.
+    /// Negative result: verify differs, a run failed on its data, a gate does not pass.
     No = 1,
     /// Wrong input: arguments, manifest, model, CSV.
     Input = 2,
     /// Cassandra, the ONNX Runtime library, or a permission.
     System = 3,
-    /// Conflict: another run is open, an alias moved meanwhile.
+    /// Conflict: another run is open, an alias was moved in the meantime.
     Conflict = 4,
-    /// Not found.
+    /// The named model, version, job or run does not exist.
     NotFound = 5,
-    /// Interrupted; the same command resumes.
+    /// Interrupted; the same command continues the work.
     Interrupted = 130,
 }
 
@@ -26,14 +25,13 @@ pub enum Exit {
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .problems.first().map(Problem::line).unwrap_or_default())]
 pub struct Failure {
-    /// What the process exits with.
     pub exit: Exit,
-    /// At least one; the first is the headline, the others are printed after it.
+    /// The problems, at least one; the first is the headline and the others are printed after it.
     pub problems: Vec<Problem>,
 }
 
 impl Failure {
-    /// One problem with an exit code.
+    /// Creates a failure with one problem.
     pub fn new(exit: Exit, problem: Problem) -> Self {
         Self {
             exit,
@@ -41,11 +39,17 @@ impl Failure {
         }
     }
 
-    /// Whether the headline has this code.
+    /// Returns whether the headline has this code.
     pub fn is(&self, code: &str) -> bool {
         self.problems
             .first()
             .is_some_and(|problem| problem.code == code)
+    }
+
+    /// Whether the cause is not what was asked for but Cassandra, a clock, the library or a
+    /// permission: another process, or the same one later, may succeed.
+    pub fn is_retryable(&self) -> bool {
+        self.exit == Exit::System
     }
 
     /// Wrong input (exit 2).
@@ -53,7 +57,7 @@ impl Failure {
         Self::new(Exit::Input, problem)
     }
 
-    /// Many mistakes of the input at once (exit 2). `problems` must not be empty.
+    /// Wrong input with several problems (exit 2). `problems` must not be empty.
     pub fn inputs(problems: Vec<Problem>) -> Self {
         Self {
             exit: Exit::Input,
@@ -61,7 +65,7 @@ impl Failure {
         }
     }
 
-    /// Nothing by that name (exit 5).
+    /// Not found (exit 5).
     pub fn not_found(problem: Problem) -> Self {
         Self::new(Exit::NotFound, problem)
     }
@@ -71,12 +75,12 @@ impl Failure {
         Self::new(Exit::Conflict, problem)
     }
 
-    /// Cassandra, library or permission (exit 3).
+    /// A failure of Cassandra, the ONNX Runtime library or a permission (exit 3).
     pub fn system(problem: Problem) -> Self {
         Self::new(Exit::System, problem)
     }
 
-    /// Answered no (exit 1).
+    /// A negative result (exit 1).
     pub fn no(problem: Problem) -> Self {
         Self::new(Exit::No, problem)
     }

@@ -1,18 +1,24 @@
-//! helenus: trained models in Apache Cassandra tables score the rows that live there.
+//! helenus scores the rows of Apache Cassandra tables with trained models that are stored there.
 //!
-//! Arrows point down: `command` → `worker` → {`store`, `scorer`} → `domain`. Only `store` knows
-//! CQL and the driver, only `scorer` knows ONNX Runtime, and `domain` does no I/O at all.
+//! Dependencies point down: `command` → `serve` → `control` → `inspect` → `engine` → {`store`, `scorer`} →
+//! `domain` → `codec`. Only `store` knows CQL and the driver, only `scorer` knows ONNX Runtime, and `domain`
+//! does no I/O at all.
 
 pub mod cli;
+pub mod codec;
 pub mod command;
 pub mod config;
+pub mod control;
 pub mod domain;
+pub mod engine;
 pub mod failpoint;
 pub mod failure;
+pub mod http;
+pub mod inspect;
 pub mod logging;
 pub mod metrics;
 pub mod output;
 pub mod process;
 pub mod scorer;
+pub mod serve;
 pub mod store;
-pub mod worker;

@@ -5,7 +5,7 @@ use helenus::{cli::Cli, command, scorer};
 fn main() -> ExitCode {
     // SAFETY: nothing has started a thread yet.
     unsafe { scorer::runtime::without_telemetry() };
-    // Before anything that reads arguments: the admission process knows no command line.
+    // First, because the admission process has no command line to parse.
     if let Some(code) = scorer::child::take_over() {
         return code;
     }

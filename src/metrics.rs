@@ -1,8 +1,11 @@
-//! What helenus measures of itself: every metric's name, unit, labels and meaning in one place.
+//! The metrics: name, unit, labels and help of each in one place.
 //!
-//! Numbers are kept in this process only, and only once [`install`] was called: without it every
-//! call here does nothing. The label `job_name` has as many values as there are jobs; every other
-//! label's values are listed here. Versions, runs and splits are no labels: they grow without end.
+//! Values are kept in this process only, and only after [`install`]: without it every call here does
+//! nothing. The label `job_name` has one value per job and `route` one per route of the HTTP server;
+//! the values of every other label are listed here. Versions, runs and splits are not labels, because
+//! their number is unbounded.
+
+mod serving;
 
 use std::{
     collections::BTreeMap,
@@ -18,34 +21,28 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::domain::run::{Counts, RunState};
 
-/// A metric.
 #[derive(Debug)]
 pub struct Metric {
-    /// Its name, as Prometheus shows it.
+    /// The name in Prometheus.
     pub name: &'static str,
-    /// How it behaves.
     pub kind: Kind,
-    /// What is counted or measured.
     pub unit: Unit,
-    /// Labels with their values; without values: the jobs' names.
+    /// Labels with their values; a label without values has the jobs' names or the routes.
     pub labels: &'static [(&'static str, &'static [&'static str])],
     /// One sentence.
     pub help: &'static str,
 }
 
-/// How a metric behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Only rises.
     Counter,
-    /// Rises and falls.
     Gauge,
-    /// Seconds, in [`BUCKETS`].
+    /// A histogram of seconds with [`BUCKETS`].
     Histogram,
 }
 
-/// Upper bounds of the buckets of latencies, seconds: from a request within one machine to the
-/// default time-out of a request.
+/// Upper bounds of the latency buckets in seconds, from a request within one machine to the default
+/// time-out of a request.
 pub const BUCKETS: &[f64] = &[
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
@@ -67,8 +64,10 @@ const fn metric(
 }
 
 const OPERATION: (&str, &[&str]) = ("operation", &["read", "write"]);
-// Not `job`: Prometheus gives that name to what it scrapes, and would rename ours.
+// Not `job`: Prometheus uses that label for its scrape jobs and would rename ours.
 const JOB: (&str, &[&str]) = ("job_name", &[]);
+// Templates of paths, such as `/v1/jobs/{job}/score`; `none` for a path that no route has.
+const ROUTE: (&str, &[&str]) = ("route", &[]);
 
 use Kind::{Counter as C, Gauge as G, Histogram as H};
 
@@ -77,7 +76,7 @@ mod table {
     use super::*;
 
     pub static SOURCE_ROWS: Metric = metric("helenus_source_rows_total", C, Unit::Count, &[JOB],
-        "Source rows read by runs; a split that is done again counts again.");
+        "Source rows read by runs; a split that is repeated counts again.");
     pub static ROWS: Metric = metric("helenus_rows_total", C, Unit::Count,
         &[JOB, ("outcome", &["scored", "unchanged", "rejected", "orphaned"])],
         "Predictions by outcome, one for each source row and version.");
@@ -86,12 +85,12 @@ mod table {
         "Runs that this worker ended.");
     pub static SPLITS: Metric = metric("helenus_splits_total", C, Unit::Count,
         &[JOB, ("state", &["done", "given_up", "failed"])],
-        "Splits that this worker held, by how that ended; losses are in helenus_lease_losses_total.");
+        "Splits that this worker held, by how they ended; losses are in helenus_lease_losses_total.");
     pub static LEASE_LOSSES: Metric = metric("helenus_lease_losses_total", C, Unit::Count, &[],
         "Splits that this worker stopped because its lease had run out or was taken over.");
     pub static CLAIMS: Metric = metric("helenus_claims_total", C, Unit::Count,
         &[("outcome", &["new", "again", "collision"])],
-        "Conditional writes that claim a split: a new one, one that was given up or left behind, or another worker was first.");
+        "Conditional writes that claim a split: a new one, one that was given up or abandoned, or one that another worker claimed first.");
     pub static RETRIES: Metric = metric("helenus_retries_total", C, Unit::Count,
         &[("cause", &["overloaded", "write_timeout", "read_timeout", "no_answer", "unavailable", "connection", "other"])],
         "Requests to Cassandra that were sent again.");
@@ -100,14 +99,14 @@ mod table {
         "Statements on helenus's own tables; an idle worker's reads are its polling.");
     pub static MODEL_LOADS: Metric = metric("helenus_model_loads_total", C, Unit::Count,
         &[("from", &["memory", "store"])],
-        "Versions that runs began with: still loaded from a run before, or read from their chunks.");
+        "Versions that runs began with: still loaded from an earlier run, or read from their chunks.");
 
     pub static READ_SECONDS: Metric = metric("helenus_read_seconds", H, Unit::Seconds, &[],
-        "One page of source rows or stored predictions, one try.");
+        "One page of source rows or stored predictions, one attempt.");
     pub static SCORE_SECONDS: Metric = metric("helenus_score_seconds", H, Unit::Seconds, &[],
         "One version's model over one batch, without waiting for a thread.");
     pub static WRITE_SECONDS: Metric = metric("helenus_write_seconds", H, Unit::Seconds, &[],
-        "One batch of predictions, one try.");
+        "One batch of predictions, one attempt.");
     pub static CLAIM_SECONDS: Metric = metric("helenus_claim_seconds", H, Unit::Seconds, &[],
         "One conditional write that claims a split.");
 
@@ -123,42 +122,48 @@ mod table {
         "Splits on which this worker has a lease.");
     pub static OPEN_RUNS: Metric = metric("helenus_open_runs", G, Unit::Count,
         &[("state", &["planning", "running", "waiting"])],
-        "Open runs of all jobs, when this worker last looked.");
+        "Open runs of all jobs, as this worker last read them.");
     pub static OLDEST_OPEN_RUN: Metric = metric("helenus_oldest_open_run_seconds", G, Unit::Seconds, &[],
         "Time since the oldest open run was due; 0 without one.");
     pub static WORKERS: Metric = metric("helenus_workers", G, Unit::Count, &[],
-        "Long-running workers that gave a sign of life lately, this one included.");
+        "Long-running workers with a recent heartbeat, including this one.");
 
-    /// All of them, in the order of the documentation.
+    /// All metrics, in the order of the documentation.
     pub static ALL: &[&Metric] = &[
         &SOURCE_ROWS, &ROWS, &RUNS, &SPLITS, &LEASE_LOSSES, &CLAIMS, &RETRIES, &STATEMENTS, &MODEL_LOADS,
         &READ_SECONDS, &SCORE_SECONDS, &WRITE_SECONDS, &CLAIM_SECONDS,
         &IN_FLIGHT, &WAITING, &LIMIT, &BATCHES_WAITING, &SPLITS_HELD,
         &OPEN_RUNS, &OLDEST_OPEN_RUN, &WORKERS,
+        &HTTP_REQUESTS, &HTTP_SECONDS, &HTTP_CONNECTIONS, &SERVED_ROWS, &SERVED_STALE, &RESIDENT_MODELS,
     ];
 }
 
+pub use serving::*;
 pub use table::*;
 
 impl Metric {
-    /// The counter with these values of the labels, in their order.
+    /// Returns the counter with these label values, in the order of the labels.
     pub fn counter<const N: usize>(&self, values: [&str; N]) -> Counter {
         metrics::counter!(self.name, self.labelled(values))
     }
 
-    /// The gauge with these values of the labels, in their order.
+    /// Returns the gauge with these label values, in the order of the labels.
     pub fn gauge<const N: usize>(&self, values: [&str; N]) -> Gauge {
         metrics::gauge!(self.name, self.labelled(values))
     }
 
-    /// Counts one thing in the gauge until the answer is dropped.
-    pub fn hold<const N: usize>(&self, values: [&str; N]) -> Held {
-        Held::new(self.gauge(values))
+    /// Increments the gauge until the returned guard is dropped.
+    pub fn hold<const N: usize>(&self, values: [&str; N]) -> GaugeGuard {
+        GaugeGuard::new(self.gauge(values))
     }
 
-    /// The histogram.
     pub fn histogram(&self) -> Histogram {
-        metrics::histogram!(self.name)
+        self.labelled_histogram([])
+    }
+
+    /// Returns the histogram with these label values, in the order of the labels.
+    pub fn labelled_histogram<const N: usize>(&self, values: [&str; N]) -> Histogram {
+        metrics::histogram!(self.name, self.labelled(values))
     }
 
     fn labelled<const N: usize>(&self, values: [&str; N]) -> Vec<Label> {
@@ -177,7 +182,7 @@ impl Metric {
         }
     }
 
-    /// Shows 0 for what has not happened yet: a rate needs the point before the first event.
+    /// Exports 0 for events that have not happened yet: a rate needs a point before the first event.
     fn begin(&self) {
         let values: Vec<Option<&str>> = match self.labels {
             [] => vec![None],
@@ -200,30 +205,30 @@ impl Metric {
     }
 }
 
-/// One thing that a gauge counts while this lives.
-pub struct Held(Gauge);
+/// Guard that increments a gauge and decrements it when dropped.
+pub struct GaugeGuard(Gauge);
 
-impl Held {
-    /// Counts one thing in `gauge`.
+impl GaugeGuard {
+    /// Increments `gauge`.
     pub fn new(gauge: Gauge) -> Self {
         gauge.increment(1);
         Self(gauge)
     }
 }
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.decrement(1);
     }
 }
 
-impl std::fmt::Debug for Held {
+impl std::fmt::Debug for GaugeGuard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Held")
+        f.write_str("GaugeGuard")
     }
 }
 
-/// What becomes of one job's rows; looked up once, since batches are many.
+/// The row counters of one job, looked up once because there are many batches.
 pub struct RowCounters {
     source: Counter,
     scored: Counter,
@@ -233,7 +238,7 @@ pub struct RowCounters {
 }
 
 impl RowCounters {
-    /// Those of `job`.
+    /// Looks up the counters of `job`.
     pub fn of(job: &str) -> Self {
         let rows = |outcome| ROWS.counter([job, outcome]);
         Self {
@@ -245,13 +250,13 @@ impl RowCounters {
         }
     }
 
-    /// Rows were written.
+    /// Counts written rows.
     pub fn wrote(&self, scored: u64, rejected: u64) {
         self.scored.increment(scored);
         self.rejected.increment(rejected);
     }
 
-    /// What a walk found beside the rows that it handed on.
+    /// Counts the rows that a walk read, and those that it did not score.
     pub fn walked(&self, counts: &Counts) {
         let sum = |by_version: &BTreeMap<i32, u64>| by_version.values().sum();
         self.source.increment(counts.source_rows);
@@ -261,14 +266,14 @@ impl RowCounters {
     }
 }
 
-/// Keeps the numbers and prints them.
+/// Renders the metrics for Prometheus.
 #[derive(Debug)]
 pub struct Recorder(PrometheusHandle);
 
-/// When the oldest open run was due, milliseconds since 1970; 0 without one.
+/// Due time of the oldest open run in milliseconds since 1970; 0 without one.
 static OLDEST_DUE: AtomicI64 = AtomicI64::new(0);
 
-/// Notes all open runs: their states, and when they were due.
+/// Records the states and due times of all open runs.
 pub fn open_runs(runs: &[(RunState, DateTime<Utc>)]) {
     for state in [RunState::Planning, RunState::Running, RunState::Waiting] {
         let of_state = runs.iter().filter(|run| run.0 == state).count();
@@ -281,12 +286,12 @@ pub fn open_runs(runs: &[(RunState, DateTime<Utc>)]) {
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
-/// Whether numbers are kept, for what happens so often that its gauges are looked up once.
+/// Returns whether metrics are kept, for callers that look up their gauges once.
 pub fn are_kept() -> bool {
     INSTALLED.load(Ordering::Acquire)
 }
 
-/// Begins to keep numbers, for the rest of this process's life.
+/// Starts keeping metrics, for the lifetime of this process.
 pub fn install() -> &'static Recorder {
     static RECORDER: OnceLock<Recorder> = OnceLock::new();
     RECORDER.get_or_init(|| {
@@ -295,7 +300,7 @@ pub fn install() -> &'static Recorder {
             let name = Matcher::Full(metric.name.to_owned());
             builder = match builder.set_buckets_for_metric(name, BUCKETS) {
                 Ok(builder) => builder,
-                // It refuses an empty list only.
+                // The only error is an empty list.
                 Err(error) => unreachable!("{error}"),
             };
         }
@@ -314,7 +319,7 @@ pub fn install() -> &'static Recorder {
 }
 
 impl Recorder {
-    /// In Prometheus's text format 0.0.4.
+    /// Renders the metrics in Prometheus's text format 0.0.4.
     pub fn render(&self) -> String {
         let age = match OLDEST_DUE.load(Ordering::Relaxed) {
             0 => 0,
@@ -324,7 +329,7 @@ impl Recorder {
         self.0.render()
     }
 
-    /// Folds what the histograms have gathered; without it, or [`Recorder::render`], they grow.
+    /// Aggregates the samples of the histograms, which grow without this or [`Recorder::render`].
     pub fn upkeep(&self) {
         self.0.run_upkeep();
     }
@@ -352,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_happened_yet_is_shown_as_nothing() {
+    fn events_that_have_not_happened_yet_are_exported_as_zero() {
         let text = install().render();
         for line in [
             "helenus_lease_losses_total 0",

@@ -1,11 +1,15 @@
-//! This process among others: its name in lease rows, the clock that leases are watched by.
+//! The identity of this process in lease rows, and the clock that leases use.
 
 use std::{fs, sync::OnceLock, time::Duration};
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::{
+    io::Errno,
+    process::{Pid, test_kill_process},
+    time::{ClockId, clock_gettime},
+};
 use uuid::Uuid;
 
-/// Time since boot, asleep or awake (CLOCK_BOOTTIME): what leases are timed by. Never steps.
+/// Returns the time since boot, including suspend (CLOCK_BOOTTIME). Leases use it: it never steps.
 pub fn boot_time() -> Duration {
     let now = clock_gettime(ClockId::Boottime);
     Duration::new(
@@ -14,10 +18,10 @@ pub fn boot_time() -> Duration {
     )
 }
 
-/// This process as lease rows name it: `host/boot/pid namespace/pid/start`, where `boot` is the
-/// kernel's boot id and `start` the process's start time in clock ticks since boot.
+/// Returns the identity of this process in lease rows: `host/boot/pid namespace/pid/start`, where
+/// `boot` is the kernel's boot id and `start` the process's start time in clock ticks since boot.
 ///
-/// Whoever reads it on the same machine can tell whether the process is gone ([`is_gone`]).
+/// Another process on the same machine can tell from it whether this process is gone ([`is_gone`]).
 pub fn identity() -> &'static str {
     static IDENTITY: OnceLock<String> = OnceLock::new();
     IDENTITY.get_or_init(|| {
@@ -32,7 +36,7 @@ pub fn identity() -> &'static str {
     })
 }
 
-/// The part of an [`identity`] that people read: `host pid`.
+/// Returns the part of an [`identity`] for people: `HOST pid N`.
 pub fn spoken(identity: &str) -> String {
     match identity.split('/').collect::<Vec<_>>().as_slice() {
         [host, _, _, pid, _] => format!("{host} pid {pid}"),
@@ -40,8 +44,10 @@ pub fn spoken(identity: &str) -> String {
     }
 }
 
-/// Whether that process is provably gone: it ran on this boot of this machine, in this pid
-/// namespace, and its pid is free or was given to another process since. `false` when unsure.
+/// Returns whether that process is provably gone: it ran on this boot of this machine, in this pid
+/// namespace, and its pid is free or was reused. Returns `false` when unsure.
+///
+/// `/proc` alone is no proof: mounted with `hidepid=2` it hides the processes of other users.
 pub fn is_gone(identity: &str) -> bool {
     let parts: Vec<_> = identity.split('/').collect();
     let [_, boot, namespace, pid, start] = parts.as_slice() else {
@@ -54,19 +60,27 @@ pub fn is_gone(identity: &str) -> bool {
     {
         return false;
     }
-    let (Ok(pid), Ok(start)) = (pid.parse::<u32>(), start.parse::<u64>()) else {
+    let (Ok(raw), Ok(start)) = (pid.parse::<i32>(), start.parse::<u64>()) else {
         return false;
     };
-    match fs::metadata(format!("/proc/{pid}")) {
-        Err(error) => {
-            error.kind() == std::io::ErrorKind::NotFound
-                && start_ticks(std::process::id()).is_some()
-        }
-        Ok(_) => start_ticks(pid).is_some_and(|ticks| ticks != start),
-    }
+    let Some(pid) = Pid::from_raw(raw) else {
+        return false;
+    };
+    proves_gone(
+        test_kill_process(pid),
+        start_ticks(raw.unsigned_abs()),
+        start,
+    )
 }
 
-/// A timeuuid of now, of a node that is no IEEE 802 address (RFC 9562, 6.10).
+/// Judges the kernel's facts about a pid: the result of signalling it, and when its process started
+/// (`None` if `/proc` does not show it). `start` is the recorded start time; 0 if it was unknown.
+fn proves_gone(signal: rustix::io::Result<()>, runs_since: Option<u64>, start: u64) -> bool {
+    // SRCH: no such process. PERM ("not permitted") means that the process exists.
+    signal == Err(Errno::SRCH) || start != 0 && runs_since.is_some_and(|since| since != start)
+}
+
+/// Returns a timeuuid of now, with a random node id that is not an IEEE 802 address (RFC 9562, 6.10).
 pub fn timeuuid() -> Uuid {
     static NODE: OnceLock<[u8; 6]> = OnceLock::new();
     let node = NODE.get_or_init(|| {
@@ -84,17 +98,14 @@ pub fn timeuuid() -> Uuid {
     Uuid::now_v1(node)
 }
 
-/// Who works here: `user@host`.
+/// Returns the current user as `user@host`, as every row names who wrote it.
 pub fn user() -> String {
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-    format!(
-        "{}@{}",
-        user.unwrap_or_else(|_| "somebody".to_owned()),
-        host()
-    )
+    let user = user.unwrap_or_else(|_| format!("uid{}", rustix::process::getuid().as_raw()));
+    format!("{user}@{}", host())
 }
 
-/// This machine's name.
+/// Returns this machine's name.
 pub fn host() -> String {
     rustix::system::uname()
         .nodename()
@@ -117,7 +128,8 @@ fn pid_namespace() -> String {
         .unwrap_or_default()
 }
 
-/// Field 22 of `/proc/<pid>/stat` (proc(5)). The name in field 2 may hold spaces and parentheses.
+/// Returns field 22 of `/proc/<pid>/stat` (proc(5)). Field 2, the name, may have spaces and
+/// parentheses.
 fn start_ticks(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let after_name = &stat[stat.rfind(')')? + 1..];
@@ -159,6 +171,19 @@ mod tests {
         let other_boot = [parts[0], "another", parts[2], "4194305", "1"].join("/");
         assert!(!is_gone(&other_boot));
         assert!(!is_gone("somebody"));
+    }
+
+    #[test]
+    fn a_process_that_proc_hides_is_not_gone() {
+        // With hidepid=2: a process of another user, which we are not permitted to signal.
+        assert!(!proves_gone(Err(Errno::PERM), None, 77));
+        // Permitted, because we are root in a container that can't see it.
+        assert!(!proves_gone(Ok(()), None, 77));
+        assert!(!proves_gone(Ok(()), Some(77), 77));
+        assert!(proves_gone(Err(Errno::SRCH), None, 77));
+        assert!(proves_gone(Err(Errno::PERM), Some(78), 77));
+        // Without a recorded start time the pid alone is no proof.
+        assert!(!proves_gone(Ok(()), Some(78), 0));
     }
 
     #[test]

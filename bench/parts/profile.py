@@ -14,9 +14,9 @@ SHAPES = ("columns", "vector")
 PURPOSES = [
     ("the model, in ONNX Runtime", r"libonnxruntime"),
     ("what is pending: canonical bytes and their hashes", r"helenus::domain::(hash|canonical)|xxhash"),
-    ("statistics of the outputs", r"helenus::domain::statistics|sketches_ddsketch|worker::run::tally"),
-    ("reading: pages, cells, keys, the walk", r"helenus::(store::(scan|raw::Page|selects)|worker::run::(walk|stored|source|pending)|domain::(key|cells|texts|cast))"),
-    ("writing: mutations, batches, their futures", r"helenus::(store::(mutations|predictions|gate|raw::RawValues)|worker::run::(write|batch|lineage|lane|split)|domain::(outputs|limiter))"),
+    ("statistics of the outputs", r"helenus::domain::statistics|sketches_ddsketch|engine::run::tally"),
+    ("reading: pages, cells, keys, the walk", r"helenus::(store::(scan|raw::Page|selects)|engine::run::(walk|stored|source|pending)|domain::(key|cells|texts|cast))"),
+    ("writing: mutations, batches, their futures", r"helenus::(store::(mutations|predictions|gate|raw::RawValues)|engine::run::(write|batch|lineage|lane|split)|domain::(outputs|limiter))"),
     ("around the model: tensors in and out", r"helenus::(scorer|domain::tensor)"),
     ("helenus, everything else", r"helenus::"),
     ("the driver", r"scylla"),

@@ -47,8 +47,7 @@ class Node:
         for folder in ("data", "commitlog", "hints", "saved_caches", "cdc_raw", "log", "tmp"):
             (self.home / folder).mkdir(parents=True, exist_ok=True)
         template = (TEMPLATES / "cassandra.yaml").read_text()
-        if settings["fast"]:
-            template += (TEMPLATES / "cassandra-fast.yaml").read_text()
+        template += (TEMPLATES / ("cassandra-fast.yaml" if settings["fast"] else "cassandra-latest.yaml")).read_text()
         # Periodic sync, Cassandra's default, loses about the last 0.1 s of acknowledged writes when the process is killed.
         survives_kill = settings["fast"] and not settings["unsafe"]
         # New nodes find each other soonest through one seed; known ones must not depend on that one's being there.

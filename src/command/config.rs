@@ -10,11 +10,16 @@ use crate::{
 
 /// Print each setting and where it comes from
 ///
-/// A setting is looked for on the command line, in the environment (`HELENUS_` and its name), and
-/// in the first of --config, $HELENUS_CONFIG, ./helenus.toml, /etc/helenus/helenus.toml that
-/// exists; files are never merged. Secrets are masked.
+/// The command line overrides the environment (`HELENUS_` and the name of the setting), which
+/// overrides the file. helenus reads the first file that exists of --config, $HELENUS_CONFIG,
+/// ./helenus.toml and /etc/helenus/helenus.toml; files are never merged. Secrets are masked.
 ///
-/// Example of a helenus.toml:
+/// ./helenus.toml must belong to you or to root, and neither group nor others may have permission to
+/// write it. Unless you name it (--config, HELENUS_CONFIG), it must not set `onnxruntime`. Nor must
+/// it set `contact_points` if the password comes from the environment, the command line or a file
+/// outside the directory.
+///
+/// Example of helenus.toml:
 ///
 ///     contact_points = ["10.0.0.1", "10.0.0.2"]
 ///     local_datacenter = "dc1"
@@ -24,7 +29,8 @@ use crate::{
 ///     enabled = true
 ///     ca = "/etc/helenus/ca.pem"
 ///
-/// JSON result: {"file": path or null, "settings": {name: {"value": …, "origin": …}}}
+/// JSON result: {"file": path or null, "file_from_working_directory": bool, "settings": {name:
+///   {"value", "origin"}}}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {}
@@ -32,7 +38,7 @@ pub struct Args {}
 /// Prints the settings.
 ///
 /// # Errors
-/// None of its own: mistakes were found when they were read.
+/// None: errors were found when the settings were read.
 pub fn run(_: Args, context: &Context) -> Result<Answer, Failure> {
     let mut settings = serde_json::Map::new();
     let mut rows = Vec::new();
@@ -46,14 +52,24 @@ pub fn run(_: Args, context: &Context) -> Result<Answer, Failure> {
         rows.push([shown.name.to_owned(), value, origin]);
     }
     let file = context.config.file();
-    let read = file.map_or_else(
+    let file_text = file.map_or_else(
         || "no configuration file was read".to_owned(),
-        |path| format!("configuration file: {}", path.display()),
+        |file| match file.is_from_working_directory {
+            true => format!(
+                "configuration file: {}, found in the working directory",
+                file.path.display()
+            ),
+            false => format!("configuration file: {}", file.path.display()),
+        },
     );
     Ok(Answer::new(
-        json!({"file": file, "settings": settings}),
+        json!({
+            "file": file.map(|file| &file.path),
+            "file_from_working_directory": file.is_some_and(|file| file.is_from_working_directory),
+            "settings": settings,
+        }),
         format!(
-            "{}\n\n{read}",
+            "{}\n\n{file_text}",
             output::table(["SETTING", "VALUE", "FROM"], rows)
         ),
     ))

@@ -6,15 +6,15 @@ use super::Context;
 use crate::{
     domain::problem::Problem,
     failure::Failure,
+    inspect::doctor::{self, State},
     output::Answer,
-    worker::doctor::{self, State},
 };
 
-/// Look at everything that helenus stands on, and say what to mend
+/// Check helenus's dependencies and suggest fixes
 ///
-/// ONNX Runtime's library; Cassandra's nodes, versions and clocks; replication and repair; the
-/// schema; what this login may read and write. Changes nothing. Exit code 3 if something does not
-/// work, 0 if there are warnings only.
+/// Checks ONNX Runtime's library; the tokens and certificate of `helenus serve`; Cassandra's nodes,
+/// versions and clocks; replication and repair; the schema; and the permissions of this login.
+/// Changes nothing. Exit code 3 if a check fails, 0 if there are warnings only.
 ///
 /// Example:
 ///
@@ -26,10 +26,10 @@ use crate::{
 #[command(verbatim_doc_comment)]
 pub struct Args {}
 
-/// Looks, and tells.
+/// Runs the checks and prints their findings.
 ///
 /// # Errors
-/// None: what does not work is told, with exit code 3.
+/// None; a failed check is part of the answer, with exit code 3.
 pub async fn run(_: Args, context: &Context) -> Result<Answer, Failure> {
     let findings = doctor::examine(&context.config).await;
     let bad = findings
@@ -51,15 +51,11 @@ pub async fn run(_: Args, context: &Context) -> Result<Answer, Failure> {
     let result = json!({"good": bad == 0, "checks": findings});
     let mut answer = Answer::new(result, lines.join("\n"));
     if bad > 0 {
-        let what = if bad == 1 {
-            "one thing does".to_owned()
-        } else {
-            format!("{bad} things do")
+        let message = match bad {
+            1 => "1 check failed".to_owned(),
+            _ => format!("{bad} checks failed"),
         };
-        answer.failed = Some(Failure::system(Problem::new(
-            "doctor.bad",
-            format!("{what} not work"),
-        )));
+        answer.failed = Some(Failure::system(Problem::new("doctor.bad", message)));
     }
     Ok(answer)
 }

@@ -1,19 +1,19 @@
-//! `helenus score --dry-run`: what is pending.
+//! `helenus score --dry-run`: counts pending rows.
 
 use serde_json::json;
 
 use crate::{
     domain::{problem::Problem, run::Scope},
-    failure::Failure,
-    output::Answer,
-    store::{Store, run_requests::RunRequest},
-    worker::{
+    engine::{
         jobs,
         run::{current, pending},
     },
+    failure::Failure,
+    output::Answer,
+    store::{Store, runs::run_requests::RunRequest},
 };
 
-/// Counts what the request would do; writes nothing.
+/// Counts the rows that the request would score; writes nothing.
 pub async fn run(store: &Store, request: &RunRequest) -> Result<Answer, Failure> {
     let job = request.job.clone().unwrap_or_default();
     let mut prepared = jobs::prepare(store, &job, request.versions.as_ref()).await?;
@@ -27,17 +27,18 @@ pub async fn run(store: &Store, request: &RunRequest) -> Result<Answer, Failure>
     if scope.refresh {
         current::only_champion(&mut prepared)?;
     }
+    jobs::check_order(store, &prepared).await?;
     let counts = pending::count(store, &prepared.job, &scope).await?;
     let mut text = format!("job {job}: {} source rows", counts.source_rows);
     for version in &prepared.job.versions {
         let version = version.ready.version;
-        let of =
+        let count =
             |map: &std::collections::BTreeMap<i32, u64>| map.get(&version).copied().unwrap_or(0);
         text.push_str(&format!(
-            "\n  version {version}: {} would be scored, {} are unchanged, {} would be or stand as rejected",
-            of(&counts.scored),
-            of(&counts.unchanged),
-            of(&counts.rejected)
+            "\n  version {version}: {} would be scored, {} are unchanged, {} would be or are already rejected",
+            count(&counts.scored),
+            count(&counts.unchanged),
+            count(&counts.rejected)
         ));
     }
     if counts.orphaned > 0 {

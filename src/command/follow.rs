@@ -1,27 +1,42 @@
-//! Where this login may only ask: waiting for a worker's answer, and following its run.
+//! Run requests of a login that is only permitted to ask: waits for a worker's answer and follows its
+//! run.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use futures::future::{BoxFuture, FutureExt};
 
 use super::{
     Context,
-    model::ask::{Wait, say, silent},
+    ask::{self, Intent, Reconciled, Wait, say},
 };
 use crate::{
-    domain::run::Run,
+    control::requests::{self, Answered, Outcome},
+    domain::{answer::RequestAnswer, run::Run},
     failure::Failure,
-    store::{Store, answers::Answer, run_requests::RunRequest},
-    worker::requests::{self, Answered},
+    inspect::status::waits_for,
+    store::{Store, runs::run_requests::RunRequest},
 };
 
 /// Who answered a request.
 pub enum Answering {
-    /// This process, which may go on with the work.
+    /// This process, which can also do the work.
     Here(Answered),
-    /// A worker; this login may only look.
-    Worker(Answer),
+    /// A worker; this login is only permitted to read.
+    Worker(RequestAnswer),
+    /// Not answered yet: the request waits for the end of a run that began before it.
+    Behind {
+        /// The run.
+        run: Box<Run>,
+        /// Whether this process is permitted to work on it.
+        here: bool,
+    },
 }
 
-/// Answers a request here if this login may, or waits for a worker's answer.
+/// Pause between two checks whether a request waits for a run.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Answers a request here if this login is permitted to, or waits for a worker's answer. `waited`: the run that
+/// it was [`Answering::Behind`] before.
 ///
 /// # Errors
 /// As [`requests::answer`]; exit 3: nobody answered in time.
@@ -29,32 +44,70 @@ pub async fn answered(
     store: &Store,
     context: &Context,
     request: &RunRequest,
+    waited: Option<&Run>,
     wait: Wait,
 ) -> Result<Answering, Failure> {
-    match requests::answer(store, request).await {
-        Ok(answered) => return Ok(Answering::Here(answered)),
-        Err(failure) if failure.is("cassandra.denied") => say(
-            context,
-            &format!(
-                "this login may not answer requests; waiting up to {} s for a worker",
-                wait.wait
-            ),
-        ),
-        Err(failure) => return Err(failure),
+    let mut asking = RunIntent {
+        request,
+        waited,
+        looked: Instant::now(),
+    };
+    Ok(ask::ask(store, context, &mut asking, wait).await?.0)
+}
+
+struct RunIntent<'r> {
+    request: &'r RunRequest,
+    waited: Option<&'r Run>,
+    /// For a run that the request waits for.
+    looked: Instant,
+}
+
+impl Intent for RunIntent<'_> {
+    type Answer = Answering;
+
+    fn what(&self) -> &'static str {
+        "answer run requests"
     }
-    let deadline = wait.deadline();
-    loop {
-        if let Some(answer) = store.answer(request.day, request.id).await? {
-            return Ok(Answering::Worker(answer));
+
+    fn reconcile<'a>(
+        &'a mut self,
+        store: &'a Store,
+    ) -> BoxFuture<'a, Result<Reconciled<Answering>, Failure>> {
+        async move {
+            let outcome = requests::answer(store, self.request, self.waited).await?;
+            Ok(Reconciled::Answered(match outcome {
+                Outcome::Answered(answered) => Answering::Here(answered),
+                Outcome::Behind(run) => Answering::Behind { run, here: true },
+            }))
         }
-        if std::time::Instant::now() >= deadline {
-            return Err(silent("no answer", wait));
+        .boxed()
+    }
+
+    fn answer<'a>(
+        &'a mut self,
+        store: &'a Store,
+    ) -> BoxFuture<'a, Result<Option<Answering>, Failure>> {
+        async move {
+            let (day, id) = (self.request.day, self.request.id);
+            if let Some(answer) = store.answer(day, id).await? {
+                return Ok(Some(Answering::Worker(answer)));
+            }
+            // A worker answers at once, unless there is something to wait for.
+            if self.looked.elapsed() < LOOK {
+                return Ok(None);
+            }
+            self.looked = Instant::now();
+            let run = waits_for(store, self.request).await?;
+            Ok(run.map(|run| Answering::Behind {
+                run: Box::new(run),
+                here: false,
+            }))
         }
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        .boxed()
     }
 }
 
-/// Looks at a run until it has ended. Whoever interrupts this interrupts nothing else.
+/// Follows a run until it has ended. Interrupting this does not affect the run.
 ///
 /// # Errors
 /// Cassandra's.
@@ -69,7 +122,10 @@ pub async fn to_its_end(store: &Store, context: &Context, mut run: Run) -> Resul
             };
             say(
                 context,
-                &format!("run {} is {}{of}; workers do it", run.run_id, run.state),
+                &format!(
+                    "run {} is {}{of}; workers are scoring it",
+                    run.run_id, run.state
+                ),
             );
         }
         tokio::time::sleep(Duration::from_millis(500)).await;

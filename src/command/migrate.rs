@@ -6,19 +6,19 @@ use super::Context;
 use crate::{
     domain::problem::Problem,
     failure::Failure,
-    output::Answer,
+    output::{self, Answer},
     process,
-    store::{
+    store::admin::{
         migrate::{self, Choice},
         settings::Serial,
     },
 };
 
-/// Make or upgrade the schema in helenus's keyspace
+/// Create or upgrade the schema in helenus's keyspace
 ///
 /// Creates the keyspace if it is missing and applies the numbered files that are not applied yet,
-/// one process at a time. It may be run again, by several processes at once, and after a death
-/// half-way. A database that a newer helenus migrated is refused.
+/// one process at a time. It is safe to run it again, in several processes at once, and after a
+/// crash. It refuses a database that a newer helenus has migrated.
 ///
 /// Examples:
 ///
@@ -31,18 +31,18 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Replication of a keyspace that is created now, as a CQL map
+    /// Replication of a new keyspace, as a CQL map
     /// [default: {'class': 'SimpleStrategy', 'replication_factor': 1}, for one node]
     #[arg(long, value_name = "MAP")]
     replication: Option<String>,
-    /// How long a worker may be silent before others take over its work; chosen once
-    /// [default: 15]
+    /// Seconds without a heartbeat after which other workers take over a worker's splits; cannot be
+    /// changed later [default: 15]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3600))]
     lease_seconds: Option<u32>,
-    /// Which replicas conditional writes ask: of all data centres, or of one; chosen once
+    /// Replicas that conditional writes ask: of all data centres, or of one; cannot be changed later
     #[arg(long, value_enum, value_name = "WHERE")]
     serial: Option<SerialChoice>,
-    /// With `--serial local`: the data centre in which all workers stand
+    /// With `--serial local`: the data centre of all workers
     #[arg(long, value_name = "DC")]
     control_dc: Option<String>,
 }
@@ -56,7 +56,7 @@ enum SerialChoice {
     Local,
 }
 
-/// Makes or upgrades the schema.
+/// Creates or upgrades the schema.
 ///
 /// # Errors
 /// As [`migrate::migrate`].
@@ -71,7 +71,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         (Some(SerialChoice::Local), None) => {
             return Err(Failure::input(
                 Problem::new("usage", "--serial local needs --control-dc")
-                    .help("name the data centre in which all workers stand"),
+                    .help("name the data centre of all workers: --control-dc DC"),
             ));
         }
         (Some(SerialChoice::Local), Some(datacenter)) => Some(Serial::Local(datacenter)),
@@ -87,15 +87,17 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         let holder = holder
             .process
             .as_deref()
-            .map_or_else(|| "somebody".to_owned(), process::spoken);
-        eprintln!("waiting for {holder}, who is changing the schema");
+            .map_or_else(|| "another process".to_owned(), process::spoken);
+        output::tell(&format!(
+            "waiting for {holder}, which is changing the schema"
+        ));
     })
     .await?;
     let keyspace = &context.config.keyspace;
     let settings = &migrated.settings;
     let text = match migrated.applied.as_slice() {
         [] => format!(
-            "keyspace `{keyspace}` has schema {} already",
+            "keyspace `{keyspace}` already has schema {}",
             settings.schema_version
         ),
         applied => format!(
@@ -131,9 +133,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
             "keyspace `{keyspace}` has one replica: losing its node loses models and predictions (ALTER KEYSPACE {keyspace} WITH replication = {{'class': 'NetworkTopologyStrategy', '<data centre>': 3}}, then repair)"
         ));
     }
-    if let (false, Some(asked)) = (migrated.created_keyspace, &args.replication) {
+    if let (false, Some(replication)) = (migrated.created_keyspace, &args.replication) {
         answer = answer.warn(format!(
-            "keyspace `{keyspace}` existed; --replication {asked} was not applied (ALTER KEYSPACE changes it)"
+            "keyspace `{keyspace}` already exists: --replication {replication} was not applied (use ALTER KEYSPACE)"
         ));
     }
     Ok(answer)

@@ -1,5 +1,6 @@
-//! One file a command: each talks to its user and holds no logic.
+//! The commands, one module each: they parse, ask and print, and contain no logic.
 
+pub mod ask;
 pub mod compare;
 pub mod config;
 pub mod doctor;
@@ -17,7 +18,9 @@ pub mod report;
 pub mod role;
 pub mod run;
 pub mod score;
+pub mod serve;
 pub mod status;
+pub mod token;
 pub mod trigger;
 pub mod verify;
 pub mod watched;
@@ -36,17 +39,16 @@ use crate::{
     store::Store,
 };
 
-/// What every command gets beside its arguments.
+/// What every command gets in addition to its arguments.
 #[derive(Debug)]
 pub struct Context {
-    /// Where Cassandra and ONNX Runtime are.
     pub config: Config,
-    /// How the answer will be printed: progress is for people.
+    /// The output format; progress is shown with text only.
     pub format: Format,
 }
 
 impl Context {
-    /// A session on the migrated keyspace.
+    /// Connects to the migrated keyspace.
     ///
     /// # Errors
     /// As [`Store::connect`].
@@ -55,7 +57,7 @@ impl Context {
     }
 }
 
-/// Runs one command; gives the exit code.
+/// Runs one command and returns the exit code.
 pub fn run(cli: Cli) -> u8 {
     let format = cli.output;
     let name = name(&cli.command);
@@ -65,8 +67,14 @@ pub fn run(cli: Cli) -> u8 {
 
 fn start(cli: Cli) -> Result<Answer, Failure> {
     let config = Config::resolve(&cli.connection)?;
+    if let Some(file) = config.file()
+        && file.is_from_working_directory
+    {
+        output::tell(&format!("configuration: {}", file.path.display()));
+    }
     let context = Context {
         config: match &cli.command {
+            Command::Serve(_) => config.for_a_service(),
             Command::Worker(args) if args.is_service() => config.for_a_service(),
             _ => config,
         },
@@ -76,13 +84,13 @@ fn start(cli: Cli) -> Result<Answer, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| {
         Failure::system(Problem::new(
             "system.runtime",
-            format!("no threads: {error}"),
+            format!("cannot start threads: {error}"),
         ))
     })?;
     runtime.block_on(dispatch(cli.command, &context))
 }
 
-/// The command's words, as the JSON object names them.
+/// Returns the command's name in the JSON object.
 fn name(command: &Command) -> &'static str {
     match command {
         Command::Migrate(_) => "migrate",
@@ -97,61 +105,48 @@ fn name(command: &Command) -> &'static str {
         Command::Compare(_) => "compare",
         Command::Explain(_) => "explain",
         Command::Export(_) => "export",
+        Command::Serve(_) => "serve",
         Command::Worker(args) => args.name(),
         Command::Forget(_) => "forget",
         Command::Gate(args) => args.name(),
         Command::Job(args) => args.name(),
         Command::Role(args) => args.name(),
+        Command::Token(args) => args.name(),
         Command::Trigger(args) => args.name(),
     }
 }
 
 async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure> {
+    // Boxed: otherwise every command has the largest command's future on its stack.
     match command {
-        Command::Migrate(args) => migrate::run(args, context).await,
+        Command::Migrate(args) => Box::pin(migrate::run(args, context)).await,
         Command::Config(args) => config::run(args, context),
-        Command::Doctor(args) => doctor::run(args, context).await,
-        Command::Model(args) => model::run(args, context).await,
-        Command::Gate(args) => gate::run(args, context).await,
-        Command::Job(args) => job::run(args, context).await,
-        Command::Role(args) => role::run(args, context).await,
-        Command::Trigger(args) => trigger::run(args, context).await,
-        Command::Score(args) => score::run(args, context).await,
-        Command::Run(command) => run::run(command, context).await,
-        Command::Status(args) => status::run(args, context).await,
-        Command::Verify(args) => verify::run(args, context).await,
-        Command::Evaluate(args) => evaluate::run(args, context).await,
-        Command::Compare(args) => compare::run(args, context).await,
-        Command::Explain(args) => explain::run(args, context).await,
-        Command::Export(args) => export::run(args, context).await,
-        Command::Forget(args) => forget::run(args, context).await,
-        Command::Worker(args) => worker::run(args, context).await,
+        Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
+        Command::Model(args) => Box::pin(model::run(args, context)).await,
+        Command::Gate(args) => Box::pin(gate::run(args, context)).await,
+        Command::Job(args) => Box::pin(job::run(args, context)).await,
+        Command::Role(args) => Box::pin(role::run(args, context)).await,
+        Command::Token(args) => token::run(args, context),
+        Command::Trigger(args) => Box::pin(trigger::run(args, context)).await,
+        Command::Score(args) => Box::pin(score::run(args, context)).await,
+        Command::Run(command) => Box::pin(run::run(command, context)).await,
+        Command::Status(args) => Box::pin(status::run(args, context)).await,
+        Command::Verify(args) => Box::pin(verify::run(args, context)).await,
+        Command::Evaluate(args) => Box::pin(evaluate::run(args, context)).await,
+        Command::Compare(args) => Box::pin(compare::run(args, context)).await,
+        Command::Explain(args) => Box::pin(explain::run(args, context)).await,
+        Command::Export(args) => Box::pin(export::run(args, context)).await,
+        Command::Forget(args) => Box::pin(forget::run(args, context)).await,
+        Command::Serve(args) => Box::pin(serve::run(args, context)).await,
+        Command::Worker(args) => Box::pin(worker::run(args, context)).await,
     }
-}
-
-/// A timeuuid of now, as `now()` in CQL makes one.
-fn new_id() -> uuid::Uuid {
-    let mut node: [u8; 6] = rand::random();
-    // RFC 9562, 6.10: a node that is no IEEE 802 address has its multicast bit set.
-    node[0] |= 1;
-    uuid::Uuid::now_v1(&node)
-}
-
-/// Who asks: the person's login on this machine.
-fn who() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-    let user = user.unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
-    format!(
-        "{user} on {}",
-        crate::process::spoken(crate::process::identity())
-    )
 }
 
 /// Waits for Ctrl-C or SIGTERM.
 async fn signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        // Without a handler the signal ends the process, which loses nothing either.
+        // Without a handler the signal ends the process, which is safe, too.
         return std::future::pending().await;
     };
     tokio::select! {
@@ -160,18 +155,18 @@ async fn signal() {
     }
 }
 
-/// A time as people write it.
+/// Parses the RFC 3339 time of `--at`.
 ///
 /// # Errors
-/// Exit 2: it is none.
+/// Exit 2: the text is not a time.
 pub fn parse_time(text: &str) -> Result<DateTime<Utc>, Failure> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.with_timezone(&Utc))
         .map_err(|error| {
             Failure::input(
-                Problem::new("usage", format!("`{text}` is no time: {error}"))
+                Problem::new("usage", format!("invalid time `{text}`: {error}"))
                     .at("--at")
-                    .help("write it as 2026-03-01T14:03:00Z"),
+                    .help("write the time as 2026-03-01T14:03:00Z"),
             )
         })
 }

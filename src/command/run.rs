@@ -1,6 +1,5 @@
-//! `helenus run`: what runs there were, and ending them.
+//! `helenus run`: shows, lists and cancels runs.
 
-use chrono::Utc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -10,17 +9,21 @@ use super::{
     model::ask::Wait,
 };
 use crate::{
+    control::requests,
     domain::{
+        answer::AnswerKind,
         problem::Problem,
         run::{Run, RunState},
     },
+    engine::run::close,
     failure::Failure,
+    inspect::catalog::{RunDetail, no_run},
     output::{self, Answer},
-    store::{Store, run_requests::RunRequest},
-    worker::{requests, run::close},
+    process,
+    store::{Store, runs::run_requests::RunRequest},
 };
 
-/// Look at runs, list what they rejected, cancel one
+/// Show runs, list rejected rows, cancel a run
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// List a job's runs, newest first
@@ -29,16 +32,16 @@ pub enum Command {
     ///
     ///     helenus run list tumour --limit 5
     ///
-    /// JSON result: [as of `run show` …]
+    /// JSON result: [as `run show` …]
     #[command(verbatim_doc_comment)]
     List {
         /// The job
         job: String,
-        /// At most so many
+        /// Maximum number of runs
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i32).range(1..))]
         limit: i32,
     },
-    /// Show one run: what it read, wrote, and found
+    /// Show one run: its state, counts and output statistics
     ///
     /// Example:
     ///
@@ -49,10 +52,10 @@ pub enum Command {
     Show {
         /// The job
         job: String,
-        /// The run's id; the newest run if left out
+        /// The run's id [default: the newest run]
         run: Option<Uuid>,
     },
-    /// List rows that a run could not score, with their reasons
+    /// List the rows that a run rejected, with their reasons
     ///
     /// Example:
     ///
@@ -63,15 +66,15 @@ pub enum Command {
     Rejected {
         /// The job
         job: String,
-        /// The run's id; the newest run if left out
+        /// The run's id [default: the newest run]
         run: Option<Uuid>,
-        /// At most so many
+        /// Maximum number of rows
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..))]
         limit: i32,
     },
-    /// Ask a run to stop; it is cancelled once nobody works on it
+    /// Request a run to stop; it is cancelled once no process works on it
     ///
-    /// What it has written stays, and the next run goes on from there.
+    /// The predictions that it has written stay, and the next run continues from there.
     ///
     /// Example:
     ///
@@ -90,7 +93,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// The command's words, as the JSON object names them.
+    /// Returns the command's name in the JSON object.
     pub fn name(&self) -> &'static str {
         match self {
             Self::List { .. } => "run list",
@@ -104,7 +107,7 @@ impl Command {
 /// Runs the subcommand.
 ///
 /// # Errors
-/// Exit 5 for a run that is not there; 3 for Cassandra's.
+/// Exit 5: no such run; exit 3: Cassandra.
 pub async fn run(command: Command, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
     match command {
@@ -162,21 +165,13 @@ fn state(run: &Run) -> String {
     }
 }
 
-/// The run with that id, or the newest one.
+/// Returns the run with that id, or the newest run of the job.
 pub async fn find(store: &Store, job: &str, run: Option<Uuid>) -> Result<Run, Failure> {
     let found = match run {
         Some(id) => store.run(job, id).await?,
         None => store.runs(job, 1).await?.into_iter().next(),
     };
     found.ok_or_else(|| no_run(job))
-}
-
-fn no_run(job: &str) -> Failure {
-    Failure::not_found(
-        Problem::new("run.unknown", format!("job `{job}` has no such run")).help(format!(
-            "`helenus run list {job}` lists them, `helenus score {job}` makes one"
-        )),
-    )
 }
 
 async fn show(store: &Store, job: &str, run: Option<Uuid>) -> Result<Answer, Failure> {
@@ -201,7 +196,7 @@ async fn rejected(
     let total: u64 = run.counts.rejected.values().sum();
     if rows.is_empty() {
         let text = format!(
-            "run {} lists no rejected rows; {total} stand as rejected",
+            "run {} lists no rejected rows; {total} are stored as rejected",
             run.run_id
         );
         return Ok(Answer::new(result, text));
@@ -217,7 +212,7 @@ async fn rejected(
     let mut text = output::table(["VERSION", "KEY", "REASON"], table.collect::<Vec<_>>());
     if total > rows.len() as u64 {
         text.push_str(&format!(
-            "\n{} of {total} that stand as rejected: those that an earlier run rejected are listed there, and lists are capped",
+            "\n{} of {total} rows stored as rejected: an earlier run lists the rows that it rejected, and lists are limited",
             rows.len()
         ));
     }
@@ -231,27 +226,32 @@ async fn cancel(
     run: Uuid,
     wait: Wait,
 ) -> Result<Answer, Failure> {
-    let id = super::new_id();
+    let id = process::timeuuid();
     let request = RunRequest {
         day: requests::day_of(id),
         id,
         action: Some("cancel".to_owned()),
         job: Some(job.clone()),
         target_run: Some(run),
-        requested_by: Some(super::who()),
+        requested_by: Some(process::user()),
         ..RunRequest::default()
     };
     store.insert_run_request(&request).await?;
-    let (answer, refusal, here) = match follow::answered(store, context, &request, wait).await? {
+    let answering = follow::answered(store, context, &request, None, wait).await?;
+    let (answer, refusal, here) = match answering {
         Answering::Here(answered) => (answered.answer, answered.refusal, true),
         Answering::Worker(answer) => (answer, None, false),
+        Answering::Behind { run, .. } => {
+            let message = format!("the request is waiting for run {}", run.run_id);
+            return Err(Failure::system(Problem::new("request.waits", message)));
+        }
     };
-    if answer.answer == "refused" {
+    if answer.kind == AnswerKind::Refused {
         let reason = answer.reason.unwrap_or_default();
         let ended = Failure::conflict(Problem::new("run.not_cancelled", reason));
         return Err(refusal.unwrap_or(ended));
     }
-    // Where nobody works on it, nobody would end it either.
+    // A run that no process works on has no process to end it.
     let ended = match store.run(&job, run).await? {
         Some(run) if here && !run.state.is_terminal() => close::cancel_if_idle(store, &run).await?,
         other => other.is_some_and(|run| run.state == RunState::Cancelled),
@@ -261,7 +261,7 @@ async fn cancel(
         if ended {
             "is cancelled"
         } else {
-            "is asked to stop"
+            "has been asked to stop"
         }
     );
     Ok(Answer::new(
@@ -283,60 +283,12 @@ fn versions(run: &Run) -> String {
     run.versions.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// A run's row as JSON.
+/// Renders a run's row as JSON.
 pub fn run_json(run: &Run) -> Value {
-    let statistics: serde_json::Map<String, Value> = run
-        .output_statistics
-        .iter()
-        .map(|(version, json)| {
-            (
-                version.to_string(),
-                serde_json::from_str(json).unwrap_or_default(),
-            )
-        })
-        .collect();
-    let time = |at: Option<chrono::DateTime<Utc>>| at.map(|at| at.to_rfc3339());
-    json!({
-        "job": run.job,
-        "run_id": run.run_id.to_string(),
-        "state": run.state.as_str(),
-        "reason": run.reason,
-        "job_revision": run.job_revision,
-        "versions": run.versions,
-        "aliases": run.aliases,
-        "model_sha256": run.model_sha256.iter().map(|(version, sha)| (version.to_string(), hex::encode(sha))).collect::<std::collections::BTreeMap<_, _>>(),
-        "scope": run.scope.as_str(),
-        "source": run.source,
-        "target": run.target,
-        "trigger": run.trigger,
-        "request_id": run.request_id.map(|id| id.to_string()),
-        "requested_by": run.requested_by,
-        "note": run.note,
-        "cancel_requested": run.cancel_requested,
-        "priority": run.priority,
-        "late": run.late,
-        "due_at": run.due_at.to_rfc3339(),
-        "deadline": time(run.deadline),
-        "started_at": time(run.started_at),
-        "finished_at": time(run.finished_at),
-        "run_base": run.run_base,
-        "current_version": run.current.map(|current| current.version),
-        "current_copied": run.current.map(|current| current.copies),
-        "splits_total": run.splits_total,
-        "splits_done": run.splits_done,
-        "source_rows": run.counts.source_rows,
-        "orphaned": run.counts.orphaned,
-        "scored": run.counts.scored,
-        "unchanged": run.counts.unchanged,
-        "rejected": run.counts.rejected,
-        "output_statistics": statistics,
-        "warnings": run.warnings,
-        "helenus_version": run.helenus_version,
-        "runtime_version": run.runtime_version,
-    })
+    json!(RunDetail::from(run))
 }
 
-/// A run in one line.
+/// Renders a run in one line.
 pub fn run_line(run: &Run) -> String {
     let sum = |map: &std::collections::BTreeMap<i32, u64>| map.values().sum::<u64>();
     let mut line = format!(
@@ -349,13 +301,13 @@ pub fn run_line(run: &Run) -> String {
         sum(&run.counts.unchanged),
         sum(&run.counts.rejected),
     );
-    if let Some(who) = &run.requested_by {
-        line.push_str(&format!(", asked for by {who}"));
+    if let Some(user) = &run.requested_by {
+        line.push_str(&format!(", requested by {user}"));
     }
     line
 }
 
-/// A run for people.
+/// Renders a run as text.
 pub fn run_text(run: &Run) -> String {
     let mut text = format!(
         "run {} of job {}: {}\n  {} -> {}, scope {}, revision {}, {} of {} splits\n  {} source rows",
@@ -380,7 +332,7 @@ pub fn run_text(run: &Run) -> String {
         text.push_str(&format!("\n  reason: {reason}"));
     }
     for version in &run.versions {
-        let of =
+        let count =
             |map: &std::collections::BTreeMap<i32, u64>| map.get(version).copied().unwrap_or(0);
         let aliases: Vec<_> = run
             .aliases
@@ -394,9 +346,9 @@ pub fn run_text(run: &Run) -> String {
         };
         text.push_str(&format!(
             "\n  version {version}{aliases}: {} scored, {} unchanged, {} rejected",
-            of(&run.counts.scored),
-            of(&run.counts.unchanged),
-            of(&run.counts.rejected)
+            count(&run.counts.scored),
+            count(&run.counts.unchanged),
+            count(&run.counts.rejected)
         ));
         text.push_str(&statistics_text(run.output_statistics.get(version)));
     }

@@ -17,16 +17,15 @@ use super::{
 };
 use crate::{
     command::run::{run_json, run_text},
+    control::requests,
     domain::{
+        answer::AnswerKind,
         csv,
         problem::Problem,
         run::{Run, RunState},
     },
-    failure::{Exit, Failure},
-    output::{Answer, Format},
-    store::{Store, run_requests::RunRequest},
-    worker::{
-        models, requests,
+    engine::{
+        models,
         run::{
             context::{Progress, RunContext},
             shared::Shared,
@@ -36,15 +35,19 @@ use crate::{
             work::{Say, Work, Worked},
         },
     },
+    failure::{Exit, Failure},
+    output::{self, Answer, Format},
+    process,
+    store::{Store, runs::run_requests::RunRequest},
 };
 
-/// Score the rows of a job that are pending
+/// Score the pending rows of a job
 ///
-/// Writes a row into `run_requests`, as any CQL client may, then plans and works on the run in
-/// this process, together with whatever workers there are; a login that may only ask follows what
-/// workers do. Rows whose stored input hash equals
-/// today's are left alone. If this is stopped or killed, the same command goes on where it was. At
-/// its end it says what the run waited for: reads, this machine, the models, or writes.
+/// This writes a row into `run_requests`, as any CQL client can, then plans the run and works on
+/// it in this process, together with all running workers. A login that is only permitted to ask
+/// follows the workers' progress. Rows whose stored input hash is unchanged are not scored again.
+/// If the command is interrupted or killed, the same command resumes the run. At the end it reports
+/// what the run waited for: reads, this machine, the models, or writes.
 ///
 /// Examples:
 ///
@@ -55,13 +58,17 @@ use crate::{
 /// Exit code 1: the run failed on its data; 4: another run with another scope is open; 130:
 /// interrupted. JSON result: the run's row, `seconds`, and `time`: the share of reading, decoding,
 /// scoring and writing in what held up its splits here.
+///
+/// If a run with the same scope is open, the command joins it. That run may already have passed rows
+/// that have changed since, so a second run then scores the pending ones: `follow_up` in the JSON
+/// result.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// The job
     job: String,
-    /// Which rows: those that are pending, all of them anew, or those that are pending with the
-    /// champion, copying its other predictions to the table of current ones
+    /// Which rows: `pending`; `all`, which scores every row again; or `current`, the rows pending for
+    /// the champion, whose other predictions are copied to the table of current predictions
     #[arg(long, value_enum, default_value = "pending")]
     scope: ScopeArg,
     /// Only rows whose token t has FROM < t <= TO
@@ -75,16 +82,16 @@ pub struct Args {
     /// Only these rows: a CSV file with all primary key columns, values as CQL literals without quotes
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
-    /// Only this version of those the job names (may be repeated)
+    /// Only this version of those that the job names (can be repeated)
     #[arg(long = "version", value_name = "N")]
     versions: Vec<i32>,
-    /// At most so many predictions a second
+    /// Maximum number of predictions per second
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(i32).range(1..))]
     max_rate: Option<i32>,
-    /// Say why, for the run's row
+    /// Reason, stored with the run
     #[arg(long)]
     note: Option<String>,
-    /// Count what is pending; write nothing
+    /// Count the pending rows and write nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -112,33 +119,85 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         return super::dry_run::run(&store, &request).await;
     }
     store.insert_run_request(&request).await?;
-    let (answer, refusal, here) =
-        match follow::answered(&store, context, &request, args.wait).await? {
-            Answering::Here(answered) => (answered.answer, answered.refusal, true),
-            Answering::Worker(answer) => (answer, None, false),
+    // The run that was open when this was asked, and what came of it.
+    let mut before: Option<(Run, Answer)> = None;
+    let (answer, refusal, here) = loop {
+        let waited = before.as_ref().map(|(run, _)| run);
+        let answering = follow::answered(&store, context, &request, waited, args.wait).await?;
+        let (run, here) = match answering {
+            Answering::Here(answered) => break (answered.answer, answered.refusal, true),
+            Answering::Worker(answer) => break (answer, None, false),
+            Answering::Behind { run, here } => (*run, here),
         };
-    let Some(run_id) = answer.run_id.filter(|_| answer.answer != "refused") else {
+        output::tell(&format!(
+            "joins run {}, which is open with the same scope; rows that change meanwhile are scored after it",
+            run.run_id
+        ));
+        let ended = to_its_end(&store, context, run.clone(), here).await?;
+        before = Some((run, ended));
+    };
+    let Some(run_id) = answer.run_id.filter(|_| answer.kind != AnswerKind::Refused) else {
         let reason = answer.reason.unwrap_or_default();
         return Err(refusal.unwrap_or_else(|| Failure::input(Problem::new("run.refused", reason))));
     };
-    let Some(planned) = store.run(&args.job, run_id).await? else {
+    let planned = match before {
+        Some((run, ended)) if run.run_id == run_id => return Ok(ended),
+        _ => store.run(&args.job, run_id).await?,
+    };
+    let Some(planned) = planned else {
         return Err(Failure::system(Problem::new(
             "run.unknown",
             format!("run {run_id} was accepted and is not there"),
         )));
     };
-    if answer.answer == "joined" {
-        eprintln!("joins run {run_id}, which is open with the same scope");
+    match before {
+        Some((run, ended)) => {
+            output::tell(&format!(
+                "run {} has ended; run {run_id} scores what is pending after it",
+                run.run_id
+            ));
+            let follow_up = to_its_end(&store, context, planned, here).await?;
+            Ok(with_follow_up(ended, follow_up))
+        }
+        None => {
+            if answer.kind == AnswerKind::Joined {
+                output::tell(&format!(
+                    "joins run {run_id}, which does the same and began after this was asked"
+                ));
+            }
+            to_its_end(&store, context, planned, here).await
+        }
     }
-    if !here {
-        let run = follow::to_its_end(&store, context, planned).await?;
-        return Ok(ended(run, Duration::ZERO, context.format));
+}
+
+/// Works on a run until it has ended; without the right to, looks at it until then.
+async fn to_its_end(
+    store: &Store,
+    context: &Context,
+    run: Run,
+    here: bool,
+) -> Result<Answer, Failure> {
+    if here {
+        return work(store, run, context.format).await;
     }
-    work(&store, planned, context.format).await
+    let run = follow::to_its_end(store, context, run).await?;
+    Ok(ended(run, Duration::ZERO, context.format))
+}
+
+/// A run that was joined, and the run that scored what was pending after it.
+fn with_follow_up(mut joined: Answer, follow_up: Answer) -> Answer {
+    joined.result["follow_up"] = follow_up.result;
+    joined.text.push_str("\n\nwhat was pending after it:\n");
+    joined.text.push_str(&follow_up.text);
+    let news = follow_up.warnings.into_iter();
+    let news: Vec<_> = news.filter(|it| !joined.warnings.contains(it)).collect();
+    joined.warnings.extend(news);
+    joined.failed = joined.failed.or(follow_up.failed);
+    joined
 }
 
 fn request(args: &Args) -> Result<RunRequest, Failure> {
-    let id = super::new_id();
+    let id = process::timeuuid();
     let range = args.token_range.as_deref().map(token_range).transpose()?;
     let keys = args.keys.as_deref().map(read_keys).transpose()?;
     let scope = match (args.scope, &range, &keys) {
@@ -160,7 +219,7 @@ fn request(args: &Args) -> Result<RunRequest, Failure> {
         versions: (!args.versions.is_empty())
             .then(|| args.versions.iter().copied().collect::<BTreeSet<_>>()),
         max_rows_per_s: args.max_rate,
-        requested_by: Some(super::who()),
+        requested_by: Some(process::user()),
         note: args.note.clone(),
         ..RunRequest::default()
     })
@@ -171,9 +230,9 @@ fn token_range(text: &str) -> Result<(i64, i64), Failure> {
         .and_then(|(from, to)| Some((from.trim().parse().ok()?, to.trim().parse().ok()?)))
         .ok_or_else(|| {
             Failure::input(
-                Problem::new("score.token_range", format!("`{text}` is no token range"))
+                Problem::new("score.token_range", format!("invalid token range `{text}`"))
                     .at("--token-range")
-                    .help("FROM:TO, two tokens, such as -9223372036854775808:0"),
+                    .help("write FROM:TO, two tokens, such as -9223372036854775808:0"),
             )
         })
 }
@@ -195,8 +254,10 @@ fn read_keys(path: &std::path::Path) -> Result<Vec<BTreeMap<String, String>>, Fa
         let mut key = BTreeMap::new();
         for (name, field) in header.iter().zip(record.fields) {
             let Some(value) = field.value else {
-                let problem =
-                    Problem::new("keys.null", format!("`{name}` is null; a key has no nulls"));
+                let problem = Problem::new(
+                    "keys.null",
+                    format!("`{name}` is null; key columns must not be null"),
+                );
                 return Err(located(problem.at(format!("line {}", record.line))));
             };
             key.insert(name.clone(), value);
@@ -223,7 +284,7 @@ pub async fn work(store: &Store, run: Run, format: Format) -> Result<Answer, Fai
     let bar = bar(store, &prepared.run, format).await;
     let say = say(bar.clone());
     let drawing = tokio::spawn(draw(bar.clone(), Arc::clone(&progress)));
-    let by = crate::worker::claimant();
+    let by = crate::engine::claimant();
     let limited = prepared.run.max_rows_per_s.is_some();
     let worked = Work::new(prepared, by, &shared, say).run().await;
     drawing.abort();
@@ -240,13 +301,13 @@ pub async fn work(store: &Store, run: Run, format: Format) -> Result<Answer, Fai
             Exit::Interrupted,
             Problem::new(
                 "run.interrupted",
-                format!("run {run_id} was interrupted; nothing is lost"),
+                format!("run {run_id} was interrupted; no work is lost"),
             )
-            .help(format!("`helenus score {job}` goes on with it")),
+            .help(format!("run `helenus score {job}` to resume it")),
         )),
         Worked::GaveUp(reason) => Err(Failure::system(
             Problem::new("run.gave_up", format!("run {run_id} stays open: {reason}")).help(
-                format!("mend the cause, then `helenus score {job}` goes on with it"),
+                format!("fix the cause, then run `helenus score {job}` to resume it"),
             ),
         )),
     }
@@ -270,13 +331,13 @@ fn say(bar: ProgressBar) -> Say {
     let last = Mutex::new(None::<Instant>);
     Arc::new(move |text: String| {
         if !bar.is_hidden() {
-            bar.set_message(text);
+            bar.set_message(output::lines(&text));
             return;
         }
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() > Duration::from_secs(10)) {
             *last = Some(Instant::now());
-            eprintln!("{text}");
+            output::tell(&text);
         }
     })
 }
@@ -288,12 +349,12 @@ fn stop_on_signal(job: &str, stop: Stop) {
         loop {
             super::signal().await;
             if stop.ask(Asked::Leave) == Asked::Leave {
-                eprintln!(
+                output::tell(&format!(
                     "left at once; `helenus score {job}` goes on after the lease has run out"
-                );
+                ));
                 std::process::exit(Exit::Interrupted as i32);
             }
-            eprintln!("finishing what is under way; once more leaves at once");
+            output::tell("finishing what is under way; once more leaves at once");
         }
     });
 }

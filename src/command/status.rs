@@ -7,14 +7,14 @@ use super::{Context, run::run_json};
 use crate::{
     domain::run::Run,
     failure::Failure,
+    inspect::status::{self, JobLine, ModelLine, Status, Waiting, ago, began},
     output::{self, Answer},
-    worker::status::{self, JobLine, ModelLine, Status, Waiting, ago, began},
 };
 
 /// Show models, jobs, open runs and unanswered requests on one screen
 ///
-/// What is worth a look is told as warnings: versions that were altered, jobs that no longer fit
-/// their tables, runs that failed or that nobody works on, requests without an answer.
+/// Warnings point out versions that were altered, jobs that no longer fit their tables, runs that
+/// failed or that no worker works on, and requests without an answer.
 ///
 /// Example:
 ///
@@ -23,15 +23,15 @@ use crate::{
 /// JSON result: {"models": [{"name", "aliases": {…}, "versions": [{"version", "state", "reason",
 ///   "registered_at"}]}], "jobs": [{"job", "revision", "ready_revision", "state", "problems",
 ///   "paused", "source", "target", "last_run", "open_runs": [{"run", "splits_done", "splits_held"}]}],
-///   "waiting": [{"table", "day", "id", "action", "about", "requested_by", "asked_at"}]}
+///   "waiting": [{"table", "day", "id", "action", "about", "requested_by", "asked_at", "behind"}]}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {}
 
-/// Looks, reports.
+/// Reads the status and prints it.
 ///
 /// # Errors
-/// Exit 3 for Cassandra's.
+/// Exit 3: Cassandra.
 pub async fn run(_: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
     let status = status::read(&store).await?;
@@ -96,13 +96,14 @@ fn waiting_json(waiting: &Waiting) -> Value {
         "about": waiting.about,
         "requested_by": waiting.requested_by,
         "asked_at": waiting.asked_at.map(|at| at.to_rfc3339()),
+        "behind": waiting.behind.map(|run| run.to_string()),
     })
 }
 
 fn text(status: &Status) -> String {
     let mut parts = Vec::new();
     match status.models.as_slice() {
-        [] => parts.push("no models; `helenus model push` registers one".to_owned()),
+        [] => parts.push("no models; register one with `helenus model push`".to_owned()),
         models => {
             let rows = models
                 .iter()
@@ -111,7 +112,7 @@ fn text(status: &Status) -> String {
         }
     }
     match status.jobs.as_slice() {
-        [] => parts.push("no jobs; `helenus job create` makes one".to_owned()),
+        [] => parts.push("no jobs; create one with `helenus job create`".to_owned()),
         jobs => {
             let header = ["JOB", "REVISION", "STATE", "SOURCE -> TARGET", "LAST RUN"];
             parts.push(output::table(header, jobs.iter().map(job_row)));
@@ -132,7 +133,7 @@ fn text(status: &Status) -> String {
     parts.join("\n\n")
 }
 
-/// The newest versions, and those that an alias points at.
+/// Lists the newest versions, and those that an alias points at.
 fn versions(model: &ModelLine) -> String {
     const NEWEST: usize = 5;
     let mut left_out = 0;

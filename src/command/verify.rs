@@ -5,81 +5,97 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, model::check::tolerance};
 use crate::{
     domain::problem::Problem,
+    engine::run::context::Progress,
     failure::Failure,
+    inspect::verify::{self, Absent, CurrentReport, Report, VerifySpec, VersionTally},
     output::{self, Answer, Format},
     store::Store,
-    worker::{
-        run::context::Progress,
-        verify::{self, Absent, Report, VersionTally, Wish},
-    },
 };
 
-/// Score today's rows again and hold the stored predictions against it
+/// Re-score the current source rows and compare the stored predictions
 ///
-/// Reads predictions with their lineage, fetches the model that each names, feeds it today's
-/// features through the job's mapping, and counts for each version:
-///   matching    what stands is what the model says: |a - b| <= 1e-6 + 1e-5 |b| for each number;
-///               a label may differ where its best scores lie that close together
-///   stale       made of other values, or by another mapping; the next run replaces it
-///   differing   made of the same values, and not what the model says; or without proof
-///   rejected    stands as rejected, and the row still is (or no longer is)
+/// Reads predictions with their lineage, loads the model that each of them names, feeds it the
+/// current source row through the job's mapping, and counts for each version:
+///   matching    the stored values are the model's: |a - b| <= 1e-6 + 1e-5 |b| for each number
+///               (--atol, --rtol), or within the rounding of this row in batches of other sizes;
+///               a label can differ where the scores that decide it are that close
+///   stale       made from other values, or by another mapping; the next run replaces it
+///   differing   made from the same values, but not what the model returns; or without proof
+///   rejected    stored as rejected, and the row still is (or no longer is)
 /// and with --coverage
 ///   missing     source rows without a prediction
 ///   orphaned    predictions without a source row
+/// and, if the job keeps a table of current predictions, its rows that are
+///   other_version   of another version than the champion
+///   differing       different from the champion's prediction
+///   extra           of the champion, without a prediction
+///   missing         absent, although the champion has a prediction
 ///
-/// Nothing is written.
+/// Writes nothing.
 ///
 /// Examples:
 ///
 ///     helenus verify tumour
 ///     helenus verify tumour --sample 1000 --coverage
 ///
-/// Exit code 1: a prediction differs, a rejected row no longer is, or one is missing (--coverage).
-/// JSON result: {"job", "revision", "sample", "source_rows", "versions": {version: {"aliases",
-///   "model_sha256", "seen", "matching", "stale", "differing", "rejected", "no_longer_rejected"}},
-///   "differences": [{"key", "version", "column", "stored", "recomputed"}], "coverage": null or
-///   {"source_rows", "versions": {version: {"missing", "orphaned"}}, "missing": […], "orphaned": […]}}
+/// Exit code 1: a prediction differs, a row stored as rejected no longer is, or with --coverage a
+/// prediction is missing or the table of current predictions is not the champion's.
+///
+/// JSON result: {"job", "revision", "target", "sample", "source_rows", "versions": {version:
+///   {"aliases", "model_sha256", "seen", "matching", "stale", "differing", "rejected",
+///   "no_longer_rejected"}}, "differences": [{"key", "version", "column", "stored", "recomputed"}],
+///   "coverage": null or {"source_rows", "versions": {version: {"missing", "orphaned"}},
+///   "missing": […], "orphaned": […], "current": null or {"table", "version", "rows",
+///   "other_version", "differing", "extra", "missing", "findings": [{"key", "finding",
+///   "version"}]}}}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// The job
     job: String,
-    /// Look at about N source rows in random places of the ring, instead of all
+    /// Verify about N source rows at random places of the ring instead of all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     sample: Option<u64>,
-    /// Also look for missing and orphaned predictions, over the whole table
+    /// Also find missing and orphaned predictions, in the whole table
     #[arg(long)]
     coverage: bool,
-    /// Only this version of those the job names (may be repeated)
+    /// Relative tolerance for numbers [default: 1e-5]
+    #[arg(long, value_name = "NUMBER")]
+    rtol: Option<f64>,
+    /// Absolute tolerance for numbers [default: 1e-6]
+    #[arg(long, value_name = "NUMBER")]
+    atol: Option<f64>,
+    /// Only this version of the job (can be repeated)
     #[arg(long = "version", value_name = "N")]
     versions: Vec<i32>,
 }
 
-/// Looks, reports.
+/// Verifies the predictions and reports the result.
 ///
 /// # Errors
-/// Exit 5 for an unknown job, 2 for one that does not fit its tables, 3 for Cassandra's.
+/// Exit 5: unknown job; exit 2: the job does not fit its tables; exit 3: Cassandra.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
-    let wish = Wish {
+    let wish = VerifySpec {
         job: args.job,
         versions: (!args.versions.is_empty()).then(|| args.versions.into_iter().collect()),
         sample: args.sample,
         coverage: args.coverage,
+        tolerance: tolerance(args.rtol, args.atol)?,
     };
     let store = context.store().await?;
     let progress = Arc::<Progress>::default();
     let bar = bar(&store, &wish, context.format).await;
     let drawing = tokio::spawn(draw(bar.clone(), Arc::clone(&progress)));
-    let report = verify::verify(&store, &wish, progress).await;
+    let report = Box::pin(verify::verify(&store, &wish, progress)).await;
     drawing.abort();
     bar.finish_and_clear();
     Ok(answer(&report?, &wish))
 }
 
-async fn bar(store: &Store, wish: &Wish, format: Format) -> ProgressBar {
+async fn bar(store: &Store, wish: &VerifySpec, format: Format) -> ProgressBar {
     let rows = match wish.sample {
         Some(rows) if !wish.coverage => Some(rows),
         _ => estimated_rows(store, &wish.job).await,
@@ -87,11 +103,11 @@ async fn bar(store: &Store, wish: &Wish, format: Format) -> ProgressBar {
     let (bar, template) = match rows {
         Some(rows) => (
             ProgressBar::new(rows),
-            "{elapsed_precise} {bar:30} ~{percent} % {pos} rows looked at, {per_sec}, ETA {eta}",
+            "{elapsed_precise} {bar:30} ~{percent} % {pos} rows verified, {per_sec}, ETA {eta}",
         ),
         None => (
             ProgressBar::new_spinner(),
-            "{elapsed_precise} {spinner} {pos} rows looked at, {per_sec}",
+            "{elapsed_precise} {spinner} {pos} rows verified, {per_sec}",
         ),
     };
     if format == Format::Json {
@@ -102,7 +118,7 @@ async fn bar(store: &Store, wish: &Wish, format: Format) -> ProgressBar {
     )
 }
 
-/// For the bar alone: no answer, or a wrong one, spoils nothing.
+/// Estimates the rows of the source, for the progress bar only.
 async fn estimated_rows(store: &Store, job: &str) -> Option<u64> {
     let last = store.runs(job, 1).await.ok()?.into_iter().next()?;
     let (keyspace, table) = last.source.split_once('.')?;
@@ -117,11 +133,11 @@ async fn draw(bar: ProgressBar, progress: Arc<Progress>) {
     }
 }
 
-fn answer(report: &Report, wish: &Wish) -> Answer {
+fn answer(report: &Report, wish: &VerifySpec) -> Answer {
     let mut answer = Answer::new(as_json(report, wish), text(report, wish));
     for run in &report.open_runs {
         answer.warnings.push(format!(
-            "run {run} was open meanwhile: rows that it had not reached show as stale or missing"
+            "run {run} was open in the meantime: rows that it had not reached count as stale or missing"
         ));
     }
     let wrong: u64 = report
@@ -138,10 +154,10 @@ fn answer(report: &Report, wish: &Wish) -> Answer {
         failures.push(
             Problem::new(
                 "verify.differs",
-                format!("{wrong} predictions are not what their models say"),
+                format!("{wrong} predictions differ from what their models return"),
             )
             .help(format!(
-                "was {} altered by hand? `helenus score {} --scope all` writes all anew",
+                "check whether {} was altered by hand; rewrite all predictions with `helenus score {} --scope all`",
                 target(report),
                 wish.job
             )),
@@ -153,9 +169,13 @@ fn answer(report: &Report, wish: &Wish) -> Answer {
                 "verify.missing",
                 format!("{missing} predictions are missing"),
             )
-            .help(format!("`helenus score {}` makes them", wish.job)),
+            .help(format!(
+                "score the missing rows with `helenus score {}`",
+                wish.job
+            )),
         );
     }
+    failures.extend(current_problem(report, wish));
     answer.failed = failures
         .into_iter()
         .map(Failure::no)
@@ -164,6 +184,76 @@ fn answer(report: &Report, wish: &Wish) -> Answer {
             all
         });
     answer
+}
+
+/// Returns the problem of a table of current predictions that is not the champion's.
+fn current_problem(report: &Report, wish: &VerifySpec) -> Option<Problem> {
+    let current = report.current.as_ref()?;
+    let wrong = current.tally.wrong();
+    let message = format!(
+        "{wrong} rows of {} are not version {}'s predictions",
+        current.table, current.version
+    );
+    let help = format!(
+        "copy them again with `helenus score {} --scope current`; after a promotion a worker does this",
+        wish.job
+    );
+    (wrong > 0).then(|| Problem::new("verify.current_differs", message).help(help))
+}
+
+fn current_json(current: &CurrentReport) -> Value {
+    let tally = &current.tally;
+    let findings = tally.findings.iter().map(|found| {
+        json!({
+            "key": found.key,
+            "finding": found.fault.as_str(),
+            "version": found.version,
+        })
+    });
+    json!({
+        "table": current.table.to_string(),
+        "version": current.version,
+        "rows": tally.rows,
+        "other_version": tally.other_version,
+        "differing": tally.differing,
+        "extra": tally.extra,
+        "missing": tally.missing,
+        "findings": findings.collect::<Value>(),
+    })
+}
+
+fn current_text(text: &mut String, report: &Report, current: &CurrentReport) {
+    let tally = &current.tally;
+    text.push_str(&format!(
+        "\n\n{}, which should hold version {}\n\n",
+        current.table, current.version
+    ));
+    let counts = [
+        tally.rows,
+        tally.other_version,
+        tally.differing,
+        tally.extra,
+        tally.missing,
+    ];
+    let header = ["ROWS", "OTHER VERSION", "DIFFERING", "EXTRA", "MISSING"];
+    text.push_str(&output::table(
+        header,
+        [counts.map(|rows| rows.to_string())],
+    ));
+    if tally.findings.is_empty() {
+        return;
+    }
+    text.push_str("\n\nfirst findings\n\n");
+    let rows = tally.findings.iter().map(|found| {
+        [
+            key(report, &found.key),
+            found
+                .version
+                .map_or_else(String::new, |version| version.to_string()),
+            found.fault.as_str().to_owned(),
+        ]
+    });
+    text.push_str(&output::table(["KEY", "VERSION", "FINDING"], rows));
 }
 
 fn target(report: &Report) -> String {
@@ -179,7 +269,7 @@ fn aliases_of(report: &Report, version: i32) -> Vec<&str> {
         .collect()
 }
 
-/// Each version of the job with what was found of it.
+/// Returns each version of the job with its sha256 and tally.
 fn versions<'a>(
     report: &'a Report,
     tallies: &'a BTreeMap<i32, VersionTally>,
@@ -191,7 +281,7 @@ fn versions<'a>(
     })
 }
 
-fn as_json(report: &Report, wish: &Wish) -> Value {
+fn as_json(report: &Report, wish: &VerifySpec) -> Value {
     let found = versions(report, &report.tally.versions).map(|(version, sha256, tally)| {
         let found = json!({
             "aliases": aliases_of(report, version),
@@ -220,6 +310,7 @@ fn as_json(report: &Report, wish: &Wish) -> Value {
             "versions": Value::Object(counts.collect()),
             "missing": absent(&coverage.missing),
             "orphaned": absent(&coverage.orphaned),
+            "current": report.current.as_ref().map(current_json),
         })
     });
     let differences = report.tally.differences.iter().map(|difference| {
@@ -243,10 +334,10 @@ fn as_json(report: &Report, wish: &Wish) -> Value {
     })
 }
 
-fn text(report: &Report, wish: &Wish) -> String {
+fn text(report: &Report, wish: &VerifySpec) -> String {
     let which = match wish.sample {
         None => "all".to_owned(),
-        Some(rows) => format!("a sample of {rows} asked for"),
+        Some(rows) => format!("a sample of about {rows}"),
     };
     let mut text = format!(
         "job {}, revision {}: {} against {} source rows ({which})\n\n",
@@ -303,8 +394,11 @@ fn text(report: &Report, wish: &Wish) -> String {
             &coverage.orphaned,
         );
     }
+    if let Some(current) = &report.current {
+        current_text(&mut text, report, current);
+    }
     if !report.tally.differences.is_empty() {
-        text.push_str("\n\nthe first that differ\n\n");
+        text.push_str("\n\nfirst differences\n\n");
         let rows = report.tally.differences.iter().map(|difference| {
             [
                 key(report, &difference.key),
@@ -324,14 +418,14 @@ fn list(text: &mut String, report: &Report, title: &str, rows: &[Absent]) {
     if rows.is_empty() {
         return;
     }
-    text.push_str(&format!("\n\nthe first {title}\n\n"));
+    text.push_str(&format!("\n\nfirst rows {title}\n\n"));
     let rows = rows
         .iter()
         .map(|row| [key(report, &row.key), row.version.to_string()]);
     text.push_str(&output::table(["KEY", "VERSION"], rows));
 }
 
-/// In the key's own order.
+/// Renders a key with its columns in the order of the primary key.
 fn key(report: &Report, key: &BTreeMap<String, String>) -> String {
     let value = |name| key.get(name).map_or("", String::as_str);
     let columns = report.job.key.iter().map(|column| &column.name);
@@ -341,7 +435,7 @@ fn key(report: &Report, key: &BTreeMap<String, String>) -> String {
     columns.join(" ")
 }
 
-/// A value for people: texts without their quotes.
+/// Renders a value, texts without quotes.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -1,13 +1,17 @@
-//! A pass as its user sees it: progress on the terminal, and Ctrl-C.
+//! Progress bar and Ctrl-C for a pass over the source.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::{failure::Exit, output::Format, worker::pass::Running};
+use crate::{
+    failure::Exit,
+    inspect::pass::Running,
+    output::{self, Format},
+};
 
-/// Runs `work` with a bar on the terminal. The first Ctrl-C or SIGTERM stops `running`, which keeps
-/// what is finished; the second leaves at once.
+/// Runs `work` with a progress bar. The first Ctrl-C or SIGTERM stops `running`, which keeps finished
+/// work; the second exits at once.
 pub async fn watched<T>(format: Format, running: &Running, work: impl Future<Output = T>) -> T {
     let bar = ProgressBar::new_spinner();
     if format == Format::Json {
@@ -29,17 +33,17 @@ pub async fn watched<T>(format: Format, running: &Running, work: impl Future<Out
 async fn draw(bar: ProgressBar, running: Running) {
     loop {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let (rows, splits, of) = running.progress.so_far();
-        bar.set_length(of.max(1));
+        let (rows, splits, total) = running.progress.so_far();
+        bar.set_length(total.max(1));
         bar.set_position(splits);
         let rate = rows as f64 / bar.elapsed().as_secs_f64();
-        bar.set_message(format!("{rows} rows read, {rate:.0} a second"));
+        bar.set_message(format!("{rows} rows read, {rate:.0} per second"));
     }
 }
 
 async fn stop_on_signal(running: Running) {
     super::signal().await;
-    eprintln!("finishing what is under way; once more leaves at once");
+    output::tell("finishing work in progress; press Ctrl-C again to exit at once");
     running.stop();
     super::signal().await;
     std::process::exit(Exit::Interrupted as i32);

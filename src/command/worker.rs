@@ -8,25 +8,27 @@ use serde_json::json;
 use super::Context;
 use crate::{
     config::duration,
-    failure::{Exit, Failure},
-    output::{self, Answer},
-    store::{Store, workers::WorkerRow},
-    worker::{
-        self, http,
-        run::{shared::Shared, stop::Asked},
+    control::{
+        http, once,
         service::{Ended, Service},
     },
+    engine::run::{shared::Shared, stop::Asked},
+    failure::{Exit, Failure},
+    output::{self, Answer},
+    store::{Store, admin::workers::WorkerRow},
 };
 
-/// Answer rows that people wrote, and work on open runs
+/// Answer requests and work on open runs
 ///
-/// It runs until it is told to end. Start any number, on any machines: all of them score, one of
-/// them leads (admits versions, validates jobs, answers requests and triggers), and any may die at any time.
-/// SIGTERM or Ctrl-C drains: nothing new is begun, what is claimed is finished within
-/// --drain-timeout or given back. A second one leaves at once and still loses nothing: others take
-/// over when the leases have run out.
+/// Runs until it is stopped. Start any number of workers, on any machines: all of them score, and
+/// one of them leads (it admits versions, validates jobs, answers requests and fires triggers). Each
+/// of them can crash at any time without loss.
 ///
-/// With --once it goes over everything once and leaves, for cron or for a test.
+/// SIGTERM or Ctrl-C drains: the worker claims nothing new, and finishes its claimed splits within
+/// --drain-timeout or gives them back. A second signal exits at once and still loses nothing: other
+/// workers take over when the leases expire.
+///
+/// With --once it does everything that is pending once and exits, for cron or for a test.
 ///
 /// Examples:
 ///
@@ -34,19 +36,19 @@ use crate::{
 ///     helenus worker --once
 ///     helenus worker list
 ///
-/// Exit code 130: it left before everything was finished or given back.
+/// Exit code 130: it exited before everything was finished or given back.
 ///
 /// JSON result: {"drained": true}; with --once: {"admitted": n, "jobs": n, "aliases": n,
-/// "requests": n, "triggers": n, "fired": n, "runs": [run id …]}
+///   "requests": n, "triggers": n, "fired": n, "runs": [run id …]}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment, args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Subcommand>,
-    /// Go over everything once and leave
+    /// Do everything that is pending once and exit
     #[arg(long)]
     once: bool,
-    /// How long splits that are claimed may take to be finished, when it is told to end
+    /// Time limit for finishing claimed splits after the signal to stop
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
     drain_timeout: Duration,
 }
@@ -56,20 +58,20 @@ enum Subcommand {
     List(List),
 }
 
-/// List the workers that are there, and what each does
+/// List the running workers and what each is doing
 ///
 /// Example:
 ///
 ///     helenus worker list
 ///
 /// JSON result: [{"worker", "host", "pid", "version", "runtime_version", "state", "doing": […],
-/// "started_at", "beat_at"} …]
+///   "started_at", "beat_at"} …]
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 struct List {}
 
 impl Args {
-    /// The command's words.
+    /// Returns the command's name in the JSON object.
     pub fn name(&self) -> &'static str {
         match self.command {
             None => "worker",
@@ -77,16 +79,16 @@ impl Args {
         }
     }
 
-    /// Whether it goes on until it is told to end: then what it does is worth a line.
+    /// Returns whether the command runs until it is stopped, and so logs what it does.
     pub fn is_service(&self) -> bool {
         self.command.is_none() && !self.once
     }
 }
 
-/// One pass over everything, the service, or a list.
+/// Runs the service, one pass over everything, or the list.
 ///
 /// # Errors
-/// Cassandra's, or the library's.
+/// Exit 3: Cassandra or the ONNX Runtime library.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
     match args.command {
@@ -99,7 +101,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
 async fn serve(store: Store, drain: Duration) -> Result<Answer, Failure> {
     let listen = store.config().listen;
     let service = Service::new(store);
-    // Answers until the end of this function.
+    // Serves until this function returns.
     let _server = match listen {
         Some(listen) => Some(http::serve(listen, service.health()).await?),
         None => None,
@@ -109,22 +111,22 @@ async fn serve(store: Store, drain: Duration) -> Result<Answer, Failure> {
         loop {
             super::signal().await;
             if stop.ask(Asked::Drain) >= Asked::Drain {
-                tracing::warn!("left at once; others take over when the leases have run out");
+                tracing::warn!("exiting at once; other workers take over when the leases expire");
                 std::process::exit(Exit::Interrupted as i32);
             }
-            tracing::info!("finishing what is under way; once more leaves at once");
+            tracing::info!("finishing work in progress; a second signal exits at once");
         }
     });
-    tracing::info!("this worker is there");
+    tracing::info!("worker started");
     match service.run(drain).await {
         Ended::Drained => Ok(Answer::new(json!({"drained": true}), "drained".to_owned())),
         Ended::Abandoned => Err(Failure::new(
             Exit::Interrupted,
             crate::domain::problem::Problem::new(
                 "worker.abandoned",
-                "something did not end in time; others take it over when its lease has run out",
+                "some work did not finish in time; other workers take it over when its lease expires",
             )
-            .help("the log says what; `--drain-timeout` gives more time"),
+            .help("see the log for what it was, and raise `--drain-timeout` for more time"),
         )),
     }
 }
@@ -145,7 +147,7 @@ async fn list(store: &Store) -> Result<Answer, Failure> {
         })
     });
     let text = if workers.is_empty() {
-        "no worker is there: start one with `helenus worker`".to_owned()
+        "no workers are running; start one with `helenus worker`".to_owned()
     } else {
         output::table(
             ["HOST", "PID", "VERSION", "STATE", "SEEN", "DOING"],
@@ -156,7 +158,7 @@ async fn list(store: &Store) -> Result<Answer, Failure> {
 }
 
 fn line(worker: &WorkerRow) -> [String; 6] {
-    let silent = (Utc::now() - worker.beat_at).num_seconds().max(0);
+    let age_s = (Utc::now() - worker.beat_at).num_seconds().max(0);
     let doing = match worker.doing.as_slice() {
         [] => "nothing".to_owned(),
         lines => lines.join("\n"),
@@ -166,29 +168,31 @@ fn line(worker: &WorkerRow) -> [String; 6] {
         worker.pid.to_string(),
         worker.version.clone(),
         worker.state.clone(),
-        format!("{silent} s ago"),
+        format!("{age_s} s ago"),
         doing,
     ]
 }
 
 async fn once(store: &Store) -> Result<Answer, Failure> {
-    let done = worker::once(store, &Shared::new(store.config())).await?;
-    let runs: Vec<_> = done.runs.iter().map(ToString::to_string).collect();
+    let pass = once::once(store, &Shared::new(store.config())).await?;
+    let runs: Vec<_> = pass.runs.iter().map(ToString::to_string).collect();
+    let answered = |controller: &str| pass.answered_by(controller);
     let text = format!(
-        "{} versions admitted or refused, {} jobs validated, {} alias requests and {} run requests answered, {} triggers answered and {} fired, {} runs worked on",
-        done.admissions,
-        done.jobs,
-        done.aliases,
-        done.requests,
-        done.triggers,
-        done.fired,
+        "{} versions admitted or rejected, {} jobs validated, {} alias requests and {} run requests answered, {} triggers answered and {} fired, {} runs worked on",
+        answered("admission"),
+        answered("jobs"),
+        answered("aliases"),
+        answered("requests"),
+        answered("triggers"),
+        pass.fired,
         runs.len()
     );
     let result = json!({
-        "admitted": done.admissions, "jobs": done.jobs, "aliases": done.aliases,
-        "requests": done.requests, "triggers": done.triggers, "fired": done.fired, "runs": runs,
+        "admitted": answered("admission"), "jobs": answered("jobs"),
+        "aliases": answered("aliases"), "requests": answered("requests"),
+        "triggers": answered("triggers"), "fired": pass.fired, "runs": runs,
     });
     let mut answer = Answer::new(result, text);
-    answer.warnings = done.troubles;
+    answer.warnings = pass.errors;
     Ok(answer)
 }

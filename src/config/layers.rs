@@ -1,14 +1,8 @@
-//! Finding a setting: command line, environment, file, default.
+//! Resolves each setting: command line, then environment, then file, then default.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use toml::de::{DeTable, DeValue};
-
-use super::Flags;
+use super::{Flags, file::ConfigFile};
 use crate::{domain::problem::Problem, failure::Failure};
 
 /// All settings in the order in which `helenus config` shows them, with their defaults.
@@ -34,27 +28,39 @@ pub(super) const SETTINGS: &[(&str, Option<&str>)] = &[
     ("scoring_threads", None),
     ("onnxruntime", None),
     ("max_model_mib", Some("1024")),
-    ("admission_timeout", Some("60s")),
-    ("admission_memory_mib", Some("4096")),
+    ("admission_timeout", Some("50s")),
+    ("admission_memory_mib", Some("2048")),
     ("batch_timeout", Some("5m")),
     ("listen", None),
     ("isolate", Some("false")),
     ("isolate_memory_mib", Some("4096")),
     ("keep_runs", Some("90d")),
+    ("serve.listen", Some("127.0.0.1:8080")),
+    ("serve.grpc_listen", None),
+    ("serve.tokens", None),
+    ("serve.tls_cert", None),
+    ("serve.tls_key", None),
+    ("serve.tls_client_ca", None),
+    ("serve.model_memory_mib", Some("1024")),
+    ("serve.max_body_mib", Some("8")),
+    ("serve.max_rows", Some("10000")),
+    ("serve.connections", Some("1024")),
+    ("serve.queue", Some("128")),
+    ("serve.request_timeout", Some("10s")),
+    ("serve.access_log", Some("false")),
     ("log", Some("warn")),
     ("log_format", Some("text")),
 ];
 
-/// Where a value comes from, the weakest first.
+/// Where a value comes from, in order of increasing precedence.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// Built in.
     Default,
     /// The configuration file, at this line.
     File(PathBuf, usize),
-    /// An environment variable.
+    /// An environment variable, by name.
     Environment(String),
-    /// The command line.
+    /// An option of the command line, by name.
     Flag(String),
 }
 
@@ -82,20 +88,19 @@ impl fmt::Display for Origin {
 /// A setting as `helenus config` prints it.
 #[derive(Debug, Clone)]
 pub struct Shown {
-    /// Its name in the file.
+    /// The name in the file.
     pub name: &'static str,
-    /// Its value, secrets masked; `None` when not set.
+    /// The value, with secrets masked; `None` if not set.
     pub value: Option<String>,
-    /// Where the value comes from.
     pub origin: Origin,
 }
 
-/// What was found in all layers, and what is wrong with it.
+/// The values of all layers, and the problems found in them.
 pub(super) struct Layers {
     found: BTreeMap<&'static str, (String, Origin)>,
     pub(super) problems: Vec<Problem>,
     pub(super) shown: Vec<Shown>,
-    pub(super) file: Option<PathBuf>,
+    pub(super) file: Option<ConfigFile>,
 }
 
 impl Layers {
@@ -103,19 +108,19 @@ impl Layers {
         flags: &Flags,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Failure> {
-        // An empty variable is an unset one: compose files pass those on.
+        // An empty variable counts as unset: compose files pass empty ones on.
         let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
-        let (file, mut from_file) = match find_file(flags, variable("HELENUS_CONFIG")) {
-            Some(path) => {
-                let values = read_file(&path)?;
-                (Some(path), values)
-            }
-            None => (None, BTreeMap::new()),
+        let file = ConfigFile::find(flags, variable("HELENUS_CONFIG"));
+        let mut from_file = match &file {
+            Some(file) => file.values()?,
+            None => BTreeMap::new(),
         };
+        let in_file: Vec<&str> = from_file.keys().copied().collect();
+        let given = flags.values();
         let mut found = BTreeMap::new();
         for (name, default) in SETTINGS {
             let variable_name = format!("HELENUS_{}", name.to_uppercase().replace('.', "_"));
-            let value = if let Some(value) = flags.value(name) {
+            let value = if let Some(value) = given.get(&name.replace('.', "_")) {
                 let flag = format!("--{}", name.replace(['.', '_'], "-"));
                 Some((value.clone(), Origin::Flag(flag)))
             } else if let Some(value) = variable(&variable_name) {
@@ -130,6 +135,12 @@ impl Layers {
             };
             if let Some(value) = value {
                 found.insert(*name, value);
+            }
+        }
+        if let Some(file) = &file {
+            let forbidden = file.forbidden_settings(&in_file, |name| found.get(name));
+            if !forbidden.is_empty() {
+                return Err(Failure::inputs(forbidden));
             }
         }
         let shown = SETTINGS
@@ -158,16 +169,31 @@ impl Layers {
         })
     }
 
-    /// How strong the layer is that a setting comes from.
+    /// Returns the precedence of the layer that a setting comes from.
     pub(super) fn strength(&self, name: &str) -> Option<u8> {
         self.found.get(name).map(|(_, origin)| origin.strength())
     }
 
-    /// A setting that has a default. `None` only after a problem was noted.
+    /// Parses a setting that has a default. If the value is invalid, records the problem and goes on
+    /// with the default, so that all problems are found at once.
     pub(super) fn required<T>(
         &mut self,
         name: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
+        self.optional(name, &parse).unwrap_or_else(|| {
+            let setting = SETTINGS.iter().find(|(setting, _)| *setting == name);
+            // `scoring_threads` has no fixed default.
+            let default = setting.and_then(|(_, default)| *default).unwrap_or("1");
+            parse(default).unwrap_or_else(|error| panic!("the default of `{name}`: {error}"))
+        })
+    }
+
+    /// Parses a setting that may be unset; returns `None` also after recording a problem.
+    pub(super) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
         let (text, origin) = self.found.get(name)?;
         match parse(text) {
@@ -178,102 +204,6 @@ impl Layers {
                 None
             }
         }
-    }
-
-    /// A setting that may be absent.
-    pub(super) fn optional<T>(
-        &mut self,
-        name: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        self.required(name, parse)
-    }
-}
-
-fn find_file(flags: &Flags, from_environment: Option<String>) -> Option<PathBuf> {
-    // A file that was asked for must exist; the usual places may be empty.
-    flags
-        .config
-        .clone()
-        .or_else(|| from_environment.map(PathBuf::from))
-        .or_else(|| {
-            ["./helenus.toml", "/etc/helenus/helenus.toml"]
-                .into_iter()
-                .map(PathBuf::from)
-                .find(|path| path.exists())
-        })
-}
-
-type FileValues = BTreeMap<&'static str, (String, Origin)>;
-
-fn read_file(path: &Path) -> Result<FileValues, Failure> {
-    let place = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::input(
-            Problem::new("config.unreadable", format!("configuration file: {error}")).at(&*place),
-        )
-    })?;
-    let line_of = |offset: usize| 1 + text[..offset.min(text.len())].matches('\n').count();
-    let table = DeTable::parse(&text).map_err(|error| {
-        let line = line_of(error.span().map_or(0, |span| span.start));
-        Failure::input(Problem::new("config.syntax", error.message()).at(format!("{place}:{line}")))
-    })?;
-    let mut values = BTreeMap::new();
-    let mut problems = Vec::new();
-    let mut entries: Vec<(String, _, _)> = Vec::new();
-    for (key, value) in table.get_ref() {
-        match value.get_ref() {
-            DeValue::Table(inner) if key.get_ref() == "tls" => {
-                entries.extend(
-                    inner
-                        .iter()
-                        .map(|(key, value)| (format!("tls.{}", key.get_ref()), key, value)),
-                );
-            }
-            _ => entries.push((key.get_ref().to_string(), key, value)),
-        }
-    }
-    for (name, key, value) in entries {
-        let line = line_of(key.span().start);
-        let known = SETTINGS.iter().find(|(known, _)| *known == name);
-        let problem = match (known, spelled(value.get_ref())) {
-            (Some((known, _)), Some(text)) => {
-                values.insert(*known, (text, Origin::File(path.to_owned(), line)));
-                continue;
-            }
-            (Some(_), None) => {
-                let kind = value.get_ref().type_str();
-                Problem::new("config.value", format!("`{name}` can't be of type {kind}"))
-            }
-            (None, _) => unknown(&name),
-        };
-        problems.push(problem.at(format!("{place}:{line}")));
-    }
-    if problems.is_empty() {
-        Ok(values)
-    } else {
-        Err(Failure::inputs(problems))
-    }
-}
-
-fn unknown(name: &str) -> Problem {
-    let names: Vec<_> = SETTINGS.iter().map(|(name, _)| *name).collect();
-    Problem::new("config.unknown_key", format!("`{name}` is no setting"))
-        .help(format!("known are {}", names.join(", ")))
-}
-
-/// A TOML value as it would be spelled in the environment.
-fn spelled(value: &DeValue<'_>) -> Option<String> {
-    match value {
-        DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) => Some(number.as_str().replace('_', "")),
-        DeValue::Boolean(truth) => Some(truth.to_string()),
-        DeValue::Array(items) => items
-            .iter()
-            .map(|item| item.get_ref().as_str())
-            .collect::<Option<Vec<_>>>()
-            .map(|items| items.join(",")),
-        _ => None,
     }
 }
 
@@ -324,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_said_at_once_with_their_lines() {
+    fn all_errors_are_reported_at_once_with_their_lines() {
         let failure = resolve(
             "keyspce = 'x'\n\n[tls]\nenabld = true\n",
             &[],
@@ -333,11 +263,11 @@ mod tests {
         .unwrap_err();
         let lines = lines(&failure);
         assert!(
-            lines[0].contains(":1: `keyspce` is no setting"),
+            lines[0].contains(":1: unknown setting `keyspce`"),
             "{lines:?}"
         );
         assert!(
-            lines[1].contains(":4: `tls.enabld` is no setting"),
+            lines[1].contains(":4: unknown setting `tls.enabld`"),
             "{lines:?}"
         );
 
@@ -348,6 +278,19 @@ mod tests {
         )
         .unwrap_err();
         assert_eq!(failure.problems.len(), 3, "{:?}", failure.problems);
+    }
+
+    #[test]
+    fn integers_of_every_base_and_spelling_are_read_as_toml_defines() {
+        let file =
+            "readers = 0x20\nconcurrency = 0b1000\nbatch_rows = 0o1_000\nmin_splits = +1_0\n";
+        let config = resolve(file, &[], Flags::default()).unwrap();
+        assert_eq!((config.readers, config.concurrency), (32, 8));
+        assert_eq!((config.batch_rows, config.min_splits), (512, 10));
+        for wrong in ["readers = -0", "readers = -1", "readers = 0xFFFF_FFFF_FFFF"] {
+            let failure = resolve(wrong, &[], Flags::default()).unwrap_err();
+            assert!(failure.is("config.value"), "{failure:?}");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! Who writes which table, and the grants that follow from it.
+//! Which role writes which table, and the grants that follow from it.
 
-use super::{manifest::TableName, problem::Problem};
+use super::problem::Problem;
+use crate::domain::job::manifest::TableName;
 
-/// What a login is for. One kind a role; a login may be granted several roles.
+/// Purpose of a login. Each role has one kind; a login may be granted several roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Reads predictions, and everything that helenus says about them.
+    /// Reads predictions and everything that helenus reports about them.
     Analyst,
     /// Registers versions of models.
     Registrar,
@@ -13,16 +14,15 @@ pub enum Kind {
     JobAuthor,
     /// Moves aliases and retires versions.
     Promoter,
-    /// Asks for runs: by request, by trigger, by saying which keys changed.
+    /// Requests runs: by request, by trigger, or by reporting changed keys.
     Scheduler,
-    /// Answers everybody and writes predictions.
+    /// Answers all requests and writes predictions.
     Worker,
-    /// Allows jobs to write into other keyspaces than their source's.
+    /// Permits jobs to write to keyspaces other than their source's.
     Administrator,
 }
 
 impl Kind {
-    /// All of them.
     pub const ALL: [Self; 7] = [
         Self::Analyst,
         Self::Registrar,
@@ -33,7 +33,7 @@ impl Kind {
         Self::Administrator,
     ];
 
-    /// As people write it.
+    /// Returns the spelling used on the command line and in tables.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Analyst => "analyst",
@@ -47,7 +47,7 @@ impl Kind {
     }
 }
 
-/// Every table of helenus with the kind that writes it; `None`: only `helenus migrate` does.
+/// All tables of helenus with the kind that writes each; `None`: only `helenus migrate` writes it.
 pub const TABLES: [(&str, Option<Kind>); 32] = [
     ("model_chunks", Some(Kind::Registrar)),
     ("model_versions", Some(Kind::Registrar)),
@@ -83,19 +83,18 @@ pub const TABLES: [(&str, Option<Kind>); 32] = [
     ("schema_migrations", None),
 ];
 
-/// Cassandra's permissions, as far as helenus grants them.
+/// Cassandra permissions that helenus grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Permission {
-    /// Read.
     Select,
     /// Insert, update, delete, truncate.
     Modify,
-    /// Make tables and types.
+    /// Create tables and types.
     Create,
 }
 
 impl Permission {
-    /// As CQL spells it.
+    /// Returns the CQL spelling.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Select => "SELECT",
@@ -105,38 +104,36 @@ impl Permission {
     }
 }
 
-/// What a permission is about.
+/// The object of a permission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resource {
-    /// A keyspace with all its tables, those to come too.
+    /// A keyspace with all its present and future tables.
     Keyspace(String),
-    /// One table.
     Table(TableName),
 }
 
-/// One grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Grant {
     pub permission: Permission,
     pub resource: Resource,
 }
 
-/// How far a role reaches beyond helenus's own tables.
+/// The access of a role beyond helenus's own tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reach {
     /// Keyspaces whose tables it reads.
     pub data_keyspaces: Vec<String>,
-    /// Prediction tables that it reads or, as a worker, writes.
+    /// Prediction tables that an analyst reads or a worker writes.
     pub prediction_tables: Vec<TableName>,
-    /// A worker may make tables in the data keyspaces; whoever makes one may write it.
+    /// Whether a worker may create tables in the data keyspaces. Cassandra lets a role that creates
+    /// a table write to it.
     pub ddl: bool,
 }
 
-/// The grants of a kind; `keyspace` is helenus's own.
+/// Returns the grants of a kind; `keyspace` is helenus's own.
 ///
 /// # Errors
-/// A reach that this kind does not have.
+/// An access that this kind does not have.
 pub fn grants(kind: Kind, keyspace: &str, reach: &Reach) -> Result<Vec<Grant>, Problem> {
     check(kind, reach)?;
     let select = |resource| Grant {
@@ -176,27 +173,30 @@ pub fn grants(kind: Kind, keyspace: &str, reach: &Reach) -> Result<Vec<Grant>, P
 fn check(kind: Kind, reach: &Reach) -> Result<(), Problem> {
     let reads = matches!(kind, Kind::Analyst | Kind::JobAuthor | Kind::Worker);
     let odd = |option: &str, help: &str| {
-        let message = format!("{option} means nothing for kind `{}`", kind.as_str());
+        let message = format!("{option} does not apply to kind `{}`", kind.as_str());
         Problem::new("role.reach", message)
             .at(option.to_owned())
             .help(help)
     };
     if !reads && !reach.data_keyspaces.is_empty() {
-        let help = "only analyst, job-author and worker read your tables";
+        let help = "use it with kind analyst, job-author or worker";
         return Err(odd("--data-keyspace", help));
     }
     let predictions = matches!(kind, Kind::Analyst | Kind::Worker);
     if !predictions && !reach.prediction_tables.is_empty() {
-        let help = "analysts read prediction tables, workers write them";
+        let help = "use it with kind analyst (to read) or worker (to write)";
         return Err(odd("--prediction-table", help));
     }
     if reach.ddl && kind != Kind::Worker {
-        return Err(odd("--ddl", "only workers make prediction tables"));
+        return Err(odd(
+            "--ddl",
+            "use it with kind worker: only workers create prediction tables",
+        ));
     }
     if reach.ddl && reach.data_keyspaces.is_empty() {
-        return Err(Problem::new("role.reach", "--ddl needs to know where")
+        return Err(Problem::new("role.reach", "--ddl requires a keyspace")
             .at("--ddl")
-            .help("--data-keyspace names a keyspace in which the worker may make tables"));
+            .help("name a keyspace in which the worker may create tables: --data-keyspace"));
     }
     Ok(())
 }

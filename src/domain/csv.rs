@@ -1,37 +1,38 @@
-//! RFC 4180 as helenus reads it: UTF-8, a header, and null told apart from empty text.
+//! A reader of RFC 4180 files: UTF-8, with a header, distinguishing null from empty text.
 //!
-//! An empty unquoted field is null; `""` is empty text. The usual libraries drop that difference.
+//! An empty unquoted field is null; `""` is empty text. Common CSV libraries drop that difference.
 
 use super::problem::Problem;
 
-/// One line of data (it may span several lines of the file, inside quotes).
+/// One record (it may span several lines of the file, inside quotes).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// The line of the file on which it begins; the header is line 1.
+    /// Line of the file on which it begins; the header is line 1.
     pub line: usize,
-    /// As many as the header has names.
+    /// As many fields as the header has names.
     pub fields: Vec<Field>,
 }
 
-/// One field and where it stands.
+/// A field and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
-    /// `None` is null: nothing at all between the commas.
+    /// `None` is null: nothing between the commas.
     pub value: Option<String>,
-    /// The line of the file on which it begins.
+    /// Line of the file on which it begins.
     pub line: usize,
-    /// The character of that line at which it begins, from 1.
+    /// Position of its first character in that line, from 1.
     pub column: usize,
 }
 
 impl Field {
-    /// `line L, column C`, for a [`Problem`]'s place.
+    /// Returns `line L, column C`, for a [`Problem`]'s place.
     pub fn place(&self) -> String {
         place(self.line, self.column)
     }
 }
 
-/// The file's text, or where its bytes stop being UTF-8. A byte order mark is dropped.
+/// Returns the file's text, or the position of the first byte that is not UTF-8. A byte order mark
+/// is removed.
 pub fn decode(bytes: &[u8]) -> Result<&str, Problem> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
@@ -39,19 +40,17 @@ pub fn decode(bytes: &[u8]) -> Result<&str, Problem> {
             let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
             let line = good.matches('\n').count() + 1;
             let column = good.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-            Err(
-                Problem::new("csv.encoding", "these bytes are not UTF-8 text")
-                    .at(place(line, column))
-                    .help("save the file as UTF-8"),
-            )
+            Err(Problem::new("csv.encoding", "the file is not valid UTF-8")
+                .at(place(line, column))
+                .help("save the file as UTF-8"))
         }
     }
 }
 
-/// Reads records one by one; the first error ends the reading.
+/// Reads records one by one; stops at the first error.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
-    /// The column names, all different.
+    /// The column names, all distinct.
     pub header: Vec<String>,
     cursor: Cursor<'a>,
 }
@@ -92,7 +91,7 @@ impl<'a> Reader<'a> {
         Ok(Self { header, cursor })
     }
 
-    /// The place of `name` in the header.
+    /// Returns the index of column `name`.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.header.iter().position(|column| column == name)
     }
@@ -113,12 +112,12 @@ impl Iterator for Reader<'_> {
             return Some(Ok(record));
         }
         self.cursor.rest = "";
-        // The first field that has no name, or where the line ends too early.
+        // The first field without a name, or the place where the line ends too early.
         let field = &record.fields[self.header.len().min(record.fields.len() - 1)];
         Some(Err(Problem::new(
             "csv.field_count",
             format!(
-                "{} field(s) where the header has {}",
+                "{} field(s), but the header has {}",
                 record.fields.len(),
                 self.header.len()
             ),
@@ -138,7 +137,7 @@ struct Cursor<'a> {
     column: usize,
 }
 
-/// What stands after a field.
+/// The delimiter after a field.
 enum End {
     Field,
     Record,
@@ -177,11 +176,9 @@ impl Cursor<'_> {
             .unwrap_or(self.rest.len());
         let value = self.take(length);
         if self.rest.starts_with('"') {
-            return Err(
-                Problem::new("csv.quote", "a quote inside an unquoted field")
-                    .at(place(self.line, self.column))
-                    .help("put the whole field in quotes and double the quotes inside it"),
-            );
+            return Err(Problem::new("csv.quote", "quote inside an unquoted field")
+                .at(place(self.line, self.column))
+                .help("quote the whole field and double the quotes inside it"));
         }
         Ok(Some(value).filter(|value| !value.is_empty()))
     }
@@ -192,7 +189,7 @@ impl Cursor<'_> {
         let mut value = String::new();
         loop {
             let Some(length) = self.rest.find('"') else {
-                return Err(Problem::new("csv.quote", "a quoted field never ends").at(opened));
+                return Err(Problem::new("csv.quote", "unclosed quote").at(opened));
             };
             value.push_str(&self.take(length));
             self.take(1);
@@ -218,14 +215,14 @@ impl Cursor<'_> {
             }
         }
         let (code, message) = if self.rest.starts_with('\r') {
-            ("csv.newline", "a carriage return without a line feed")
+            ("csv.newline", "carriage return without a line feed")
         } else {
             ("csv.quote", "text after a closing quote")
         };
         Err(Problem::new(code, message).at(place(self.line, self.column)))
     }
 
-    /// The next `length` bytes, and the position moved past them.
+    /// Returns the next `length` bytes and advances the position.
     fn take(&mut self, length: usize) -> String {
         let (taken, rest) = self.rest.split_at(length);
         self.rest = rest;

@@ -1,11 +1,15 @@
 //! Small signatures and versions for the domain's own tests.
 
 use super::{
-    cql_type::CqlType,
     job::{Cast, CompiledVersion, InputMapping, NanOutput, NullRule, Place, Rule, TextRule},
     model::{Admitted, Input, Output, ReadyVersion, Signature},
-    schema::{Column, TableSchema},
-    tensor::Element,
+};
+use crate::{
+    codec::{
+        cql_type::CqlType,
+        schema::{Column, TableSchema},
+    },
+    domain::model::tensor::Element,
 };
 
 pub fn input(name: &str, element: Element, dims: &[usize]) -> Input {
@@ -24,6 +28,7 @@ pub fn output(name: &str, element: Element, dims: &[usize]) -> Output {
         dims: dims.to_vec(),
         simplex: false,
         classes: None,
+        observed: Default::default(),
     }
 }
 
@@ -60,13 +65,14 @@ pub fn place(feature: &str, column: usize, cql_type: &str, element: Element) -> 
             cast: Cast::Exact,
             epoch: None,
             null: NullRule::Reject,
-            text: TextRule::Raw,
+            pad: NullRule::Reject,
+            text: TextRule::default(),
             reject_nonfinite: false,
         },
     }
 }
 
-/// A version of a wide float input of two places and a string input.
+/// Returns a version with a wide float input of two places and a string input.
 pub fn version() -> CompiledVersion {
     CompiledVersion {
         ready: ready(
@@ -88,13 +94,14 @@ pub fn version() -> CompiledVersion {
                 places: vec![place("city", 2, "text", Element::String)],
             },
         ],
+        ordered_by_manifest: vec![],
         outputs: vec![],
         nan_output: NanOutput::Reject,
         hash_prefix: [7; 16],
     }
 }
 
-/// `k.t (id int PRIMARY KEY, …)` with these columns as `name type`.
+/// Returns `k.t (id int PRIMARY KEY, …)` with these columns as `name type`.
 pub fn table(name: &str, columns: &[&str]) -> TableSchema {
     let column = |text: &&str| {
         let (name, cql_type) = text.rsplit_once(": ").unwrap();

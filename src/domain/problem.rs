@@ -1,27 +1,27 @@
-//! One thing that is wrong, said so that its reader can mend it.
+//! A user's mistake, with its place and a remedy.
 
 use serde::{Deserialize, Serialize};
 
 /// A mistake in what a person gave (a manifest, a file, a row, a command line).
 ///
-/// Validation collects all problems before it answers, so a person mends them in one go.
+/// Validation collects all problems before it returns, so that they can be fixed together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Problem {
-    /// Stable, for machines: `job.unknown_column`, `model.external_data`.
+    /// Stable code for machines: `job.unknown_column`, `model.external_data`.
     pub code: String,
-    /// What is wrong, in one sentence, naming the thing.
+    /// What is wrong, in one sentence that names the thing.
     pub message: String,
-    /// Where: a manifest key, `file.csv:12:3`, a column.
+    /// Where it is: a manifest key, `file.csv:12:3`, a column.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none", default)]
     pub place: Option<String>,
-    /// What to do about it.
+    /// The remedy.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub help: Option<String>,
 }
 
 impl Problem {
-    /// A problem with its stable code and one sentence.
+    /// Returns a problem without place and help.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self {
             code: code.to_owned(),
@@ -31,19 +31,19 @@ impl Problem {
         }
     }
 
-    /// Adds where it was found.
+    /// Adds the place.
     pub fn at(mut self, place: impl Into<String>) -> Self {
         self.place = Some(place.into());
         self
     }
 
-    /// Adds what to do.
+    /// Adds the remedy.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// One line for a status row: message, place and help together.
+    /// Formats message, place and help on one line, for a status row.
     pub fn line(&self) -> String {
         let mut line = self.message.clone();
         if let Some(place) = &self.place {

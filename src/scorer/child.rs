@@ -1,7 +1,7 @@
-//! The admission process: this executable again, with limits and without credentials.
+//! The admission process: this executable again, with resource limits and without credentials.
 //!
-//! Small files exist that crash ONNX Runtime, never end, or take all memory while a session is
-//! created, so none is created here before a process of its own survived it.
+//! Small files exist that crash ONNX Runtime, never terminate, or take all memory while a session
+//! is created. So this process creates none before a separate process has survived it.
 
 use std::{
     io::{Read, Write},
@@ -18,22 +18,24 @@ use serde::{Deserialize, Serialize};
 pub use super::confined::{take_over, use_program};
 use super::{
     admit::{Request, admit},
-    confined::{command, confine, is_out_of_memory, program, signal_name},
+    confined::{command, confine, program, signal_name},
+    error_text::{OUT_OF_MEMORY, is_out_of_memory},
+    log,
 };
-use crate::domain::{model::Admitted, problem::Problem};
+use crate::domain::{model::Admitted, printable::printable, problem::Problem};
 
-/// The hidden subcommand.
+/// Name of the hidden subcommand.
 pub const WORD: &str = "__admit";
 const MAX_ANSWER: u64 = 64 << 20;
 
-/// What the admission process may take.
+/// Resource limits of the admission process.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The executable; by default this one, or that of [`use_program`].
+    /// The executable: by default this one, or that of [`use_program`].
     pub program: PathBuf,
-    /// Wall-clock and processor time for a small model; one second more for each 8 MiB.
+    /// Limit on wall-clock and processor time for a small model; one second more for each 8 MiB.
     pub time: Duration,
-    /// Address space for a small model, in bytes; four times the model's size more.
+    /// Limit on address space for a small model, in bytes; four times the model's size more.
     pub memory: u64,
 }
 
@@ -41,31 +43,33 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             program: program(),
-            time: Duration::from_secs(60),
-            memory: 4 << 30,
+            time: Duration::from_secs(50),
+            memory: 2 << 30,
         }
     }
 }
 
-/// How the admission process ended.
+/// Outcome of the admission process.
 #[derive(Debug)]
 pub enum Outcome {
-    /// May score.
+    /// The model may score.
     Admitted(Box<Admitted>),
-    /// May not; all problems.
+    /// The model must not score; all problems.
     Rejected(Vec<Problem>),
-    /// Crashed or hit a limit: perhaps the model's fault, perhaps the machine's. Twice is the
-    /// model's.
+    /// It exceeded the time limit, as another process with the same limit would.
+    OutOfTime(Problem),
+    /// It was ended by something other than the model or a limit: the machine may be the cause, so
+    /// a retry may succeed.
     Died(Problem),
 }
 
 impl Outcome {
-    /// The verdict when there is no second chance: a death is a rejection.
+    /// Returns the verdict without a retry: a crash is a rejection.
     pub fn verdict(self) -> Result<Admitted, Vec<Problem>> {
         match self {
             Self::Admitted(admitted) => Ok(*admitted),
             Self::Rejected(problems) => Err(problems),
-            Self::Died(problem) => Err(vec![problem]),
+            Self::OutOfTime(problem) | Self::Died(problem) => Err(vec![problem]),
         }
     }
 }
@@ -77,7 +81,7 @@ struct Order {
     memory: u64,
 }
 
-/// A line of the child's standard output.
+/// A line of the child's standard output, in JSON.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
@@ -86,11 +90,11 @@ enum Line {
     Rejected(Vec<Problem>),
 }
 
-/// Has a child decide, and waits for it. Blocks for as long as the limits allow.
+/// Runs an admission in a child process. Blocks for as long as the limits permit.
 ///
 /// # Errors
-/// When no child could be started, or ONNX Runtime's library not be loaded: that says nothing about
-/// the model.
+/// The child or ONNX Runtime's library could not be started or loaded, which says nothing about the
+/// model.
 pub fn run(request: &Request, limits: &Limits) -> Result<Outcome, Problem> {
     let size = std::fs::metadata(&request.model).map_or(0, |metadata| metadata.len());
     let size = size.min(request.max_size);
@@ -124,7 +128,7 @@ fn start(limits: &Limits, place: &Path) -> std::io::Result<Child> {
         .spawn()
 }
 
-/// The threads that talk to the child: it must never wait for us, nor we for it.
+/// Threads that communicate with the child, so that neither side blocks the other.
 struct Talk {
     stdout: Option<thread::JoinHandle<Vec<u8>>>,
     stderr: Option<thread::JoinHandle<Vec<u8>>>,
@@ -135,14 +139,14 @@ impl Talk {
         fn drain(pipe: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
             thread::spawn(move || {
                 let mut bytes = Vec::new();
-                // What was read before an error is what there is.
+                // After an error, use what was read before.
                 let _ = pipe.take(MAX_ANSWER).read_to_end(&mut bytes);
                 bytes
             })
         }
         if let Some(mut stdin) = child.stdin.take() {
             let order = serde_json::to_vec(order).unwrap_or_default();
-            // A child that died before reading is found out by its exit status.
+            // A child that exits before reading is detected by its exit status.
             thread::spawn(move || stdin.write_all(&order));
         }
         Self {
@@ -160,11 +164,13 @@ impl Talk {
         let lines = lines
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok());
-        (lines.collect(), text(self.stderr))
+        let stderr = text(self.stderr);
+        let last_words = stderr.lines().filter(|line| !log::relayed(line));
+        (lines.collect(), last_words.collect::<Vec<_>>().join("\n"))
     }
 }
 
-/// Waits, and kills at the limit. True when it ended by itself.
+/// Waits for the child and kills it at the limit. Returns true if it exited by itself.
 fn wait(child: &mut Child, time: Duration) -> std::io::Result<(ExitStatus, bool)> {
     let started = Instant::now();
     loop {
@@ -190,67 +196,111 @@ fn judge(
     for line in lines {
         match line {
             Line::Stage(name) => stage = name,
-            Line::Admitted(admitted) if status.success() => return Outcome::Admitted(admitted),
-            Line::Rejected(problems) if status.success() => return Outcome::Rejected(problems),
+            Line::Admitted(mut admitted) if status.success() => {
+                for warning in &mut admitted.warnings {
+                    *warning = printable(warning).into_owned();
+                }
+                return Outcome::Admitted(admitted);
+            }
+            Line::Rejected(mut problems) if status.success() => {
+                // The child knows neither the stage nor its limits.
+                if problems.iter().any(|problem| problem.code == OUT_OF_MEMORY) {
+                    problems = vec![out_of_memory(&stage, order)];
+                }
+                return Outcome::Rejected(problems.into_iter().map(made_printable).collect());
+            }
             Line::Admitted(_) | Line::Rejected(_) => {}
         }
     }
-    let seconds = order.seconds;
-    let out_of_memory = is_out_of_memory(stderr);
-    let signal = status.signal();
-    let problem = if !in_time || signal == Some(Signal::XCPU.as_raw()) {
-        Problem::new("model.time_limit", format!("took more than {seconds} s while {stage}"))
-            .help("the limit is admission_timeout; an endless loop or an exploding constant would look like this")
-    } else if out_of_memory {
-        Problem::new(
-            "model.memory_limit",
-            format!(
-                "took more than {} MiB of memory while {stage}",
-                order.memory >> 20
-            ),
-        )
-        .help("the limit is admission_memory_mib; a huge constant would look like this")
-    } else if let Some(signal) = signal {
-        Problem::new(
+    let signal = status.signal().and_then(Signal::from_named_raw);
+    if !in_time || signal == Some(Signal::XCPU) {
+        return Outcome::OutOfTime(
+            Problem::new(
+                "model.time_limit",
+                format!("took more than {} s while {stage}", order.seconds),
+            )
+            .help("look for an endless loop or a huge computed constant; raise admission_timeout if the model is only slow"),
+        );
+    }
+    if is_out_of_memory(stderr) {
+        return Outcome::Rejected(vec![out_of_memory(&stage, order)]);
+    }
+    let Some(number) = status.signal() else {
+        let last = stderr.trim().lines().last().unwrap_or("no message");
+        let last: String = printable(last).chars().take(300).collect();
+        return Outcome::Died(Problem::new(
             "model.crash",
-            format!("crashed ({}) while {stage}", signal_name(signal)),
-        )
-    } else {
-        let last = stderr.trim().lines().last().unwrap_or("without a word");
-        let last: String = last.chars().take(300).collect();
-        Problem::new(
-            "model.crash",
-            format!("the admission process gave up while {stage}: {last}"),
-        )
+            format!("the admission process failed while {stage}: {last}"),
+        ));
     };
-    Outcome::Died(problem)
+    let crash = Problem::new(
+        "model.crash",
+        format!("crashed ({}) while {stage}", signal_name(number)),
+    );
+    match signal {
+        // A process that crashes by itself crashes again.
+        Some(Signal::SEGV | Signal::ABORT | Signal::ILL | Signal::FPE | Signal::TRAP) => {
+            Outcome::Rejected(vec![crash])
+        }
+        // The kernel does this when memory runs out, which other processes may have used.
+        Some(Signal::KILL) => Outcome::Died(
+            Problem::new(
+                OUT_OF_MEMORY,
+                format!("was killed while {stage}, probably because the machine ran out of memory"),
+            )
+            .help("lower admission_memory_mib below the machine's free memory"),
+        ),
+        _ => Outcome::Died(crash),
+    }
+}
+
+/// Escapes a problem's texts, which quote names from the model.
+fn made_printable(problem: Problem) -> Problem {
+    let safe = |text: String| printable(&text).into_owned();
+    Problem {
+        code: problem.code,
+        message: safe(problem.message),
+        place: problem.place.map(safe),
+        help: problem.help.map(safe),
+    }
+}
+
+fn out_of_memory(stage: &str, order: &Order) -> Problem {
+    Problem::new(
+        OUT_OF_MEMORY,
+        format!(
+            "needs more than {} MiB of memory while {stage}",
+            order.memory >> 20
+        ),
+    )
+    .help("look for a huge constant, or an output that grows with a value; raise admission_memory_mib if the machine has the memory")
 }
 
 fn not_started(error: &std::io::Error) -> Problem {
     Problem::new(
         "admission.not_started",
-        format!("the admission process could not be started: {error}"),
+        format!("cannot start the admission process: {error}"),
     )
 }
 
-/// The child's side: reads the order, says how far it is, and its verdict.
+/// Runs the child's side: reads the order, reports its stages and the verdict.
 pub(super) fn answer() -> std::io::Result<()> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
     let order: Order = serde_json::from_str(&text)?;
     confine(order.memory, Some(order.seconds))?;
-    let say = |line: &Line| -> std::io::Result<()> {
+    let send = |line: &Line| -> std::io::Result<()> {
         let mut line = serde_json::to_vec(line)?;
         line.push(b'\n');
         std::io::stdout().write_all(&line)
     };
     let verdict = admit(&order.request, &mut |stage| {
-        // Without a reader there is nobody to decide for.
-        if say(&Line::Stage(stage.to_owned())).is_err() {
+        // Without a reader the verdict is useless.
+        if send(&Line::Stage(stage.to_owned())).is_err() {
             std::process::exit(1);
         }
     });
-    say(&match verdict {
+    send(&match verdict {
         Ok(admitted) => Line::Admitted(Box::new(admitted)),
         Err(problems) => Line::Rejected(problems),
     })

@@ -1,9 +1,10 @@
-//! This executable again, as a process of its own with limits and without credentials: what looks
-//! at a model before it is admitted, and what scores with `isolate`.
+//! This executable again, as a separate process with resource limits and without credentials: it
+//! admits models, and scores with `isolate`.
 //!
-//! It gets no environment but how libraries and locales are found, no descriptor but its pipes, and
-//! ends with its parent. It is the same user on the same machine: against code that a model smuggles
-//! into ONNX Runtime it keeps this process's memory and connections, not the user's files.
+//! Its environment has only the variables for finding libraries and locales, its only descriptors
+//! are pipes, and it ends with its parent. It is the same user on the same machine: against code
+//! that a model injects into ONNX Runtime it protects this process's memory and connections, not
+//! the user's files.
 
 use std::{
     ffi::OsStr,
@@ -17,28 +18,30 @@ use rustix::process::{
     Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit,
 };
 
-use super::runtime::NO_TELEMETRY;
+use super::{error_text::is_out_of_memory, runtime::NO_TELEMETRY};
+use crate::domain::printable::printable;
 
-/// What the process keeps of the environment.
+/// Environment variables that the process keeps.
 const KEPT: [&str; 5] = ["LD_LIBRARY_PATH", "LOCPATH", "LANG", "LC_ALL", "LC_CTYPE"];
 
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
-/// Which executable is started, in a process that has helenus as a library. Only the first call counts.
+/// Sets the executable to start, for a process that uses helenus as a library. Only the first call
+/// has an effect.
 pub fn use_program(path: impl Into<PathBuf>) {
     let _ = PROGRAM.set(path.into());
 }
 
-/// The executable; by default this one, or that of [`use_program`].
+/// Returns the executable: by default this one, or that of [`use_program`].
 pub(super) fn program() -> PathBuf {
-    // Also right after the file on disk was replaced by a newer one.
+    // Remains valid if a newer file replaces the one on disk.
     PROGRAM
         .get()
         .cloned()
         .unwrap_or_else(|| PathBuf::from("/proc/self/exe"))
 }
 
-/// The command that starts it with the hidden subcommand `word`, all three streams being pipes.
+/// Returns the command that starts it with hidden subcommand `word`; all three streams are pipes.
 pub(super) fn command(program: &OsStr, word: &str) -> Command {
     let kept = KEPT
         .iter()
@@ -49,10 +52,10 @@ pub(super) fn command(program: &OsStr, word: &str) -> Command {
         .arg(word)
         .env_clear()
         .envs(kept)
-        // One arena a thread reserves address space that the limit would count.
+        // An arena per thread would reserve address space that counts toward the limit.
         .env("MALLOC_ARENA_MAX", "2")
         .env(NO_TELEMETRY, "1")
-        // Ctrl-C at a terminal is for the parent, which ends its work in order.
+        // Ctrl-C at a terminal is for the parent, which shuts down in order.
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -60,8 +63,8 @@ pub(super) fn command(program: &OsStr, word: &str) -> Command {
     command
 }
 
-/// The child's side, when this executable was called with a hidden subcommand: never returns to the
-/// command line. `None` when it was called otherwise.
+/// Runs the child's side if this executable was called with a hidden subcommand. Returns `None` if
+/// it was not.
 pub fn take_over() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     let (word, None) = (arguments.next()?, arguments.next()) else {
@@ -72,6 +75,7 @@ pub fn take_over() -> Option<ExitCode> {
         super::isolate::WORD => super::isolate::inside::serve,
         _ => return None,
     };
+    super::log::to_stderr();
     Some(match answer() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -81,38 +85,39 @@ pub fn take_over() -> Option<ExitCode> {
     })
 }
 
-/// Gives up everything that a model has no need of, for good.
+/// Permanently drops everything that a model does not need.
 ///
-/// `memory` is address space in bytes, `seconds` processor time.
+/// `memory` is the limit on address space in bytes, `seconds` the limit on processor time.
 pub(super) fn confine(memory: u64, seconds: Option<u64>) -> std::io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    close_strangers()?;
+    close_inherited()?;
     limit(Resource::Core, 0)?;
-    // No file can grow; pipes are none.
+    // No file can grow; pipes are not files.
     limit(Resource::Fsize, 0)?;
     limit(Resource::As, memory)?;
     if let Some(seconds) = seconds {
-        limit(Resource::Cpu, seconds)?;
+        // At the hard limit the kernel kills without a reason; at the soft one it sends XCPU.
+        limit_softly(Resource::Cpu, seconds, seconds + 2)?;
     }
     Ok(())
 }
 
-/// No file and no socket can be opened from here on.
-pub(super) fn open_nothing() -> std::io::Result<()> {
+/// Prevents opening any further file or socket.
+pub(super) fn forbid_opening() -> std::io::Result<()> {
     limit(Resource::Nofile, 3)
 }
 
-/// Closes what the parent, or whoever started that one, had open and did not mark close-on-exec.
-fn close_strangers() -> std::io::Result<()> {
+/// Closes descriptors that an ancestor process left open and did not mark close-on-exec.
+fn close_inherited() -> std::io::Result<()> {
     let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|descriptor| *descriptor > 2)
         .collect();
     for descriptor in open {
-        // Not the one that the listing itself was read from.
+        // Except the descriptor of the directory listing itself.
         if std::fs::read_link(format!("/proc/self/fd/{descriptor}")).is_ok() {
-            // SAFETY: it is open, and runs before this process has opened anything of its own, so
-            // no descriptor above the three streams belongs to anybody here.
+            // SAFETY: it is open, and this runs before this process has opened anything itself, so
+            // no descriptor above the three streams has an owner in this process.
             unsafe { rustix::io::close(descriptor) };
         }
     }
@@ -120,23 +125,26 @@ fn close_strangers() -> std::io::Result<()> {
 }
 
 fn limit(resource: Resource, value: u64) -> std::io::Result<()> {
-    // A lower limit that somebody set for all of helenus stands.
-    let value = getrlimit(resource)
-        .maximum
-        .map_or(value, |maximum| maximum.min(value));
+    limit_softly(resource, value, value)
+}
+
+fn limit_softly(resource: Resource, soft: u64, hard: u64) -> std::io::Result<()> {
+    // A lower limit that was set for all of helenus remains in force.
+    let before = getrlimit(resource).maximum;
+    let within = |value: u64| Some(before.map_or(value, |maximum| maximum.min(value)));
     let limit = Rlimit {
-        current: Some(value),
-        maximum: Some(value),
+        current: within(soft),
+        maximum: within(hard),
     };
     Ok(setrlimit(resource, limit)?)
 }
 
-/// How a process ended that should not have: `segmentation fault`, `out of memory (aborted)`.
-pub(super) fn cause_of_death(status: ExitStatus, stderr: &str) -> String {
+/// Returns the cause of a crash: `segmentation fault`, `out of memory (aborted)`.
+pub(super) fn exit_cause(status: ExitStatus, stderr: &str) -> String {
     use std::os::unix::process::ExitStatusExt;
     let Some(signal) = status.signal() else {
-        let last = stderr.trim().lines().last().unwrap_or("without a word");
-        return last.chars().take(300).collect();
+        let last = stderr.trim().lines().last().unwrap_or("no message");
+        return printable(last).chars().take(300).collect();
     };
     let name = signal_name(signal);
     match is_out_of_memory(stderr) {
@@ -145,20 +153,13 @@ pub(super) fn cause_of_death(status: ExitStatus, stderr: &str) -> String {
     }
 }
 
-/// Whether an allocator's last words stand in `stderr`.
-pub(super) fn is_out_of_memory(stderr: &str) -> bool {
-    ["memory allocation of", "bad_alloc"]
-        .iter()
-        .any(|sign| stderr.contains(sign))
-}
-
 pub(super) fn signal_name(number: i32) -> String {
     match number {
         4 => "illegal instruction".to_owned(),
         6 => "aborted".to_owned(),
         7 => "bus error".to_owned(),
         8 => "arithmetic exception".to_owned(),
-        9 => "killed from outside, perhaps for want of memory".to_owned(),
+        9 => "killed from outside, perhaps for lack of memory".to_owned(),
         11 => "segmentation fault".to_owned(),
         other => format!("signal {other}"),
     }

@@ -1,15 +1,15 @@
-//! Whether constants hold what their shapes say.
+//! Checks that constants have as many values as their shapes.
 
 use super::onnx::{DataType, TensorProto};
 
-/// The product of non-negative dimensions; `None` when it overflows or one is negative.
+/// Returns the product of non-negative dimensions; `None` if it overflows or one is negative.
 pub(super) fn elements(dims: &[i64]) -> Option<u64> {
     dims.iter().try_fold(1_u64, |count, dim| {
         count.checked_mul(u64::try_from(*dim).ok()?)
     })
 }
 
-/// Whether a tensor holds as many values as its shape says.
+/// Checks that a tensor has as many values as its shape.
 pub(super) fn content(tensor: &TensorProto) -> Result<(), String> {
     let dims = &tensor.dims;
     let count = elements(dims).ok_or_else(|| format!("impossible shape {dims:?}"))?;
@@ -38,7 +38,7 @@ pub(super) fn content(tensor: &TensorProto) -> Result<(), String> {
         let held = tensor.raw_data.len() as u64;
         return (bytes == held)
             .then_some(())
-            .ok_or_else(|| format!("shape {dims:?} takes {bytes} bytes, {held} are there"));
+            .ok_or_else(|| format!("shape {dims:?} requires {bytes} bytes, found {held}"));
     }
     let held = match kind {
         DataType::Float => tensor.float_data.len(),
@@ -48,7 +48,7 @@ pub(super) fn content(tensor: &TensorProto) -> Result<(), String> {
         DataType::Int64 => tensor.int64_data.len(),
         DataType::Uint32 | DataType::Uint64 => tensor.uint64_data.len(),
         DataType::Float4e2m1 | DataType::Int4 | DataType::Uint4 => {
-            // Two values in each number.
+            // Each number holds two values.
             let packed = tensor.int32_data.len() as u64;
             return expect(count.div_ceil(2), packed, dims);
         }
@@ -60,5 +60,5 @@ pub(super) fn content(tensor: &TensorProto) -> Result<(), String> {
 fn expect(count: u64, held: u64, dims: &[i64]) -> Result<(), String> {
     (count == held)
         .then_some(())
-        .ok_or_else(|| format!("shape {dims:?} takes {count} values, {held} are there"))
+        .ok_or_else(|| format!("shape {dims:?} requires {count} values, found {held}"))
 }

@@ -1,22 +1,29 @@
-//! Golden rows against what the model gave for them.
+//! Compares golden rows with the model's results.
 
 use half::f16;
 
-use super::{judge, trial::Tried};
+use super::{
+    causes::Causes,
+    golden_verdict::{self, Differing, Off},
+    judge,
+    trial::Tried,
+};
 use crate::domain::{
-    golden::{Expected, Golden},
-    model::Signature,
+    model::{
+        Signature,
+        golden::{Expected, Golden},
+        tensor::{InputBatch, TensorData},
+        tolerance::{self, Tolerance},
+    },
     problem::Problem,
-    tensor::{InputBatch, TensorData},
-    tolerance::{self, Tolerance},
 };
 
-/// Fewer golden rows than this do not catch every swapped pair of columns.
+/// Minimum number of golden rows that detects every swapped pair of columns.
 const ENOUGH: usize = 20;
 const MAX_ROWS: usize = 1_000;
 const MAX_PROBLEMS: usize = 10;
 
-/// Their input tensors; the first 1,000 rows are enough.
+/// Returns their input tensors, at most 1,000 rows.
 pub(super) fn inputs(
     golden: &mut Golden,
     signature: &Signature,
@@ -25,7 +32,7 @@ pub(super) fn inputs(
 ) -> Result<InputBatch, Vec<Problem>> {
     if golden.rows() > MAX_ROWS {
         warnings.push(format!(
-            "golden_capped: the first {MAX_ROWS} of {} golden rows were compared",
+            "golden_capped: only the first {MAX_ROWS} of {} golden rows were compared",
             golden.rows()
         ));
         golden.truncate(MAX_ROWS);
@@ -33,94 +40,129 @@ pub(super) fn inputs(
     golden.inputs(&signature.inputs, features)
 }
 
-/// Holds every golden row to what it expects; golden rows are the first that were tried.
+/// Compares every golden row with its expected outputs; golden rows were tried first.
 pub(super) fn compare(
     golden: &Golden,
     signature: &Signature,
     tried: &Tried,
     tolerance: Tolerance,
+    causes: &Causes,
 ) -> Result<(), Vec<Problem>> {
     let expected = golden.expected(&signature.outputs)?;
     let mut problems = Vec::new();
-    let mut differing_rows = 0;
+    let mut found = Vec::new();
     for row in 0..golden.rows() {
-        let answer = match &tried.rows[row] {
-            Ok(answer) => *answer,
-            Err(why) => {
-                differing_rows += 1;
-                problems.push(
-                    Problem::new(
-                        "golden.refused",
-                        format!("golden row {} is refused: {why}", row + 1),
-                    )
-                    .at(format!("line {}", golden.line(row))),
-                );
-                continue;
+        match &tried.rows[row] {
+            Ok(answer) => {
+                let held = Held {
+                    golden,
+                    signature,
+                    tried,
+                    tolerance,
+                    row,
+                    answer: *answer,
+                };
+                found.extend(expected.iter().filter_map(|column| held.differing(column)));
             }
-        };
-        let before = problems.len();
-        let found = expected.iter().filter_map(|column| {
-            differing(golden, signature, tried, tolerance, column, row, answer)
-        });
-        problems.extend(found);
-        differing_rows += usize::from(problems.len() > before);
+            Err(why) => problems.push(
+                Problem::new(
+                    "golden.refused",
+                    format!("the model refuses golden row {}: {why}", row + 1),
+                )
+                .at(format!("line {}", golden.line(row))),
+            ),
+        }
     }
-    if problems.is_empty() {
+    if problems.is_empty() && found.is_empty() {
         return Ok(());
     }
-    let all = problems.len();
     problems.truncate(MAX_PROBLEMS);
-    problems.push(
-        Problem::new("golden.differs", format!("{all} value(s) in {differing_rows} of {} golden rows differ", golden.rows()))
-            .help("is the order of the features the training's? were the rows predicted by this very model? --rtol and --atol set the tolerance"),
-    );
+    let shown = found
+        .iter()
+        .take(MAX_PROBLEMS - problems.len().min(MAX_PROBLEMS));
+    problems.extend(shown.map(|differing| {
+        Problem::new("golden.differs", differing.message.clone()).at(differing.place.clone())
+    }));
+    if !found.is_empty() {
+        problems.push(golden_verdict::all(
+            &found,
+            golden.rows(),
+            tolerance,
+            causes,
+        ));
+    }
     Err(problems)
 }
 
-fn differing(
-    golden: &Golden,
-    signature: &Signature,
-    tried: &Tried,
+/// One golden row and its results.
+struct Held<'a> {
+    golden: &'a Golden,
+    signature: &'a Signature,
+    tried: &'a Tried,
     tolerance: Tolerance,
-    column: &Expected,
     row: usize,
     answer: usize,
-) -> Option<Problem> {
-    let output = &signature.outputs[column.output];
-    let width = output.width();
-    let got = &tried.answers.outputs[column.output];
-    let at = answer * width + column.offset;
-    let same = match (tolerance::float(got, at), &column.values) {
-        (Some(value), TensorData::Double(expected)) => {
-            let close = tolerance.close(value, expected[row]);
-            let rounded = match got {
-                TensorData::Float16(values) => {
-                    tolerance::neighbours(values[at], f16::from_f64(expected[row]))
-                }
-                _ => false,
-            };
-            close || rounded
-        }
-        _ => {
-            tolerance.same(got, at, &column.values, row)
-                || tolerance::is_label(got, width)
-                    && tolerance.scores_tie(signature, &tried.answers, answer)
-        }
-    };
-    if same {
-        return None;
-    }
-    let message = format!(
-        "golden row {}, `{}`: got {}, expected {} (tolerance {tolerance})",
-        row + 1,
-        column.header,
-        judge::shown(got, at),
-        judge::shown(&column.values, row),
-    );
-    Some(Problem::new("golden.differs", message).at(golden.place(row, column.column)))
 }
 
-/// What golden rows, or their absence, leave unproven.
+impl Held<'_> {
+    fn differing(&self, column: &Expected) -> Option<Differing> {
+        let (tolerance, row) = (self.tolerance, self.row);
+        let output = &self.signature.outputs[column.output];
+        let got = &self.tried.answers.outputs[column.output];
+        let at = self.answer * output.width() + column.offset;
+        let (same, off) = match (tolerance::float(got, at), &column.values) {
+            (Some(value), TensorData::Double(expected)) => {
+                let rounding = output.rounding(column.offset);
+                let close = tolerance.close_within(value, expected[row], rounding);
+                let rounded = match got {
+                    TensorData::Float16(values) => {
+                        tolerance::neighbours(values[at], f16::from_f64(expected[row]))
+                    }
+                    _ => false,
+                };
+                let off = Off {
+                    amount: (value - expected[row]).abs(),
+                    scale: scale(expected),
+                };
+                (close || rounded, Some(off))
+            }
+            _ => {
+                let tied = || {
+                    let (signature, answers) = (self.signature, &self.tried.answers);
+                    tolerance.label_ties(signature, column.output, answers, self.answer)
+                };
+                let same = tolerance.same(got, at, &column.values, row)
+                    || tolerance::is_label(got, output.width()) && tied();
+                (same, None)
+            }
+        };
+        if same {
+            return None;
+        }
+        let values = format!(
+            "golden row {}, `{}`: got {}, expected {}",
+            row + 1,
+            column.header,
+            judge::format_value(got, at),
+            judge::format_value(&column.values, row),
+        );
+        Some(Differing {
+            row,
+            message: format!("{values} (tolerance {tolerance})"),
+            values,
+            place: self.golden.place(row, column.column),
+            off,
+        })
+    }
+}
+
+/// Returns the typical magnitude of an output's expected values.
+fn scale(expected: &[f64]) -> f64 {
+    let finite = expected.iter().copied().filter(|value| value.is_finite());
+    judge::root_mean_square(finite)
+}
+
+/// Returns warnings about what golden rows, or their absence, leave unproven.
 pub(super) fn warnings(
     golden: Option<&Golden>,
     feature_names: &[String],
@@ -132,16 +174,16 @@ pub(super) fn warnings(
         && feature_names.is_empty()
     {
         warnings.push(format!(
-            "order_unproven: nothing says which feature stands where in `{}`; give the names in order (--features FILE), or let a job's `expect` prove it",
+            "order_unproven: the order of features in `{}` is unknown; give their names in order (--features FILE), or prove it with a job's `expect` (not needed for one vector column)",
             input.name
         ));
     }
     match golden.map(Golden::rows) {
         None => warnings.push(
-            "no_golden_rows: nothing shows that this file predicts what was trained; give 20 or more golden rows (--golden FILE)".to_owned(),
+            "no_golden_rows: there is no evidence that this file predicts as trained; give 20 or more golden rows (--golden FILE)".to_owned(),
         ),
         Some(rows) if rows < ENOUGH => warnings.push(format!(
-            "few_golden_rows: {rows} golden row(s) may miss swapped features; {ENOUGH} or more catch every pair"
+            "few_golden_rows: {rows} golden row(s) may miss swapped features; {ENOUGH} or more detect every pair"
         )),
         Some(_) => {}
     }

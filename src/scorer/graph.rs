@@ -1,24 +1,38 @@
-//! What a graph tells beside its inputs and outputs: ZipMaps, class names, known categories.
+//! Extracts a graph's properties beside inputs and outputs: ZipMaps, class names, known categories.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use prost::{Message, bytes::Bytes};
 
-use super::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use super::{
+    causes::Causes,
+    onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto},
+    tokens,
+};
 use crate::domain::problem::Problem;
 
-/// A ZipMap at an output: what to read instead of its sequence of maps.
+/// A ZipMap at an output, and the tensor to read instead of its sequence of maps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZipMap {
-    /// The graph output that nobody wants to read.
+    /// The graph output, which is not read.
     pub output: String,
-    /// The tensor that goes into the ZipMap.
+    /// The ZipMap's input tensor.
     pub tensor: String,
     /// Class names, in column order.
     pub classes: Vec<String>,
 }
 
-/// Constants that an input is compared with somewhere in the graph.
+/// Tensors in a sequence at an output (MultiOutputClassifier's), which are read one by one by their
+/// own names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sequence {
+    /// The graph output that is a sequence.
+    pub output: String,
+    /// The sequence's input tensors, in order.
+    pub tensors: Vec<String>,
+}
+
+/// Constants with which an input is compared in the graph.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Categories {
     /// For text inputs.
@@ -27,35 +41,39 @@ pub struct Categories {
     pub integers: Vec<i64>,
 }
 
-/// All that a file tells beside its tensors' types.
+/// All properties of a file beside its tensors' types.
 #[derive(Debug)]
-pub struct Told {
-    /// Names of the graph's outputs.
+pub struct GraphInfo {
     pub outputs: Vec<String>,
     /// ZipMaps among them.
     pub zipmaps: Vec<ZipMap>,
-    /// Bytes to append so that what goes into the ZipMaps can be read; often empty.
+    /// Sequences among them.
+    pub sequences: Vec<Sequence>,
+    /// Bytes to append so that inputs of ZipMaps and sequences can be read; often empty.
     pub merge: Vec<u8>,
     /// By input name.
     pub categories: HashMap<String, Categories>,
     /// Class names found in the graph, by the name of the tensor to read.
     pub classes: HashMap<String, Vec<String>>,
+    /// Lasting warnings about the file's tokenization.
+    pub warnings: Vec<String>,
     /// Metadata `helenus.features`.
     pub metadata_features: Vec<String>,
     /// Metadata `helenus.classes`.
     pub metadata_classes: Vec<String>,
     /// `domain -> version`, the default domain as `ai.onnx`.
     pub opsets: BTreeMap<String, i64>,
-    /// As the file says.
     pub ir_version: i64,
+    /// Properties that explain findings of trial rows.
+    pub(super) causes: Causes,
 }
 
-impl Told {
-    /// Reads a graph that was walked.
+impl GraphInfo {
+    /// Reads a validated graph.
     ///
     /// # Errors
-    /// Metadata of helenus's own that is not a JSON list of texts.
-    pub fn by(model: &ModelProto) -> Result<Self, Problem> {
+    /// helenus's own metadata is not a JSON list of texts.
+    pub fn read(model: &ModelProto) -> Result<Self, Problem> {
         let empty = GraphProto::default();
         let graph = Graph::new(model.graph.as_ref().unwrap_or(&empty));
         let names = |values: &[ValueInfoProto]| -> Vec<String> {
@@ -63,15 +81,18 @@ impl Told {
         };
         let outputs = names(&graph.graph.output);
         let zipmaps = graph.zipmaps();
-        let mut hidden: Vec<&str> = zipmaps
-            .iter()
-            .map(|zipmap| zipmap.tensor.as_str())
-            .collect();
+        let sequences = graph.sequences();
+        let within = sequences.iter().flat_map(|sequence| &sequence.tensors);
+        let tensors = || {
+            zipmaps
+                .iter()
+                .map(|zipmap| &zipmap.tensor)
+                .chain(within.clone())
+        };
+        let mut hidden: Vec<&str> = tensors().map(String::as_str).collect();
         hidden.retain(|tensor| !outputs.iter().any(|output| output == tensor));
         dedup(&mut hidden);
-        let read = outputs
-            .iter()
-            .chain(zipmaps.iter().map(|zipmap| &zipmap.tensor));
+        let read = outputs.iter().chain(tensors());
         let classes = read
             .filter_map(|name| Some((name.clone(), graph.classes_of(name)?)))
             .collect();
@@ -89,8 +110,11 @@ impl Told {
             metadata_classes: list(model, "helenus.classes")?,
             opsets: opsets(model),
             ir_version: model.ir_version,
+            causes: Causes::find(model),
+            warnings: tokens::warnings(graph.graph),
             outputs,
             zipmaps,
+            sequences,
         })
     }
 }
@@ -108,7 +132,7 @@ fn list(model: &ModelProto, key: &str) -> Result<Vec<String>, Problem> {
     })
 }
 
-/// The main graph, by who makes and who takes each tensor.
+/// The main graph, indexed by producer and consumers of each tensor.
 #[derive(Debug)]
 struct Graph<'a> {
     graph: &'a GraphProto,
@@ -138,34 +162,52 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// ZipMaps that end at an output, behind any number of Identity nodes.
+    /// Returns the ZipMaps that end at an output, before any number of Identity nodes.
     fn zipmaps(&self) -> Vec<ZipMap> {
         let outputs = self.graph.output.iter();
         outputs
             .filter_map(|output| {
-                let mut name = output.name.as_str();
-                // No chain is longer than the graph.
-                for _ in 0..=self.graph.node.len() {
-                    let node = self.makers.get(name)?;
-                    match node.op_type.as_str() {
-                        "Identity" => name = node.input.first()?,
-                        "ZipMap" => {
-                            return Some(ZipMap {
-                                output: output.name.clone(),
-                                tensor: node.input.first()?.clone(),
-                                classes: class_labels(node).unwrap_or_default(),
-                            });
-                        }
-                        _ => return None,
-                    }
-                }
-                None
+                let node = self.maker(&output.name, "ZipMap")?;
+                Some(ZipMap {
+                    output: output.name.clone(),
+                    tensor: node.input.first()?.clone(),
+                    classes: class_labels(node).unwrap_or_default(),
+                })
             })
             .collect()
     }
 
-    /// Class names of the columns of `output`: the `classlabels` of the nearest classifiers before
-    /// it, where they agree.
+    /// Returns the sequences that are constructed of tensors and end at an output.
+    fn sequences(&self) -> Vec<Sequence> {
+        let outputs = self.graph.output.iter();
+        outputs
+            .filter_map(|output| {
+                let node = self.maker(&output.name, "SequenceConstruct")?;
+                Some(Sequence {
+                    output: output.name.clone(),
+                    tensors: node.input.clone(),
+                })
+            })
+            .collect()
+    }
+
+    /// Returns the node of that kind that produces a tensor, before any number of Identity nodes.
+    fn maker(&self, tensor: &str, op_type: &str) -> Option<&'a NodeProto> {
+        let mut name = tensor;
+        // No chain is longer than the graph.
+        for _ in 0..=self.graph.node.len() {
+            let node = *self.makers.get(name)?;
+            match node.op_type.as_str() {
+                kind if kind == op_type => return Some(node),
+                "Identity" => name = node.input.first()?,
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// Returns class names of the columns of `output`: the `classlabels` of the nearest preceding
+    /// classifiers, if they agree.
     fn classes_of(&self, output: &str) -> Option<Vec<String>> {
         let mut level = vec![output];
         let mut seen = HashSet::new();
@@ -196,7 +238,7 @@ impl<'a> Graph<'a> {
         None
     }
 
-    /// Integer labels that a LabelEncoder behind the classifier turns into text.
+    /// Returns the texts to which a LabelEncoder after the classifier maps integer labels.
     fn renamed(&self, classifier: &NodeProto, classes: Vec<String>) -> Vec<String> {
         let encoders = self
             .after(classifier.output.iter().map(String::as_str))
@@ -220,7 +262,8 @@ impl<'a> Graph<'a> {
         classes
     }
 
-    /// What `input` is compared with: categories of encoders, words of vectorizers, constants.
+    /// Returns the values with which `input` is compared: categories of encoders, vocabularies,
+    /// constants.
     fn categories_of(&self, input: &str) -> Categories {
         let mut categories = Categories::default();
         for node in self.after([input]) {
@@ -257,8 +300,8 @@ impl<'a> Graph<'a> {
         categories
     }
 
-    /// All nodes behind these tensors, nearest first; not beyond an encoder, whose output is another
-    /// vocabulary.
+    /// Returns all nodes after these tensors, nearest first; not beyond an encoder, whose output
+    /// has another vocabulary.
     fn after<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Vec<&'a NodeProto> {
         let mut nodes: Vec<&NodeProto> = Vec::new();
         let mut seen = HashSet::new();
@@ -287,8 +330,9 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Bytes that, appended to the stored bytes, make these tensors outputs: protobuf merges messages
-/// that follow each other, so `ModelProto{graph{output{name}}}` adds outputs and changes nothing.
+/// Returns bytes that, appended to the stored bytes, make these tensors outputs. Protobuf merges
+/// consecutive messages, so `ModelProto{graph{output{name}}}` adds outputs and changes nothing
+/// else.
 fn merge_bytes<'n>(tensors: impl IntoIterator<Item = &'n str>) -> Vec<u8> {
     let output: Vec<_> = tensors
         .into_iter()
@@ -320,13 +364,13 @@ fn opsets(model: &ModelProto) -> BTreeMap<String, i64> {
         .collect()
 }
 
-fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
+pub(super) fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
     node.attribute
         .iter()
         .find(|attribute| attribute.name == name)
 }
 
-/// `classlabels_strings`, or integers (`_ints` or `_int64s`) as text.
+/// Returns `classlabels_strings`, or integers (`_ints` or `_int64s`) as text.
 fn class_labels(node: &NodeProto) -> Option<Vec<String>> {
     let texts = attribute(node, "classlabels_strings").map(|a| &a.strings);
     if let Some(texts) = texts.filter(|texts| !texts.is_empty()) {

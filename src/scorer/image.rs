@@ -1,4 +1,4 @@
-//! A model's bytes in memory, proved to be those that were admitted.
+//! A model's bytes in memory, verified to be the admitted ones.
 
 use std::{
     io::{Read, Seek, Write},
@@ -11,18 +11,18 @@ use tempfile::NamedTempFile;
 
 use crate::domain::{model::Admitted, problem::Problem};
 
-/// The stored bytes and what admission appends to them (the ZipMap merge), in one piece. Clones
-/// share the bytes, so a session on each of several threads costs one copy.
+/// The stored bytes followed by those that admission appends (the ZipMap merge), contiguous. Clones
+/// share the bytes, so sessions on several threads need one copy.
 #[derive(Debug, Clone)]
 pub struct Image {
     bytes: Arc<Vec<u8>>,
 }
 
 impl Image {
-    /// Reads a file that holds exactly the admitted bytes.
+    /// Reads a file with exactly the admitted bytes.
     ///
     /// # Errors
-    /// `model.unreadable`; `model.tampered` when size or sha256 differ.
+    /// `model.unreadable`; `model.tampered` if size or sha256 differ.
     pub fn open(path: &Path, admitted: &Admitted) -> Result<Self, Problem> {
         let mut bytes = Vec::new();
         bytes
@@ -34,17 +34,17 @@ impl Image {
         Self::new(bytes, admitted)
     }
 
-    /// Takes bytes read from chunks; reserve `admitted.merge.len()` more to spare a copy.
+    /// Takes bytes read from chunks; reserve `admitted.merge.len()` more to avoid a copy.
     ///
     /// # Errors
-    /// `model.tampered` when size or sha256 differ.
+    /// `model.tampered` if size or sha256 differ.
     pub fn new(bytes: Vec<u8>, admitted: &Admitted) -> Result<Self, Problem> {
         let sha256: [u8; 32] = Sha256::digest(&bytes).into();
         if bytes.len() as u64 != admitted.size || sha256 != admitted.sha256 {
             return Err(Problem::new(
                 "model.tampered",
                 format!(
-                    "the stored model has {} bytes and sha256 {}, admitted were {} and {}",
+                    "the stored model has {} bytes and sha256 {}, but {} and {} were admitted",
                     bytes.len(),
                     hex::encode(sha256),
                     admitted.size,
@@ -56,7 +56,7 @@ impl Image {
         Ok(Self::merged(bytes, &admitted.merge))
     }
 
-    /// Bytes that admission is looking at, with what it is about to append.
+    /// Returns bytes under admission, with the bytes to append.
     pub(super) fn merged(mut bytes: Vec<u8>, merge: &[u8]) -> Self {
         bytes.extend_from_slice(merge);
         Self {
@@ -68,7 +68,7 @@ impl Image {
         &self.bytes
     }
 
-    /// The bytes in a temporary file, and out of memory unless clones are left.
+    /// Moves the bytes to a temporary file and out of memory, unless clones remain.
     pub(super) fn into_file(self) -> Result<NamedTempFile, Problem> {
         let write = || {
             let mut file = tempfile::Builder::new()
@@ -82,7 +82,7 @@ impl Image {
             Problem::new(
                 "runtime.temporary_file",
                 format!(
-                    "{} MiB could not be written to {}: {error}",
+                    "cannot write {} MiB to {}: {error}",
                     self.bytes.len() >> 20,
                     std::env::temp_dir().display()
                 ),
@@ -92,7 +92,7 @@ impl Image {
     }
 }
 
-/// A file's sha256 and size, in constant memory.
+/// Returns a file's sha256 and size, in constant memory.
 ///
 /// # Errors
 /// `model.unreadable`.
@@ -119,13 +119,13 @@ pub fn fingerprint(path: &Path) -> Result<([u8; 32], u64), Problem> {
 pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
     Problem::new(
         "model.unreadable",
-        format!("{} cannot be read: {error}", path.display()),
+        format!("cannot read {}: {error}", path.display()),
     )
 }
 
 fn no_memory(size: u64) -> Problem {
     Problem::new(
         "model.no_memory",
-        format!("no memory for a model of {size} bytes"),
+        format!("not enough memory for a model of {size} bytes"),
     )
 }

@@ -1,28 +1,40 @@
-//! ONNX Runtime: the only place that knows it.
+//! The only module that uses ONNX Runtime.
 //!
-//! `admit` decides about a file, in a process of its own ([`child`]): `walk` reads the protobuf and
-//! refuses what must never reach ONNX Runtime, `trial` tries what is left. [`session`] scores
-//! batches of what was admitted, [`pool`] does so on several threads, each with a process of its
-//! own where that is asked for ([`isolate`]).
+//! `admit` admits a file in a separate process ([`child`]): `walk` reads the protobuf and rejects
+//! what must never reach ONNX Runtime, `trial` tries the rest. [`session`] scores batches of
+//! admitted models, [`pool`] does so on several threads, each optionally with a separate process
+//! ([`isolate`]).
 
 pub mod admit;
+mod causes;
 pub mod child;
+mod class_names;
 mod confined;
 mod content;
+mod error_text;
+mod float_trees;
 mod golden_check;
+mod golden_verdict;
 mod graph;
 pub mod image;
 pub mod isolate;
 mod judge;
+mod labels;
+mod log;
+mod neighbours;
 mod onnx;
+pub mod output_checks;
 pub mod pool;
-mod rows;
+pub mod rows;
 pub mod runtime;
 pub mod session;
 mod shapes;
 mod signature;
 mod tensors;
 mod texts;
+mod tokens;
 mod trial;
 mod walk;
-mod words;
+mod widths;
+
+pub(crate) use rows::select;

@@ -1,4 +1,4 @@
-//! As much of `onnx.proto` as admission reads. For reading only: a model is never encoded again.
+//! The part of `onnx.proto` that admission reads. Read-only: a model is never encoded again.
 //!
 //! Field numbers are those of onnx/onnx.proto (IR version 13). Raw bytes are slices of the file, not copies.
 
@@ -6,7 +6,7 @@ use prost::{Enumeration, Message, Oneof, bytes::Bytes};
 
 use crate::domain::problem::Problem;
 
-/// A file.
+/// A model file.
 #[derive(Clone, PartialEq, Message)]
 pub struct ModelProto {
     #[prost(int64, tag = "1")]
@@ -27,7 +27,7 @@ pub struct ModelProto {
     pub functions: Vec<FunctionProto>,
 }
 
-/// Graphs for training, which scoring never reads.
+/// Graphs for training, which scoring ignores.
 #[derive(Clone, PartialEq, Message)]
 pub struct TrainingInfoProto {
     #[prost(message, optional, tag = "1")]
@@ -36,7 +36,7 @@ pub struct TrainingInfoProto {
     pub algorithm: Option<GraphProto>,
 }
 
-/// Which version of which operators.
+/// An operator set and its version.
 #[derive(Clone, PartialEq, Message)]
 pub struct OperatorSetIdProto {
     #[prost(string, tag = "1")]
@@ -54,7 +54,7 @@ pub struct StringStringEntryProto {
     pub value: String,
 }
 
-/// Nodes, constants, what goes in and out.
+/// Nodes, constants, inputs and outputs.
 #[derive(Clone, PartialEq, Message)]
 pub struct GraphProto {
     #[prost(message, repeated, tag = "1")]
@@ -71,7 +71,7 @@ pub struct GraphProto {
     pub sparse_initializer: Vec<SparseTensorProto>,
 }
 
-/// One application of an operator or function.
+/// A call of an operator or function.
 #[derive(Clone, PartialEq, Message)]
 pub struct NodeProto {
     #[prost(string, repeated, tag = "1")]
@@ -90,11 +90,13 @@ pub struct NodeProto {
     pub overload: String,
 }
 
-/// A constant of a node: numbers, texts, tensors, graphs.
+/// A constant attribute of a node: numbers, texts, tensors, graphs.
 #[derive(Clone, PartialEq, Message)]
 pub struct AttributeProto {
     #[prost(string, tag = "1")]
     pub name: String,
+    #[prost(int64, tag = "3")]
+    pub i: i64,
     #[prost(bytes = "bytes", tag = "4")]
     pub s: Bytes,
     #[prost(message, optional, tag = "5")]
@@ -119,7 +121,7 @@ pub struct AttributeProto {
     pub sparse_tensors: Vec<SparseTensorProto>,
 }
 
-/// A function of the file's own.
+/// A function that the file defines.
 #[derive(Clone, PartialEq, Message)]
 pub struct FunctionProto {
     #[prost(string, tag = "1")]
@@ -187,7 +189,6 @@ pub struct SparseTensorProto {
     pub dims: Vec<i64>,
 }
 
-/// A type.
 #[derive(Clone, PartialEq, Message)]
 pub struct TypeProto {
     #[prost(oneof = "TypeValue", tags = "1, 4, 5, 7, 8, 9")]
@@ -220,7 +221,7 @@ pub struct TensorTypeProto {
     pub shape: Option<TensorShapeProto>,
 }
 
-/// A tensor's declared shape; what comes back may differ.
+/// A tensor's declared shape; the actual shape may differ.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorShapeProto {
     #[prost(message, repeated, tag = "1")]
@@ -234,7 +235,6 @@ pub struct DimensionProto {
     pub value: Option<DimensionValue>,
 }
 
-/// A number or a name.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum DimensionValue {
     #[prost(int64, tag = "1")]
@@ -243,7 +243,7 @@ pub enum DimensionValue {
     Param(String),
 }
 
-/// What a sequence or an optional holds.
+/// The element type of a sequence or an optional.
 #[derive(Clone, PartialEq, Message)]
 pub struct ElementTypeProto {
     #[prost(message, optional, boxed, tag = "1")]
@@ -259,14 +259,13 @@ pub struct MapTypeProto {
     pub value_type: Option<Box<TypeProto>>,
 }
 
-/// A type that only its domain knows.
+/// A type defined by its domain.
 #[derive(Clone, PartialEq, Message)]
 pub struct OpaqueTypeProto {}
 
 /// `TensorProto.DataType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
-#[allow(missing_docs)]
 pub enum DataType {
     Undefined = 0,
     Float = 1,
@@ -294,34 +293,34 @@ pub enum DataType {
     Float4e2m1 = 23,
 }
 
-/// Reads a file's bytes.
+/// Decodes a file's bytes.
 ///
 /// # Errors
-/// What is no ONNX model, or is nested deeper than anything that was meant.
+/// The file is not an ONNX model, or is nested too deeply.
 pub fn decode(file: Bytes) -> Result<ModelProto, Problem> {
     if file.is_empty() {
         return Err(Problem::new("model.empty", "the file is empty"));
     }
-    // ONNX Runtime would recognise its own format by these bytes, and read what was not walked.
+    // ONNX Runtime would recognise its own format by these bytes, and read unchecked data.
     if file.get(4..8) == Some(b"ORTM") {
         return Err(Problem::new(
             "model.format",
             "this is ONNX Runtime's own format, not ONNX",
         )
-        .help("register the .onnx file that it was made from"));
+        .help("register the .onnx file from which it was made"));
     }
     ModelProto::decode(file).map_err(|error| {
-        // prost gives up at 100 levels; a graph inside a graph takes three.
+        // prost stops at 100 levels; a graph inside a graph takes three.
         if error.to_string().contains("recursion limit") {
             return too_deep("messages");
         }
         Problem::new("model.malformed", format!("not an ONNX model: {error}")).help(
-            "the file may be truncated, or of another kind (pickle and joblib files are refused); compare its sha256 with the original's",
+            "compare its sha256 with the original's: the file may be truncated, or of another format (pickle and joblib are not supported)",
         )
     })
 }
 
-/// Graphs, functions or messages inside each other beyond any use.
+/// Graphs, functions or messages are nested beyond any practical use.
 pub(super) fn too_deep(what: &str) -> Problem {
     Problem::new("model.too_deep", format!("{what} are nested too deeply"))
 }

@@ -1,21 +1,21 @@
-//! Rows to try a model with.
+//! Trial rows.
 
 use half::f16;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::graph::Categories;
-use crate::domain::{
-    model::{Input, Signature},
+use crate::domain::model::{
+    Input, Signature,
     tensor::{InputBatch, OutputBatch, TensorData},
 };
 
-/// Random rows beside the golden ones.
+/// Number of random rows beside the golden ones.
 pub(super) const ROWS: usize = 64;
 const SEED: u64 = 0x4e1e_5305;
 const UNKNOWN: &str = "helenus-unknown";
 
-/// No rows yet.
-pub(super) fn none_of(signature: &Signature) -> OutputBatch {
+/// Returns outputs without rows.
+pub fn none_of(signature: &Signature) -> OutputBatch {
     OutputBatch {
         rows: 0,
         outputs: signature
@@ -26,16 +26,16 @@ pub(super) fn none_of(signature: &Signature) -> OutputBatch {
     }
 }
 
-/// Adds rows.
-pub(super) fn append(all: &mut OutputBatch, more: OutputBatch) {
+/// Appends the rows of another batch of the same signature.
+pub fn append_outputs(all: &mut OutputBatch, more: OutputBatch) {
     all.rows += more.rows;
     for (all, more) in all.outputs.iter_mut().zip(more.outputs) {
         extend(all, &more, 0..more.len());
     }
 }
 
-/// A batch of these rows, in this order.
-pub(super) fn select(batch: &InputBatch, inputs: &[Input], rows: &[usize]) -> InputBatch {
+/// Returns a batch of these rows, in this order.
+pub(crate) fn select(batch: &InputBatch, inputs: &[Input], rows: &[usize]) -> InputBatch {
     let pairs = inputs.iter().zip(&batch.inputs);
     let inputs = pairs.map(|(input, data)| {
         let width = input.width();
@@ -51,14 +51,19 @@ pub(super) fn select(batch: &InputBatch, inputs: &[Input], rows: &[usize]) -> In
     }
 }
 
-/// Rows of both.
+/// Returns the rows of both batches.
 pub(super) fn chain(first: &InputBatch, second: &InputBatch) -> InputBatch {
     let mut all = first.clone();
-    all.rows += second.rows;
-    for (all, more) in all.inputs.iter_mut().zip(&second.inputs) {
+    append_inputs(&mut all, second);
+    all
+}
+
+/// Appends the rows of another batch of the same signature.
+pub fn append_inputs(all: &mut InputBatch, more: &InputBatch) {
+    all.rows += more.rows;
+    for (all, more) in all.inputs.iter_mut().zip(&more.inputs) {
         extend(all, more, 0..more.len());
     }
-    all
 }
 
 /// Appends values of the same element type.
@@ -73,11 +78,11 @@ fn extend(all: &mut TensorData, more: &TensorData, range: std::ops::Range<usize>
         (TensorData::String(a), TensorData::String(b)) => {
             b.range(range).for_each(|text| a.push(text));
         }
-        _ => debug_assert!(false, "element types are those of one signature"),
+        _ => debug_assert!(false, "both have the element types of one signature"),
     }
 }
 
-/// 64 rows with a fixed seed; every second one takes its values from the golden rows.
+/// Returns 64 rows with a fixed seed; every second one takes its values from the golden rows.
 pub(super) fn random_rows(
     inputs: &[Input],
     categories: &[&Categories],
@@ -93,7 +98,7 @@ pub(super) fn random_rows(
             for row in 0..ROWS {
                 for place in 0..input.width() {
                     match golden {
-                        // A value that this place really takes, of any golden row.
+                        // A value of this place in any golden row.
                         Some(golden) if row % 2 == 1 => {
                             let at = random.random_range(0..golden.rows) * input.width() + place;
                             extend(&mut data, &golden.inputs[i], at..at + 1);
@@ -122,15 +127,16 @@ fn push_random(data: &mut TensorData, known: &Categories, random: &mut StdRng) {
     }
 }
 
-/// Normally distributed, one in four with the standard deviation 10 (Box and Muller 1958).
+/// Returns a normally distributed number; one in four has the standard deviation 10 (Box and Muller
+/// 1958).
 fn normal(random: &mut StdRng) -> f64 {
     let scale = if random.random_ratio(1, 4) { 10.0 } else { 1.0 };
     let radius = (-2.0 * (1.0 - random.random::<f64>()).ln()).sqrt();
     scale * radius * (std::f64::consts::TAU * random.random::<f64>()).cos()
 }
 
-/// A known category, or a small number: an index into a table of unknown length is more often
-/// allowed to be small.
+/// Returns a known category, or a small number, which is more likely a valid index into a table of
+/// unknown length.
 fn integer(known: &Categories, random: &mut StdRng) -> i64 {
     if known.integers.is_empty() {
         random.random_range(0..8)
@@ -139,7 +145,7 @@ fn integer(known: &Categories, random: &mut StdRng) -> i64 {
     }
 }
 
-/// Mostly known categories, sometimes an unknown one; a few words where the model knows many.
+/// Returns mostly known categories, sometimes an unknown one; a few words if the model knows many.
 fn text(known: &Categories, random: &mut StdRng) -> String {
     if known.texts.is_empty() || random.random_ratio(1, 8) {
         return UNKNOWN.to_owned();

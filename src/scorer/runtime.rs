@@ -1,4 +1,4 @@
-//! The ONNX Runtime library: where it is, loading it once, what it says.
+//! The ONNX Runtime library: finding it, loading it once, its version.
 
 use std::{
     ffi::{CStr, c_char},
@@ -8,37 +8,38 @@ use std::{
 
 use ort::{LoadDynamicError, environment::Environment, logging::LogLevel};
 
+use super::log;
 use crate::domain::problem::Problem;
 
 const IN_PROJECT: &str = ".dev/onnxruntime/libonnxruntime.so";
 const BY_LOADER: &str = "libonnxruntime.so";
 pub(super) const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
-const HELP: &str = "run scripts/setup, or name the library in HELENUS_ONNXRUNTIME: `pip download onnxruntime==1.31.1 --no-deps`, \
+const HELP: &str = "run scripts/setup, or set HELENUS_ONNXRUNTIME to the library: `pip download onnxruntime==1.31.1 --no-deps`, \
                     then unzip the wheel: onnxruntime/capi/libonnxruntime.so.1.31.1";
 
-/// The loaded library; one a process, for its whole life.
+/// The loaded library: one per process, for its whole life.
 #[derive(Debug)]
 pub struct Runtime {
     /// Its version, `1.31.1`.
     pub version: String,
-    /// The file, or the name that the system's loader found.
+    /// The file, or the name that the system's loader resolved.
     pub library: PathBuf,
     environment: Environment,
 }
 
 impl Runtime {
-    /// What sessions are made in.
+    /// Returns the environment of sessions.
     pub(super) fn environment(&self) -> &Environment {
         &self.environment
     }
 
-    /// `1.31` of `1.31.1`: a worker with another one admits versions again.
+    /// Returns `1.31` of `1.31.1`: a worker with another one admits versions again.
     pub fn minor_version(&self) -> &str {
         minor_version(&self.version)
     }
 }
 
-/// `1.31` of `1.31.1`.
+/// Returns `1.31` of `1.31.1`.
 pub fn minor_version(version: &str) -> &str {
     match version.match_indices('.').nth(1) {
         Some((end, _)) => &version[..end],
@@ -46,10 +47,10 @@ pub fn minor_version(version: &str) -> &str {
     }
 }
 
-/// Where the library would be loaded from: `named` (flag or environment), else the project's
+/// Returns the library's location: `named` (flag or environment), else the project's
 /// `.dev/onnxruntime/`, else beside the executable, else whatever the system's loader finds.
 pub fn locate(named: Option<&Path>) -> PathBuf {
-    // A relative path would be looked for beside the executable first.
+    // The loader would resolve a relative path against the executable first.
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     match named {
         Some(path) if path.components().count() > 1 => absolute(path),
@@ -64,21 +65,22 @@ fn beside_the_executable() -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
-/// Keeps ONNX Runtime from writing usage data to ~/.cache and sending them away, which its Linux
-/// builds do since 1.29. Only this variable stops it entirely: turned off through the API, it has
-/// opened its database and sent its first event already.
+/// Stops ONNX Runtime from writing usage data to ~/.cache and sending them, which its Linux builds
+/// do since 1.29. Only this variable stops it entirely: by the time it is turned off through the
+/// API, it has opened its database and sent its first event.
 ///
 /// # Safety
-/// Like [`std::env::set_var`]: no other thread may be running.
+/// As for [`std::env::set_var`]: no other thread may be running.
 pub unsafe fn without_telemetry() {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe { std::env::set_var(NO_TELEMETRY, "1") };
 }
 
-/// Loads the library, or gives the one that this process has loaded already.
+/// Loads the library, or returns the one that this process has already loaded.
 ///
 /// # Errors
-/// `runtime.telemetry` when [`without_telemetry`] was forgotten; `runtime.library` when it is missing, too old, or not ONNX Runtime; with what to do.
+/// `runtime.telemetry` if [`without_telemetry`] was not called; `runtime.library` if the library is
+/// missing, too old, or not ONNX Runtime.
 pub fn load(named: Option<&Path>) -> Result<&'static Runtime, Problem> {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     static LOADING: Mutex<()> = Mutex::new(());
@@ -91,7 +93,7 @@ pub fn load(named: Option<&Path>) -> Result<&'static Runtime, Problem> {
     if std::env::var_os(NO_TELEMETRY).is_none_or(|value| value != "1") {
         return Err(Problem::new(
             "runtime.telemetry",
-            "ONNX Runtime would report its use to its maker",
+            "ONNX Runtime would send usage data to its vendor",
         )
         .help(format!("set {NO_TELEMETRY}=1 before the process starts")));
     }
@@ -100,15 +102,15 @@ pub fn load(named: Option<&Path>) -> Result<&'static Runtime, Problem> {
         .map_err(|error| refused(&library, &error))?
         .with_name("helenus")
         .with_telemetry(false)
-        .with_logger(Arc::new(log))
+        .with_logger(Arc::new(log::log))
         .build()
         .map_err(|error| {
             Problem::new(
                 "runtime.environment",
-                format!("ONNX Runtime did not start: {error}"),
+                format!("cannot start ONNX Runtime: {error}"),
             )
         })?;
-    // Otherwise every session would format messages of every level, to be thrown away.
+    // Otherwise every session would format messages of every level and discard them.
     environment.set_log_level(LogLevel::Warning);
     let version = version(&library)?;
     Ok(RUNTIME.get_or_init(|| Runtime {
@@ -118,13 +120,13 @@ pub fn load(named: Option<&Path>) -> Result<&'static Runtime, Problem> {
     }))
 }
 
-/// `ort`'s own words for these errors leave the reason out.
+/// Formats errors with their reason, which `ort`'s own texts omit.
 fn refused(library: &Path, error: &LoadDynamicError) -> Problem {
     let at = library.display();
     let message = match error {
         LoadDynamicError::Dlopen { error, .. } => {
             format!(
-                "the ONNX Runtime library cannot be loaded from {at}: {}",
+                "cannot load the ONNX Runtime library from {at}: {}",
                 reason(error)
             )
         }
@@ -132,7 +134,7 @@ fn refused(library: &Path, error: &LoadDynamicError) -> Problem {
             format!("{at} is a library, but not ONNX Runtime's")
         }
         LoadDynamicError::InvalidVersionString => {
-            format!("{at} does not say which version of ONNX Runtime it is")
+            format!("{at} does not report its version of ONNX Runtime")
         }
         LoadDynamicError::BadVersion { version_str, .. } => format!(
             "{at} is ONNX Runtime {version_str}; helenus needs 1.{} or newer",
@@ -149,7 +151,7 @@ fn reason(error: &libloading::Error) -> String {
         .map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// `OrtGetApiBase()->GetVersionString()`, which `ort` reads but keeps to itself.
+/// Returns `OrtGetApiBase()->GetVersionString()`, which `ort` does not expose.
 fn version(library: &Path) -> Result<String, Problem> {
     #[repr(C)]
     struct ApiBase {
@@ -159,7 +161,7 @@ fn version(library: &Path) -> Result<String, Problem> {
     let missing = || {
         Problem::new(
             "runtime.library",
-            format!("{} does not tell its version", library.display()),
+            format!("{} does not report its version", library.display()),
         )
         .help(HELP)
     };
@@ -176,24 +178,6 @@ fn version(library: &Path) -> Result<String, Problem> {
             Some(text) => Ok(CStr::from_ptr(text).to_string_lossy().into_owned()),
             None => Err(missing()),
         }
-    }
-}
-
-/// ONNX Runtime's messages, through `tracing`.
-fn log(level: LogLevel, _category: &str, _id: &str, at: &str, message: &str) {
-    // LightGBM exports declare `label` as [1] and return [N]: one warning a batch, and harmless,
-    // since helenus trusts only what came back.
-    if message.starts_with("Expected shape from model of") {
-        return;
-    }
-    match level {
-        LogLevel::Verbose => tracing::trace!(target: "onnxruntime", at, "{message}"),
-        LogLevel::Info => tracing::debug!(target: "onnxruntime", at, "{message}"),
-        // Mostly advice about the export; errors come back as errors and are reported there.
-        LogLevel::Warning | LogLevel::Error => {
-            tracing::debug!(target: "onnxruntime", at, "{message}");
-        }
-        LogLevel::Fatal => tracing::error!(target: "onnxruntime", at, "{message}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! One session of one model version: batches in, batches out.
+//! A session of one model version.
 
 use std::{ops::Range, sync::Arc};
 
@@ -7,65 +7,71 @@ use ort::session::{
 };
 
 use super::{
+    error_text::{explained, refused},
     image::Image,
     runtime::Runtime,
     shapes::tensor_of,
     tensors::{read, values},
-    words::{explained, refused},
 };
 use crate::domain::{
-    model::Signature,
+    model::{
+        Signature,
+        tensor::{Element, InputBatch, OutputBatch, TensorData},
+    },
     problem::Problem,
-    tensor::{Element, InputBatch, OutputBatch, TensorData},
 };
 
-/// Why a batch has no outputs.
+/// Reason why a batch has no outputs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
-    /// ONNX Runtime refused what it was given; smaller batches may go through.
+    /// ONNX Runtime refused the batch; smaller ones may succeed.
     #[error("{0}")]
     Refused(String),
-    /// The outputs are not one row an input row, or not of the admitted types: nothing of this
-    /// version can be trusted.
+    /// Not enough memory; smaller batches may succeed.
+    #[error("out of memory: {0}")]
+    OutOfMemory(String),
+    /// The outputs do not have one row per input row, or not the admitted types, so no output of
+    /// this version can be trusted.
     #[error("{0}")]
     Misaligned(String),
     /// Stopped through [`Stop`].
     #[error("stopped before it was done")]
     Stopped,
-    /// The process that scores dies whatever it is given.
+    /// The scoring process crashes on every row.
     #[error("{0}")]
     Died(String),
 }
 
-/// What came of each row of a batch.
+/// Outcomes of the rows of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowOutcomes {
-    /// The accepted rows, in order, without the refused ones.
+    /// Outputs of the accepted rows, in order.
     pub outputs: OutputBatch,
     /// (row index in the input, ONNX Runtime's reason), in order.
     pub refused: Vec<(usize, String)>,
 }
 
-/// One session with one intra thread. Calls are about 2 us apart; batches of 256 to 4,096 rows pay.
+/// One session with one intra-op thread. A call has about 2 us of overhead; batches of 256 to 4,096
+/// rows are efficient.
 #[derive(Debug)]
 pub struct Model {
     session: Session,
     signature: Signature,
 }
 
-/// Ends a run from another thread, as soon as ONNX Runtime looks (between two nodes).
+/// Stops a run from another thread as soon as ONNX Runtime checks (between two nodes).
 #[derive(Clone)]
 pub struct Stop(Arc<Options>);
 
 struct Options(RunOptions<HasSelectedOutputs>);
 
-// SAFETY: `RunOptions` with selected outputs is not `Sync` because preallocated outputs could be
-// written by two threads. None are preallocated here, and what other threads call, `terminate`, is
-// made for being called from other threads.
+// SAFETY: `RunOptions` with selected outputs is not `Sync` because two threads could write to
+// preallocated outputs. None are preallocated here, and other threads call only `terminate`, which
+// is thread-safe.
 unsafe impl Sync for Options {}
 
 impl Stop {
-    /// Asks the run to end; it may take a while, or for ever inside one node.
+    /// Requests the end of the run; inside one node this may take long, or for ever.
     pub fn stop(&self) {
         if let Err(error) = self.0.0.terminate() {
             tracing::warn!("a run could not be stopped: {error}");
@@ -73,13 +79,13 @@ impl Stop {
     }
 }
 
-/// What a session says of its inputs or outputs: name, and element with shape or an unsupported type.
+/// A session's inputs or outputs: name, and element with shape or an unsupported type.
 pub(super) type Declared = Vec<(String, Result<(Element, Vec<i64>), String>)>;
 
 impl Model {
     /// Creates the session: parses, checks and optimises the graph.
     ///
-    /// # Errors
+    /// `model.runtime_refused` with ONNX Runtime's message.
     /// `model.runtime_refused` with ONNX Runtime's words.
     pub fn load(runtime: &Runtime, image: &Image, signature: &Signature) -> Result<Self, Problem> {
         Ok(Self {
@@ -88,9 +94,9 @@ impl Model {
         })
     }
 
-    /// The same for a model so large that its weights shall be here once: one session whose runs
-    /// use `threads` threads, loaded from a file, so that the bytes given up here are not beside
-    /// the weights while ONNX Runtime reads them.
+    /// Does the same for a large model whose weights must be in memory only once: one session whose
+    /// runs use `threads` threads, loaded from a file, so that the bytes released here do not add
+    /// to the weights while ONNX Runtime reads them.
     ///
     /// # Errors
     /// As [`Model::load`]; `runtime.temporary_file`.
@@ -110,7 +116,7 @@ impl Model {
         })
     }
 
-    /// A session whose signature is yet to be found out, and what it declares.
+    /// Creates a session whose signature is not known yet, and returns its declared tensors.
     pub(super) fn explore(
         runtime: &Runtime,
         image: &Image,
@@ -131,7 +137,7 @@ impl Model {
         Ok((Self { session, signature }, inputs, outputs))
     }
 
-    /// What this session is held to.
+    /// Returns the signature that this session must satisfy.
     pub fn signature(&self) -> &Signature {
         &self.signature
     }
@@ -140,10 +146,10 @@ impl Model {
         self.signature = signature;
     }
 
-    /// A new handle for one or more calls of [`Model::run`], able to stop them.
+    /// Returns a handle that can stop one or more calls of [`Model::run`].
     ///
     /// # Errors
-    /// Only when memory is out.
+    /// Not enough memory.
     pub fn stop(&self) -> Result<Stop, Problem> {
         let outputs = self
             .signature
@@ -152,8 +158,12 @@ impl Model {
             .fold(OutputSelector::no_default(), |selector, output| {
                 selector.with(&output.name)
             });
-        let options = RunOptions::new()
-            .map_err(|error| Problem::new("runtime.options", format!("no run options: {error}")))?;
+        let options = RunOptions::new().map_err(|error| {
+            Problem::new(
+                "runtime.options",
+                format!("cannot create run options: {error}"),
+            )
+        })?;
         Ok(Stop(Arc::new(Options(options.with_outputs(outputs)))))
     }
 
@@ -167,11 +177,11 @@ impl Model {
         Ok(outputs)
     }
 
-    /// Scores every row that ONNX Runtime accepts: a refused batch is halved until the rows stand
-    /// alone.
+    /// Scores every row that ONNX Runtime accepts: a refused batch is halved until the refused rows
+    /// are isolated.
     ///
     /// # Errors
-    /// [`RunError::Misaligned`] and [`RunError::Stopped`]; never `Refused`.
+    /// [`RunError::Misaligned`] and [`RunError::Stopped`]; never `Refused` nor `OutOfMemory`.
     pub fn run_rows(&mut self, batch: &InputBatch, stop: &Stop) -> Result<RowOutcomes, RunError> {
         let mut outcomes = RowOutcomes {
             outputs: self.no_rows(),
@@ -190,8 +200,8 @@ impl Model {
     ) -> Result<(), RunError> {
         let before = outcomes.outputs.rows;
         match self.run_range(batch, rows.clone(), stop, &mut outcomes.outputs) {
-            Err(RunError::Refused(reason)) => {
-                // A fixed batch may have got half-way.
+            Err(error @ (RunError::Refused(_) | RunError::OutOfMemory(_))) => {
+                // A fixed batch may have been partly scored.
                 outcomes.outputs.rows = before;
                 for (data, output) in outcomes
                     .outputs
@@ -202,7 +212,7 @@ impl Model {
                     data.truncate(before * output.width());
                 }
                 if rows.len() == 1 {
-                    outcomes.refused.push((rows.start, reason));
+                    outcomes.refused.push((rows.start, error.to_string()));
                     return Ok(());
                 }
                 let middle = rows.start + rows.len() / 2;
@@ -251,17 +261,18 @@ impl Model {
             .run_with_options(values(signature, batch, rows.clone(), padded)?, &stop.0.0)
             .map_err(|error| refused(&error))?;
         for (output, data) in signature.outputs.iter().zip(&mut outputs.outputs) {
-            let value = answered
-                .get(&output.name)
-                .ok_or_else(|| RunError::Misaligned(format!("no output `{}`", output.name)))?;
+            let value = answered.get(&output.name).ok_or_else(|| {
+                RunError::Misaligned(format!("output `{}` not found", output.name))
+            })?;
             read(value, output, rows.len(), padded, data)?;
         }
         outputs.rows += rows.len();
         Ok(())
     }
 
-    /// Shapes of all outputs for these rows, whatever they are: admission's first look.
-    pub(super) fn look(
+    /// Returns the element types and shapes of all outputs for these rows: admission's first
+    /// observation.
+    pub(super) fn observe(
         &mut self,
         batch: &InputBatch,
         stop: &Stop,
@@ -277,8 +288,9 @@ impl Model {
             .iter()
             .map(|output| {
                 let value = answered.get(&output.name);
-                let value = value
-                    .ok_or_else(|| RunError::Misaligned(format!("no output `{}`", output.name)))?;
+                let value = value.ok_or_else(|| {
+                    RunError::Misaligned(format!("output `{}` not found", output.name))
+                })?;
                 tensor_of(value.dtype()).map_err(|kind| {
                     RunError::Misaligned(format!("output `{}` is of type {kind}", output.name))
                 })
@@ -298,6 +310,6 @@ fn settings(runtime: &Runtime, threads: usize) -> ort::Result<SessionBuilder> {
         .with_intra_threads(threads)?
         .with_inter_threads(1)?
         .with_log_level(ort::logging::LogLevel::Warning)?
-        // Never its own format, whatever the bytes look like: those were not walked.
+        // Never its own format, whatever the bytes look like: it would not have been checked.
         .with_config_entry("session.load_model_format", "ONNX")?)
 }

@@ -1,11 +1,11 @@
-//! Element types and shapes, in ONNX's words, ONNX Runtime's words and helenus's.
+//! Converts element types and shapes between ONNX, ONNX Runtime and helenus.
 
 use ort::value::{TensorElementType, ValueType};
 
 use super::onnx::DataType;
-use crate::domain::tensor::Element;
+use crate::domain::model::tensor::Element;
 
-/// The element type of an ONNX data type, or the name of one that helenus does not take.
+/// Returns the element type of an ONNX data type, or the name of an unsupported one.
 pub(super) fn element_of(data_type: i32) -> Result<Element, String> {
     match DataType::try_from(data_type) {
         Ok(DataType::Float16) => Ok(Element::Float16),
@@ -20,8 +20,8 @@ pub(super) fn element_of(data_type: i32) -> Result<Element, String> {
     }
 }
 
-/// The element type and shape (-1 for any) of a session's input or output, or the name of a type
-/// that helenus does not take.
+/// Returns the element type and shape (-1 for any) of a session's input or output, or the name of
+/// an unsupported type.
 pub(super) fn tensor_of(declared: &ValueType) -> Result<(Element, Vec<i64>), String> {
     let (ty, shape) = match declared {
         ValueType::Tensor { ty, shape, .. } => (ty, shape),

@@ -1,28 +1,26 @@
-//! A signature from what a session declares, the file's metadata and what was given.
+//! Builds a signature from a session's declarations, the file's metadata and the given options.
 
 use std::collections::HashSet;
 
-use super::{graph::Told, session::Declared, trial, walk::unsupported};
+use super::{graph::GraphInfo, session::Declared, trial, walk::unsupported, widths::Given};
 use crate::domain::{
-    golden::Golden,
-    model::{ClassSource, Classes, Input, Output},
+    job::feature_places::{self, feature_places},
+    model::{Input, Output, Signature},
     problem::Problem,
-    tensor::Element,
 };
 
-/// Values of one row; a vector column holds 8,192.
+/// Maximum number of values per row; a vector column holds 8,192.
 const MAX_WIDTH: u64 = 1 << 20;
 
-/// Inputs with their widths, and the batch size where the file fixes one.
+/// Returns the inputs with their widths, and the batch size if the file fixes one.
 pub(super) fn inputs(
     declared: &Declared,
-    features: &[String],
-    golden: Option<&Golden>,
+    given: &Given<'_>,
 ) -> Result<(Vec<Input>, Option<usize>), Vec<Problem>> {
     let mut problems = Vec::new();
     let mut inputs = Vec::new();
     let mut batches = Vec::new();
-    // Inputs of shape [N, ?]: their place and name.
+    // Indices of inputs of shape [N, ?].
     let mut open = Vec::new();
     for (name, kind) in declared {
         let (element, shape) = match kind {
@@ -36,7 +34,7 @@ pub(super) fn inputs(
             problems.push(
                 Problem::new(
                     "model.no_batch",
-                    format!("input `{name}` is a single number, without a batch dimension"),
+                    format!("input `{name}` has no batch dimension"),
                 )
                 .help("export it as [N] or [N, 1]"),
             );
@@ -50,9 +48,7 @@ pub(super) fn inputs(
             problems.push(
                 Problem::new(
                     "model.unknown_shape",
-                    format!(
-                        "input `{name}` has the shape {shape:?}: more than its rows is unknown"
-                    ),
+                    format!("input `{name}` has shape {shape:?} with several unknown dimensions"),
                 )
                 .help("export it with fixed dimensions after the first"),
             );
@@ -67,26 +63,8 @@ pub(super) fn inputs(
             dims: dims.iter().map(|dim| (*dim).max(0) as usize).collect(),
         });
     }
-    let known: usize = inputs
-        .iter()
-        .enumerate()
-        .filter(|(at, input)| !open.contains(at) && input.width() != 1)
-        .map(|(_, input)| input.width())
-        .fold(0, usize::saturating_add);
-    for at in &open {
-        let name = inputs[*at].name.clone();
-        let by_features = features
-            .len()
-            .checked_sub(known)
-            .filter(|width| open.len() == 1 && *width > 0);
-        let by_places = golden.and_then(|golden| golden.places_of(&name));
-        match by_features.or(by_places) {
-            Some(width) => inputs[*at].dims = vec![width],
-            None => problems.push(
-                Problem::new("model.unknown_width", format!("input `{name}` is declared [N, ?]: its width, the number of values a row, is unknown"))
-                    .help("give the feature names in order (--features FILE), or export with a fixed width"),
-            ),
-        }
+    if let Err(mut unsettled) = given.settle(&mut inputs, &open) {
+        problems.append(&mut unsettled);
     }
     let total = inputs
         .iter()
@@ -100,7 +78,7 @@ pub(super) fn inputs(
     if total > MAX_WIDTH {
         problems.push(Problem::new(
             "model.too_wide",
-            format!("a row has {total} values, the limit is {MAX_WIDTH}"),
+            format!("a row has {total} values, but the limit is {MAX_WIDTH}"),
         ));
     }
     if let Some((first, rest)) = batches.split_first()
@@ -109,7 +87,7 @@ pub(super) fn inputs(
         problems.push(Problem::new(
             "model.batch",
             format!(
-                "input `{}` takes {} row(s), input `{}` takes {}",
+                "input `{}` takes {} row(s), but input `{}` takes {}",
                 first.0, first.1, other.0, other.1
             ),
         ));
@@ -121,18 +99,27 @@ pub(super) fn inputs(
     }
 }
 
-/// Outputs in the file's order, a ZipMap's replaced by the tensor that goes into it.
-pub(super) fn outputs(declared: &Declared, told: &Told) -> Result<Vec<Output>, Vec<Problem>> {
+/// Returns the outputs in the file's order, with those of ZipMaps and sequences replaced by their
+/// input tensors.
+pub(super) fn outputs(declared: &Declared, told: &GraphInfo) -> Result<Vec<Output>, Vec<Problem>> {
     let already = |name: &str| told.outputs.iter().any(|output| output == name);
     let mut problems = Vec::new();
     let mut outputs: Vec<Output> = Vec::new();
     for (name, kind) in declared {
-        // Appended by the merge: takes its ZipMap's place.
+        // Appended by the merge: replaces its ZipMap or sequence.
         if !already(name) {
             continue;
         }
+        if let Some(sequence) = told.sequences.iter().find(|found| &found.output == name) {
+            for tensor in &sequence.tensors {
+                if !already(tensor) && outputs.iter().all(|other| &other.name != tensor) {
+                    outputs.push(trial::unseen(tensor, tensor));
+                }
+            }
+            continue;
+        }
         let output = match told.zipmaps.iter().find(|zipmap| &zipmap.output == name) {
-            // The tensor is an output of its own too: read once.
+            // The tensor is also an output itself: read it once.
             Some(zipmap) if already(&zipmap.tensor) => continue,
             Some(zipmap) => trial::unseen(&zipmap.tensor, name),
             None => {
@@ -154,7 +141,8 @@ pub(super) fn outputs(declared: &Declared, told: &Told) -> Result<Vec<Output>, V
     }
 }
 
-/// Names of the places of all wide inputs, checked; empty when there are none or nobody said.
+/// Validates the names of the places of all wide inputs; empty if there are none or they are
+/// unknown.
 pub(super) fn feature_names(
     inputs: &[Input],
     features: &[String],
@@ -172,12 +160,12 @@ pub(super) fn feature_names(
             .all(|feature| names.contains(feature.as_str()))
         {
             warnings.push(
-                "features_unused: every input takes one value and is known by its own name; the feature names given are not used".to_owned(),
+                "features_unused: every input takes one value and has its own name, so the given feature names are not used".to_owned(),
             );
         }
         return Ok(Vec::new());
     }
-    if features.len() != total {
+    let Some(places) = feature_places(features, total) else {
         let widths: Vec<String> = wide
             .iter()
             .map(|input| format!("`{}` takes {}", input.name, input.width()))
@@ -185,17 +173,15 @@ pub(super) fn feature_names(
         return Err(Problem::new(
             "model.feature_count",
             format!(
-                "{} feature names were given, {total} are wanted: {}",
+                "{} feature names were given, but {total} are required: {}",
                 features.len(),
                 widths.join(", ")
             ),
-        ));
-    }
+        )
+        .help("give a name for each value; add the width to the name of a vector, as in `embedding[3]`"));
+    };
     let mut seen = HashSet::new();
-    if let Some(twice) = features
-        .iter()
-        .find(|feature| !seen.insert(feature.as_str()))
-    {
+    if let Some((twice, _)) = places.iter().find(|(name, _)| !seen.insert(*name)) {
         return Err(Problem::new(
             "model.feature_twice",
             format!("feature `{twice}` is named twice"),
@@ -204,91 +190,10 @@ pub(super) fn feature_names(
     Ok(features.to_vec())
 }
 
-/// Names the columns of every output of scores: option, metadata, ZipMap, `classlabels`, in this
-/// order.
-pub(super) fn name_classes(
-    outputs: &mut [Output],
-    class_names: &[String],
-    told: &Told,
-) -> Result<(), Problem> {
-    let given = [
-        (
-            class_names,
-            ClassSource::PushOption,
-            "class names were given",
-        ),
-        (
-            told.metadata_classes.as_slice(),
-            ClassSource::MetadataProps,
-            "class names are in the metadata",
-        ),
-    ];
-    for (names, _, what) in &given {
-        let mut seen = HashSet::new();
-        if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
-            return Err(Problem::new(
-                "model.class_twice",
-                format!("class `{twice}` is named twice"),
-            ));
-        }
-        let fits = |output: &&Output| is_scores(output) && output.width() == names.len();
-        if !names.is_empty() && !outputs.iter().any(|output| fits(&output)) {
-            let widths: Vec<String> = outputs
-                .iter()
-                .map(|output| format!("`{}` has {} column(s)", output.public_name, output.width()))
-                .collect();
-            return Err(Problem::new(
-                "model.class_count",
-                format!(
-                    "{} {what}, but no output has as many columns of scores: {}",
-                    names.len(),
-                    widths.join(", ")
-                ),
-            ));
-        }
-    }
-    for zipmap in &told.zipmaps {
-        let output = outputs.iter().find(|output| output.name == zipmap.tensor);
-        if let Some(output) = output.filter(|output| output.width() != zipmap.classes.len()) {
-            return Err(Problem::new(
-                "model.class_count",
-                format!(
-                    "ZipMap names {} class(es) for `{}`, which has {} column(s)",
-                    zipmap.classes.len(),
-                    output.public_name,
-                    output.width()
-                ),
-            ));
-        }
-    }
-    for output in outputs.iter_mut().filter(|output| is_scores(output)) {
-        let width = output.width();
-        let said = given
-            .iter()
-            .map(|(names, source, _)| (names.to_vec(), *source))
-            .find(|(names, _)| names.len() == width);
-        let zipmap = told
-            .zipmaps
-            .iter()
-            .find(|zipmap| zipmap.tensor == output.name)
-            .map(|zipmap| (zipmap.classes.clone(), ClassSource::Zipmap));
-        let attribute = || {
-            let names = told.classes.get(&output.name)?;
-            (names.len() == width).then(|| (names.clone(), ClassSource::ClasslabelsAttribute))
-        };
-        output.classes = said
-            .or(zipmap)
-            .or_else(attribute)
-            .map(|(names, source)| Classes { names, source });
-    }
-    Ok(())
-}
-
-/// Two or more floats a row.
-fn is_scores(output: &Output) -> bool {
-    output.width() >= 2
-        && matches!(
-            output.element,
-            Element::Float16 | Element::Float | Element::Double
-        )
+/// Returns a label for each place of all wide inputs, as in golden rows; empty if names are
+/// unknown.
+pub(super) fn place_labels(signature: &Signature, features: &[String]) -> Vec<String> {
+    let wide = signature.inputs.iter().map(Input::width);
+    let total = wide.filter(|width| *width != 1).sum();
+    feature_places::place_labels(features, total).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Between helenus's buffers and ONNX Runtime's tensors.
+//! Converts between helenus's buffers and ONNX Runtime's tensors.
 
 use std::ops::Range;
 
@@ -9,13 +9,13 @@ use ort::{
     value::{DynTensorValueType, DynValue, PrimitiveTensorElementType, Tensor, TensorRef},
 };
 
-use super::{session::RunError, shapes::tensor_of, texts::read_texts, words::first_line};
-use crate::domain::{
-    model::{Output, Signature},
+use super::{error_text::first_line, session::RunError, shapes::tensor_of, texts::read_texts};
+use crate::domain::model::{
+    Output, Signature,
     tensor::{InputBatch, TensorData},
 };
 
-/// All inputs of a call, by name: `rows` of the batch, padded to `padded` rows with the last one.
+/// Returns all inputs of a call by name: `rows` of the batch, padded to `padded` with the last row.
 pub(super) fn values<'v>(
     signature: &'v Signature,
     batch: &'v InputBatch,
@@ -24,7 +24,7 @@ pub(super) fn values<'v>(
 ) -> Result<Vec<(&'v str, SessionInputValue<'v>)>, RunError> {
     if signature.inputs.len() != batch.inputs.len() {
         return Err(RunError::Misaligned(format!(
-            "{} inputs were given, {} are wanted",
+            "{} inputs were given, but {} are required",
             batch.inputs.len(),
             signature.inputs.len()
         )));
@@ -35,7 +35,7 @@ pub(super) fn values<'v>(
             let width = input.width();
             if data.element() != input.element || data.len() != batch.rows * width {
                 return Err(RunError::Misaligned(format!(
-                    "input `{}` was given {} values of {:?}, {} of {:?} are wanted",
+                    "input `{}` has {} values of {:?}, but {} of {:?} are required",
                     input.name,
                     data.len(),
                     data.element(),
@@ -51,7 +51,7 @@ pub(super) fn values<'v>(
         .collect()
 }
 
-/// A view of `rows`, or a copy of them padded to `padded` rows with the last one.
+/// Returns a view of `rows`, or a copy of them padded to `padded` rows with the last one.
 fn value_of<'v>(
     data: &'v TensorData,
     rows: Range<usize>,
@@ -90,13 +90,13 @@ fn value_of<'v>(
         TensorData::Int64(values) => number(values, rows, width, padded, shape),
         TensorData::Bool(values) => number(values, rows, width, padded, shape),
         TensorData::String(values) => {
-            // ONNX Runtime takes its own copy of each text anyway.
+            // ONNX Runtime copies each text anyway.
             let chunk: Vec<String> = values
                 .range(rows.start * width..rows.end * width)
                 .map(str::to_owned)
                 .collect();
             if chunk.iter().any(|text| text.contains('\0')) {
-                return Err("text with a NUL character cannot go to ONNX Runtime".to_owned());
+                return Err("ONNX Runtime does not support text with a NUL character".to_owned());
             }
             if rows.len() == padded {
                 text(&chunk, shape)
@@ -135,7 +135,7 @@ pub(super) fn read(
         .collect();
     if element != output.element || shape != wanted {
         return Err(misaligned(format!(
-            "came back as {element:?} {shape:?} for {padded} rows, admitted was {:?} {wanted:?}",
+            "is {element:?} {shape:?} for {padded} rows, but {:?} {wanted:?} was admitted",
             output.element
         )));
     }
@@ -175,8 +175,8 @@ pub(super) fn read(
     Ok(())
 }
 
-/// The bytes of a bool tensor: a model may have put others than 0 and 1 there, which no Rust `bool`
-/// may be.
+/// Returns the bytes of a bool tensor: a model may have written values other than 0 and 1, which
+/// are undefined behaviour in a Rust `bool`.
 fn truths(value: &DynValue, len: usize) -> ort::Result<&[u8]> {
     let tensor = value.view().downcast::<DynTensorValueType>()?;
     if len == 0 {

@@ -1,13 +1,13 @@
-//! Texts out of ONNX Runtime's tensors, without an allocation a value.
+//! Reads texts from ONNX Runtime's tensors without an allocation per value.
 
 use ort::{AsPointer, ortsys, value::DynValue};
 
-use crate::domain::texts::Texts;
+use crate::domain::model::texts::Texts;
 
 /// Appends the first `take` of `len` texts of a text tensor.
 ///
 /// # Errors
-/// ONNX Runtime's; text that is no UTF-8.
+/// ONNX Runtime's; text that is not UTF-8.
 pub(super) fn read_texts(
     value: &DynValue,
     len: usize,
@@ -16,12 +16,12 @@ pub(super) fn read_texts(
 ) -> ort::Result<()> {
     let tensor = value.ptr();
     let mut length = 0;
-    // SAFETY: the value lives, and is a text tensor of `len` elements as the caller has checked;
-    // ONNX Runtime refuses what is none.
+    // SAFETY: the value is alive, and the caller has checked that it is a text tensor of `len`
+    // elements; ONNX Runtime refuses others.
     ortsys![unsafe GetStringTensorDataLength(tensor, &mut length)?];
     let mut bytes = vec![0_u8; length];
     let mut starts = vec![0; len];
-    // SAFETY: as above; both buffers are as large as is said.
+    // SAFETY: as above; both buffers have the given sizes.
     ortsys![unsafe GetStringTensorContent(tensor, bytes.as_mut_ptr().cast(), length, starts.as_mut_ptr(), len)?];
     for at in 0..take.min(len) {
         let end = starts.get(at + 1).copied().unwrap_or(length);

@@ -1,73 +1,25 @@
-//! CQL and the driver: the only place that knows them. One file a table family.
+//! CQL and the driver; no other module uses them. One file per table family.
 
-pub mod admissions;
-pub mod alias_requests;
-pub mod aliases;
-pub mod answers;
-pub mod changed_keys;
-pub mod chunks;
-pub mod clock;
-pub mod codec;
-pub mod comparisons;
-pub mod connect;
-pub mod current_tables;
-pub mod ddl;
-pub mod error;
-pub mod evaluations;
-pub mod export_select;
-pub mod forget;
-pub mod gate;
-pub mod gate_moves;
-pub mod gates;
-pub mod health;
-pub mod history;
-pub mod job_targets;
+pub mod admin;
+pub mod driver;
+pub mod evidence;
 pub mod jobs;
-pub mod leases;
-pub mod migrate;
-pub mod models;
-pub mod mutations;
-pub mod names;
-pub mod open_runs;
-pub mod passes;
-pub mod prediction_ddl;
-pub mod prediction_tables;
 pub mod predictions;
-pub mod purge;
-pub mod quote;
-pub mod raw;
-pub mod rejected_rows;
-pub mod request_ids;
-pub mod retention;
-pub mod ring;
-pub mod roles;
-pub mod run_heads;
-pub mod run_requests;
+pub mod registry;
 pub mod runs;
-pub mod scan;
-pub mod script;
-pub mod selects;
-pub mod settings;
-pub mod side_select;
-pub mod signals;
-pub mod splits;
-pub mod statement;
-pub mod tables;
-pub mod trigger_status;
 pub mod triggers;
-pub mod upstream;
-pub mod workers;
 
 use std::sync::Arc;
 
 use scylla::client::session::Session;
 
 use crate::config::Config;
-use settings::Settings;
+use admin::settings::Settings;
+use driver::{budget, gate, pages, statement};
 
 /// A session with helenus's keyspace in use. Cheap to clone.
 ///
-/// Statements name helenus's own tables without their keyspace, and everybody else's with it.
+/// Statements name helenus's own tables without their keyspace, and all other tables with it.
 #[derive(Clone)]
 pub struct Store {
     session: Arc<Session>,
@@ -75,41 +27,48 @@ pub struct Store {
     settings: Settings,
     statements: Arc<statement::Cache>,
     gates: Arc<Gates>,
+    rows: Arc<budget::Budget>,
+    row_sizes: Arc<pages::RowSizes>,
 }
 
-/// Places in flight, for all that this process does on the store.
+/// Places in flight, for everything that this process does on the store.
 struct Gates {
     reads: gate::Gate,
     writes: gate::Gate,
 }
 
 impl Store {
-    /// The driver's session, for what the helpers of [`statement`] do not cover.
+    /// Returns the driver's session, for what the helpers of [`statement`] do not cover.
     pub fn session(&self) -> &Session {
         &self.session
     }
 
-    /// What the command was configured with.
+    /// Returns the configuration of the command.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// What all processes of this keyspace agreed on.
+    /// Returns the settings that all processes of this keyspace share.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Places of page reads in flight.
+    /// Returns the gate of page reads in flight.
     pub fn reads(&self) -> &gate::Gate {
         &self.gates.reads
     }
 
-    /// Places of prediction writes in flight.
+    /// Returns the gate of prediction writes in flight.
     pub fn writes(&self) -> &gate::Gate {
         &self.gates.writes
     }
 
-    /// The keyspace of helenus's own tables.
+    /// Returns the budget for the bytes of rows that this process may hold.
+    pub fn row_budget(&self) -> &Arc<budget::Budget> {
+        &self.rows
+    }
+
+    /// Returns the keyspace of helenus's own tables.
     pub fn keyspace(&self) -> &str {
         &self.config.keyspace
     }

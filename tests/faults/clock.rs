@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use chrono::{TimeDelta, Utc};
-use helenus::domain::{run::RunState, run_id};
+use helenus::domain::run::{RunState, run_id};
 
 use crate::{stage::Stage, support::cli};
 

@@ -118,3 +118,28 @@ fn a_run_that_knew_the_old_champion_loses_against_the_new_ones_predictions() {
     let run = stage.newest();
     assert_eq!(run.current.unwrap().version, 2, "{run:?}");
 }
+
+/// A run takes its base before it reads the champion. One that stalls in between knows a later
+/// champion than runs with higher bases, which must not win against what it copies.
+#[test]
+fn a_run_that_stalled_before_it_read_the_champion_wins_against_runs_that_knew_the_old_one() {
+    let stage = staged("current_overtaken");
+    stage.set((0..ROWS).map(|id| (id, (id + 1_000) as f32)));
+    let second = ["score", "visits", "--version", "2"];
+    let stalled = stage.frozen(&second, "after_base=stop");
+    let first = ["score", "visits", "--version", "1"];
+    stage.assert_succeeded(cli::run(stage.command(&first)));
+    assert_current(&stage, 1);
+    let words = [
+        "model", "promote", "identity", "2", "--now", "--why", "test",
+    ];
+    cli::run(stage.command(&words)).ok();
+    stalled.signal("CONT");
+    stalled.finish();
+    let mut runs = stage.runs("visits").into_iter();
+    let run = runs.find(|run| run.versions.contains(&2)).unwrap();
+    assert_eq!(run.current.unwrap().version, 2, "{run:?}");
+    assert_current(&stage, 2);
+    worker(&stage);
+    assert_current(&stage, 2);
+}

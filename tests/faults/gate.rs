@@ -25,7 +25,7 @@ fn a_move_is_made_once_wherever_its_worker_dies() {
             }
         }
         let labels = sandbox.filled("{data}.outcomes.outcome");
-        let gate = "gate add tumour better --metric accuracy --least-labelled 500 --auto --cooldown 1s --labels";
+        let gate = "gate add tumour better --metric accuracy --min-labelled-rows 500 --auto --cooldown 1s --labels";
         let evaluate =
             "evaluate tumour --versions champion,challenger --label-time known_at --labels";
         for words in [

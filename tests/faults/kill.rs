@@ -83,6 +83,25 @@ fn a_request_whose_worker_is_killed_anywhere_is_served_by_the_next() {
     assert_settled(&stage);
 }
 
+#[test]
+fn a_request_that_waits_for_a_run_outlives_whoever_would_serve_it() {
+    let stage = Stage::new("kill_waiting", ROWS);
+    let all = |value: i32| (0..ROWS).map(move |id| (id, (value + id) as f32));
+    let places = ["before_close", "before_free", "after_open", "before_answer"];
+    for (turn, place) in (1..).zip(places) {
+        stage.set(all(2_000 * turn));
+        // Two splits are done, and changed since.
+        stage.killed(&["score", "visits"], "before_finish=kill:3");
+        stage.set(all(2_000 * turn + 1_000));
+        stage.sandbox.cql("INSERT INTO {helenus}.run_requests (day, id, job) VALUES (toDate(now()), now(), 'visits')");
+        stage.killed(&["worker", "--once"], &kill_at(place));
+        cli::run(stage.command(&["worker", "--once"])).ok();
+        stage.assert_whole(&stage.newest());
+        assert_eq!(stage.runs("visits").len() as i32, 2 * turn, "{place}");
+    }
+    assert_settled(&stage);
+}
+
 /// Nothing holds the prediction table any more.
 fn assert_settled(stage: &Stage) {
     let open = stage

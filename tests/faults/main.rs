@@ -9,13 +9,16 @@ mod changes;
 mod clock;
 mod cluster;
 mod current;
+mod forget;
 mod gate;
 mod kill;
 mod network;
 mod outage;
 mod own;
+mod planning;
 mod poison;
 mod proxy;
+mod serve;
 mod soak;
 mod stage;
 #[path = "../suite/support/mod.rs"]

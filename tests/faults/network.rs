@@ -66,7 +66,7 @@ const CONDITIONAL: [(&str, &[&str]); 11] = [
     ("claim", &["INSERT INTO splits"]),
     ("beat", &["UPDATE splits SET beat"]),
     ("finish", &["UPDATE splits SET state = 'done'"]),
-    ("close", &["UPDATE runs SET state = ?"]),
+    ("close", &["UPDATE runs SET whole_ended", "state = ?"]),
     ("free", &["UPDATE open_runs SET run_id = null"]),
 ];
 

@@ -7,12 +7,10 @@ use std::{
 };
 
 use helenus::{
-    domain::{
-        ring::{self, TokenRange},
-        run::{Counts, Run, RunState},
-    },
-    store::splits::SplitState,
-    worker::run::close::read_splits,
+    codec::ring::{self, TokenRange},
+    domain::run::{Counts, Run, RunState},
+    engine::run::close::read_splits,
+    store::runs::splits::SplitState,
 };
 use scylla::value::CqlValue;
 use serde_json::Value;

@@ -38,8 +38,10 @@ fn workers_that_make_the_same_prediction_table_make_one() {
             "SELECT id FROM system_schema.tables WHERE keyspace_name = '{{data}}' AND table_name = '{job}_predictions'"
         ));
         let id = tables[0]["id"].as_uuid().unwrap();
-        let named =
-            helenus::store::script::table_id(&stage.sandbox.data, &format!("{job}_predictions"));
+        let named = helenus::store::driver::script::table_id(
+            &stage.sandbox.data,
+            &format!("{job}_predictions"),
+        );
         assert_eq!(id, named);
     }
 }

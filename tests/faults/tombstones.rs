@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use helenus::{domain::ring::TokenRange, store::scan::token_of};
+use helenus::{codec::ring::TokenRange, store::driver::scan::token_of};
 
 use crate::{
     stage::{Stage, wait_for},

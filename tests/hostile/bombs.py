@@ -127,7 +127,7 @@ def register(case) -> None:
     add("deep_functions.onnx", "rejected", "walk", "deep", "3,500 model-local functions, each calling the next once", lambda: functions(3500, 1))
     add("functions_doubling.onnx", "rejected", "walk", "function", "40 functions, each calling the next twice: 2^40 nodes", lambda: functions(40, 2))
     add("recursive_function.onnx", "rejected", "walk", "function", "a model-local function that calls itself", recursive_function)
-    add("alloc_load.onnx", "rejected", "trial", "", "32 constants of 256 MiB, folded while loading and kept", lambda: folded_allocation(32, 26))
+    add("alloc_load.onnx", "rejected", "trial", "memory", "32 constants of 256 MiB, folded while loading and kept", lambda: folded_allocation(32, 26))
     add("slow_load.onnx", "rejected", "load", "time", "a chain of large constant products folded while loading", lambda: folded_products(4096, 400))
     add("alloc_run.onnx", "rejected", "trial", "memory", "N x 2^36 floats at run", run_allocation)
     add("endless_loop.onnx", "rejected", "trial", "time", "a Loop of 2^63 - 1 rounds",

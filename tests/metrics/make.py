@@ -53,7 +53,8 @@ def binary(name, truth, scores, probabilities=True, thresholds=(0.5, 0.3, 0.7)):
             "single": scores.dtype == np.float32,
             "probabilities": probabilities,
             "truth": truth.tolist(),
-            "scores": written(scores),
+            # As texts: a reader of JSON may round 0.9999999999999999 to 1, which is another ranking.
+            "scores": [str(score) for score in written(scores)],
             "say": say,
             "roc_auc_standard_error": standard_error,
             "decided": decided,

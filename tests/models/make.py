@@ -68,3 +68,82 @@ save(
     [column("x")],
     [column("y")],
 )
+# Two features in one wide input without names, y = a + 10 b: trained on (a, b), and on (b, a).
+for name, weights in [("tens", [1.0, 10.0]), ("tens_swapped", [10.0, 1.0])]:
+    save(
+        name,
+        [helper.make_node("MatMul", ["X", "weights"], ["y"])],
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, 2])],
+        [column("y")],
+        [constant("weights", TensorProto.FLOAT, [2, 1], weights)],
+    )
+
+
+# `rating` of the text `sentence`: 1 for "good", 0 for "bad", -1 for any other, however long it is.
+rating = helper.make_node(
+    "LabelEncoder", ["sentence"], ["rating"], domain="ai.onnx.ml",
+    keys_strings=["good", "bad"], values_int64s=[1, 0], default_int64=-1,
+)
+graph = helper.make_graph(
+    [rating],
+    "rating",
+    [helper.make_tensor_value_info("sentence", TensorProto.STRING, [None, 1])],
+    [helper.make_tensor_value_info("rating", TensorProto.INT64, [None, 1])],
+)
+opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+onnx.checker.check_model(model)
+(HERE / "rating.onnx").write_bytes(model.SerializeToString())
+# y = x, by way of a loop without end where an x of the batch is above a million.
+save(
+    "hanging",
+    [
+        helper.make_node("ReduceMax", ["x"], ["first"], keepdims=0),
+        helper.make_node("Greater", ["first", "limit"], ["go"]),
+        helper.make_node(
+            "Loop",
+            ["", "go", "x"],
+            ["y"],
+            body=helper.make_graph(
+                [
+                    helper.make_node("Identity", ["state"], ["next"]),
+                    helper.make_node("Identity", ["on"], ["go_on"]),
+                ],
+                "body",
+                [
+                    helper.make_tensor_value_info("round", TensorProto.INT64, []),
+                    helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+                    helper.make_tensor_value_info("state", TensorProto.FLOAT, [None, 1]),
+                ],
+                [
+                    helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+                    helper.make_tensor_value_info("next", TensorProto.FLOAT, [None, 1]),
+                ],
+            ),
+        ),
+    ],
+    [column("x")],
+    [column("y")],
+    [constant("limit", TensorProto.FLOAT, [], [1e6])],
+)
+# y is the root of -1 - |x|: NaN for every row.
+save(
+    "always_nan",
+    [
+        helper.make_node("Abs", ["x"], ["size"]),
+        helper.make_node("Add", ["size", "one"], ["more"]),
+        helper.make_node("Neg", ["more"], ["below"]),
+        helper.make_node("Sqrt", ["below"], ["y"]),
+    ],
+    [column("x")],
+    [column("y")],
+    [constant("one", TensorProto.FLOAT, [], [1.0])],
+)
+# Names that a terminal would obey: a title, a line of their own, text from right to left.
+escapes = "\x1b]0;owned\x07"
+save(
+    "escapes",
+    [helper.make_node("Identity", [f"x{escapes}"], ["y\n\u202eaccepted"])],
+    [column(f"x{escapes}")],
+    [column("y\n\u202eaccepted")],
+)

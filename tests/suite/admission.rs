@@ -10,9 +10,8 @@ use std::{
 use helenus::{
     domain::{
         csv,
-        model::{Admitted, ClassSource},
+        model::{Admitted, ClassSource, tolerance::Tolerance},
         problem::Problem,
-        tolerance::Tolerance,
     },
     scorer::{
         admit::{Request, Sha},
@@ -236,14 +235,15 @@ fn golden_rows_catch_features_in_the_wrong_order() {
     rejected_for(&request, "golden.differs");
 }
 
+fn warned(request: &Request, word: &str) -> bool {
+    admitted(request)
+        .warnings
+        .iter()
+        .any(|warning| warning.starts_with(word))
+}
+
 #[test]
 fn few_golden_rows_and_an_unproven_order_leave_warnings() {
-    let warned = |request: &Request, word: &str| {
-        admitted(request)
-            .warnings
-            .iter()
-            .any(|warning| warning.starts_with(word))
-    };
     let mut request = shipped("breast_cancer_lr");
     for word in ["few_golden_rows", "no_golden_rows", "order_unproven"] {
         assert!(!warned(&request, word), "{word}");
@@ -286,15 +286,71 @@ fn bytes_other_than_the_registered_ones_are_refused() {
 }
 
 #[test]
-fn a_child_that_dies_says_nothing_final_about_the_model() {
+fn a_time_limit_is_a_verdict_that_names_it_once() {
     let mut limits = limits();
     limits.time = Duration::from_secs(1);
     let hangs = request("tests/hostile/endless_loop.onnx");
     let outcome = child::run(&hangs, &limits).expect("a child");
-    assert!(
-        matches!(&outcome, Outcome::Died(problem) if problem.code == "model.time_limit"),
-        "{outcome:?}"
+    let Outcome::OutOfTime(problem) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(problem.code, "model.time_limit");
+    assert_eq!(problem.line().matches("1 s").count(), 1, "{problem:?}");
+    assert_eq!(
+        problem.line().matches("admission_timeout").count(),
+        1,
+        "{problem:?}"
     );
+}
+
+#[test]
+fn memory_that_is_refused_while_loading_or_scoring_is_the_memory_limit() {
+    for file in ["alloc_load.onnx", "alloc_run.onnx"] {
+        let problems = rejected(&request(&format!("tests/hostile/{file}")));
+        let [problem] = problems.as_slice() else {
+            panic!("{file}: {problems:?}");
+        };
+        assert_eq!(problem.code, "model.memory_limit", "{file}: {problem:?}");
+        let line = problem.line();
+        assert_eq!(line.matches("2048 MiB").count(), 1, "{file}: {line}");
+        assert!(!line.contains("golden"), "{file}: {line}");
+    }
+}
+
+#[test]
+fn a_process_that_the_machine_ended_may_be_followed_by_another() {
+    let mut limits = limits();
+    // Ends as the kernel's killer would end it.
+    let folder = tempfile::tempdir().expect("a folder");
+    limits.program = folder.path().join("killed");
+    std::fs::write(&limits.program, "#!/bin/sh\nkill -9 $$\n").expect("written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&limits.program, mode).expect("made executable");
+    let outcome = child::run(&shipped("iris_mlp"), &limits).expect("a child");
+    let Outcome::Died(problem) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(problem.code, "model.memory_limit");
+    assert!(problem.message.contains("was killed"), "{problem:?}");
+}
+
+#[test]
+fn an_output_of_nothing_but_nan_is_warned_of() {
+    assert!(warned(
+        &request("tests/models/always_nan.onnx"),
+        "all_nan: output `y` is NaN for each of 64 trial rows"
+    ));
+    assert!(!warned(
+        &request("tests/hostile/nan_output.onnx"),
+        "all_nan"
+    ));
+}
+
+#[test]
+fn a_label_that_is_declared_one_and_comes_by_row_is_no_news() {
+    for model in ["breast_cancer_lgbm", "wine_lgbm"] {
+        assert!(!warned(&shipped(model), "model.shape_differs"), "{model}");
+    }
 }
 
 #[test]
@@ -340,6 +396,17 @@ mod command {
     }
 
     const MODEL: &str = "models/breast_cancer_lr/model.onnx";
+
+    #[test]
+    fn names_inside_a_model_do_not_reach_the_terminal_as_they_are() {
+        let output = check(&["tests/models/escapes.onnx"]);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).expect("UTF-8");
+        assert!(said.contains("\\u{1b}]0;owned\\u{7}"), "{said:?}");
+        assert!(said.contains("y\\n\\u{202e}accepted"), "{said:?}");
+        let is_safe = |c: char| c == '\n' || !(c.is_control() || c == '\u{202e}');
+        assert!(said.chars().all(is_safe), "{said:?}");
+    }
 
     #[test]
     fn tells_the_signature_of_an_accepted_model() {

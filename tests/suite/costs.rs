@@ -8,20 +8,22 @@ use std::{
 
 use helenus::{
     config::{Config, Flags},
+    control::once,
     domain::run::{Part, Run, RunState, Scope},
-    metrics,
-    store::Store,
-    worker::{
-        self, jobs,
+    engine::claimant,
+    engine::{
+        jobs,
         run::{
             close, pending,
-            plan::{self, Planned, Wish},
+            plan::{self, Planned, RunSpec},
             shared::Shared,
             start::{Started, start_or_fail},
             work::{Work, Worked},
         },
         warm::Warm,
     },
+    metrics,
+    store::Store,
 };
 use serde_json::{Value, json};
 
@@ -78,7 +80,7 @@ impl World {
     }
 
     async fn plan(&self, store: &Store) -> Run {
-        let wish = Wish {
+        let wish = RunSpec {
             job: self.job.clone(),
             scope: Scope {
                 part: Part::Whole,
@@ -89,6 +91,7 @@ impl World {
             trigger: "request".to_owned(),
             cause: uuid::Uuid::new_v4().to_string(),
             due_at: chrono::Utc::now(),
+            after: None,
             request_id: None,
             requested_by: None,
             note: None,
@@ -98,7 +101,9 @@ impl World {
         };
         match plan::plan(store, &wish).await.unwrap() {
             Planned::Opened(run) => *run,
-            Planned::Joined(run) => panic!("another run is open: {run:?}"),
+            Planned::Joined(run) | Planned::Behind(run) => {
+                panic!("another run is open: {run:?}")
+            }
         }
     }
 
@@ -110,7 +115,7 @@ impl World {
             Started::Ready(context) => Arc::from(context),
             Started::Failed(run) => panic!("{:?}", run.reason),
         };
-        let work = Work::new(context, worker::claimant(), &shared, Arc::new(|_| {}));
+        let work = Work::new(context, claimant(), &shared, Arc::new(|_| {}));
         match work.run().await.unwrap() {
             Worked::Ended(run) => *run,
             other => panic!("{other:?}"),
@@ -224,7 +229,7 @@ fn request() {
         world.sandbox.cql(&format!("INSERT INTO {{helenus}}.run_requests (day, id, job, scope, keys) VALUES (toDate(now()), now(), 'visits', 'keys', [{{'id': '{id}'}}])"));
         let began = Instant::now();
         let shared = Shared::new(store.config());
-        let pass = block_on(worker::once(&store, &shared)).unwrap();
+        let pass = block_on(once::once(&store, &shared)).unwrap();
         took.push(began.elapsed());
         assert_eq!(pass.runs.len(), 1, "{pass:?}");
     }
@@ -298,7 +303,7 @@ fn idle_gates() {
         let sandbox = Sandbox::migrated("costs_gates");
         for gate in 0..gates {
             let model = format!("m{gate}");
-            sandbox.cql(&format!("INSERT INTO {{helenus}}.gates (model, name, metric, labels, least_labelled, auto, cooldown, demote) VALUES ('{model}', 'better', 'accuracy', 'k.t.c', 100, true, '1d', true)"));
+            sandbox.cql(&format!("INSERT INTO {{helenus}}.gates (model, name, metric, labels, min_labelled_rows, auto, cooldown, demote) VALUES ('{model}', 'better', 'accuracy', 'k.t.c', 100, true, '1d', true)"));
             for (alias, version) in [("champion", 1), ("challenger", 2)] {
                 sandbox.cql(&format!("INSERT INTO {{helenus}}.model_aliases (model, alias, changed_at, seq, to_version, version, last_seq) VALUES ('{model}', '{alias}', now(), 1, {version}, {version}, 1)"));
             }
@@ -309,7 +314,7 @@ fn idle_gates() {
         }
         block_on(async {
             let store = sandbox.store().await;
-            let mut watch = helenus::worker::gates::Watch::default();
+            let mut watch = helenus::control::gates::Watch::default();
             let start = tokio::time::Instant::now();
             // The first look writes verdicts, which later ones find.
             watch.round(&store, start).await.unwrap();
@@ -343,7 +348,7 @@ fn adapting() {
                 .session()
                 .execute_unpaged(prepared, (id, 1.0_f32))
                 .await;
-            sent.map_err(|error| helenus::store::error::Failed::execution(&error, "INSERT"))
+            sent.map_err(|error| helenus::store::driver::error::Failed::execution(&error, "INSERT"))
         };
         let (mut adaptive, mut constant) = (Vec::new(), Vec::new());
         for round in 0..7 {

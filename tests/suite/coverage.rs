@@ -1,9 +1,9 @@
 //! Aliases move to what readers will find: coverage, and the runs that make it.
 
 use helenus::{
+    control::{aliases, requests::day_of},
     process::timeuuid,
-    store::alias_requests::AliasRequest,
-    worker::{aliases, requests::day_of},
+    store::registry::alias_requests::AliasRequest,
 };
 use scylla::value::CqlValue;
 
@@ -107,7 +107,7 @@ impl World {
     }
 
     /// One round of the service, without working on any run.
-    fn round(&self) -> aliases::Round {
+    fn round(&self) -> aliases::AliasRound {
         block_on(async {
             let store = self.sandbox.store().await;
             aliases::run_once(&store, &mut Default::default())
@@ -196,6 +196,18 @@ fn a_request_that_waits_for_its_run_keeps_nobody_waiting_and_survives_deaths() {
 }
 
 #[test]
+fn a_version_stays_covered_however_many_runs_over_keys_follow() {
+    let world = World::new("many_runs", "\"champion\", 1, 2");
+    for id in 0..220 {
+        world.sandbox.cql(&format!(
+            "INSERT INTO {{helenus}}.runs (job, run_id, state, scope, keys, versions) VALUES ('tumour', now(), 'succeeded', 'keys', [{{'id': '{id}'}}], {{1}})"
+        ));
+    }
+    world.helenus(&["model", "promote", "tumour", "2"]);
+    assert_eq!(world.champion(), 2);
+}
+
+#[test]
 fn an_alias_does_not_move_on_a_run_that_failed_was_cancelled_or_came_too_late() {
     let world = World::new("uncovered", "\"champion\"");
     // Cancelled.
@@ -258,7 +270,7 @@ fn an_alias_does_not_move_on_a_run_that_failed_was_cancelled_or_came_too_late() 
             .answer(&asked)
             .unwrap()
             .1
-            .contains("`perhaps` is no coverage")
+            .contains("unknown coverage `perhaps`")
     );
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use helenus::worker::current::Watch;
+use helenus::control::current::Watch;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -247,6 +247,63 @@ fn what_somebody_damaged_is_mended_when_asked_for() {
 }
 
 #[test]
+fn verify_compares_it_with_the_champions_predictions() {
+    let numbers = Numbers::new("compared", MANIFEST);
+    numbers.score(&[]);
+    let sandbox = &numbers.sandbox;
+    let found = |code: i32| {
+        let said = sandbox
+            .json(&["verify", "numbers", "--coverage"])
+            .code(code);
+        let answer = said.json();
+        if code == 1 {
+            assert_eq!(
+                answer["error"]["code"], "verify.current_differs",
+                "{answer}"
+            );
+        }
+        answer["result"]["coverage"]["current"].clone()
+    };
+    let counts = |found: &Value| {
+        ["other_version", "differing", "extra", "missing"]
+            .map(|count| found[count].as_u64().unwrap())
+    };
+    let whole = found(0);
+    assert_eq!(counts(&whole), [0; 4], "{whole}");
+    assert_eq!(
+        (&whole["rows"], &whole["version"]),
+        (&json!(ROWS), &json!(1))
+    );
+    let row = "name = 'patient-7' AND visit = 1";
+    // The defect: an entity has the old champion's prediction.
+    sandbox.cql(&format!(
+        "UPDATE {{data}}.numbers_current SET model_version = 2 WHERE {row}"
+    ));
+    let other = found(1);
+    assert_eq!(counts(&other), [1, 0, 0, 0], "{other}");
+    assert_eq!(
+        other["findings"],
+        json!([{"key": {"name": "patient-7", "visit": "1"}, "finding": "other_version", "version": 2}])
+    );
+    sandbox.cql(&format!(
+        "UPDATE {{data}}.numbers_current SET model_version = 1, y = 5 WHERE {row}"
+    ));
+    assert_eq!(counts(&found(1)), [0, 1, 0, 0]);
+    sandbox.cql(&format!("DELETE FROM {{data}}.numbers_current WHERE {row}"));
+    assert_eq!(counts(&found(1)), [0, 0, 0, 1]);
+    sandbox.cql("INSERT INTO {data}.numbers_current (name, visit, model_version, y) VALUES ('nobody', 1, 1, 5)");
+    assert_eq!(counts(&found(1)), [0, 0, 1, 1]);
+    // What is said to help does.
+    sandbox.cql("DELETE FROM {data}.numbers_current WHERE name = 'nobody'");
+    numbers.score(&["--scope", "current"]);
+    assert_eq!(counts(&found(0)), [0; 4]);
+    // The champion is not asked about.
+    let second = ["verify", "numbers", "--coverage", "--version", "2"];
+    let second = sandbox.json(&second).ok().result();
+    assert_eq!(second["coverage"]["current"], Value::Null, "{second}");
+}
+
+#[test]
 fn an_entity_that_is_gone_has_no_current_prediction() {
     let manifest = MANIFEST.replace("[rules]", "[rules]\norphans = \"delete\"");
     let numbers = Numbers::new("gone", &manifest);
@@ -367,7 +424,7 @@ fn a_run_of_a_revision_from_before_the_table_is_not_begun_after_it() {
     let numbers = Numbers::new("outdated", &without);
     numbers.score(&[]);
     let store = block_on(numbers.sandbox.store());
-    let table = helenus::domain::manifest::TableName {
+    let table = helenus::domain::job::manifest::TableName {
         keyspace: numbers.sandbox.data.clone(),
         table: "numbers_current".to_owned(),
     };

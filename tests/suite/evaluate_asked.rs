@@ -143,6 +143,12 @@ fn two_workers_and_a_killed_one_make_one_evaluation() {
     let versions: Vec<_> = stands.iter().map(|row| (row.0, row.1.as_str())).collect();
     assert_eq!(versions.len(), 2);
     assert!(versions.contains(&(1, &id)) && versions.contains(&(2, &id)));
+    // What an earlier process had read is as old as the pass: whoever reads the result is told.
+    let rows = sandbox.rows("SELECT warnings FROM {helenus}.evaluations");
+    let resumed = rows
+        .iter()
+        .any(|row| format!("{:?}", row["warnings"]).contains("resumed: "));
+    assert!(resumed, "{rows:?}");
 
     // Whoever died before it could answer: the next one answers, and writes nothing else.
     let day = chrono::Utc::now().date_naive();

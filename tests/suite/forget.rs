@@ -335,7 +335,7 @@ fn a_request_by_cql_is_answered_and_keeps_no_key() {
         refused["reason"]
             .as_text()
             .unwrap()
-            .contains("still stands")
+            .contains("still exists")
     );
     let requests = numbers
         .sandbox
@@ -392,4 +392,27 @@ fn wrong_words_are_told_and_nothing_happens() {
         .json(&["forget", "numbers", "name=a", "visit=x"])
         .code(2);
     assert_eq!(none.error()["code"], "keys.not_a_value");
+}
+
+#[test]
+fn the_request_that_asks_to_forget_is_emptied_last_and_its_note_kept_without_the_key() {
+    let numbers = Numbers::new("forget_note");
+    leave_traces(&numbers);
+    numbers.delete_row();
+    numbers.sandbox.cql("INSERT INTO {helenus}.run_requests (day, id, action, job, keys, note) VALUES (toDate(now()), now(), 'forget', 'numbers', [{'name': 'patient-7', 'visit': '1'}], 'case 12 of patient-7')");
+    numbers.sandbox.helenus(&["worker", "--once"]).ok();
+    let request = numbers.sandbox.row(
+        "SELECT keys, note FROM {helenus}.run_requests WHERE action = 'forget' ALLOW FILTERING",
+    );
+    assert_eq!(request["note"].as_text().unwrap(), "case 12 of [forgotten]");
+    assert!(!format!("{request:?}").contains("patient-7"));
+    let run = numbers.sandbox.row(
+        "SELECT run_id, request_id FROM {helenus}.runs WHERE trigger = 'forget' ALLOW FILTERING",
+    );
+    assert!(run.contains_key("request_id"), "{run:?}");
+    // One that is refused before it is looked at, for its day, keeps no key, either.
+    let id = "cafe0000-c64f-11ef-8000-0123456789ab";
+    numbers.sandbox.cql(&format!("INSERT INTO {{helenus}}.run_requests (day, id, action, job, keys) VALUES (toDate(now()), {id}, 'forget', 'numbers', [{{'name': 'patient-7', 'visit': '1'}}])"));
+    numbers.sandbox.helenus(&["worker", "--once"]).ok();
+    assert_eq!(numbers.mentions(), Vec::<String>::new());
 }

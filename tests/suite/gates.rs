@@ -31,7 +31,7 @@ fn a_challenger_that_passes_waits_for_an_approval_that_the_history_names() {
         "accuracy",
         "--labels",
         &labels,
-        "--least-labelled",
+        "--min-labelled-rows",
         "500",
     ];
     let told = sandbox.json(&add).ok().result();
@@ -128,7 +128,7 @@ fn a_gate_that_makes_no_sense_is_refused_with_all_that_is_wrong() {
         "accuracy",
         "--labels",
         "outcomes",
-        "--least-labelled",
+        "--min-labelled-rows",
         "0",
         "--confidence",
         "95",
@@ -137,4 +137,41 @@ fn a_gate_that_makes_no_sense_is_refused_with_all_that_is_wrong() {
     assert_eq!(error["code"], "gate.invalid");
     assert_eq!(error["others"].as_array().unwrap().len(), 2);
     assert!(sandbox.rows("SELECT name FROM {helenus}.gates").is_empty());
+}
+
+#[test]
+fn a_metric_with_a_sign_is_better_neither_higher_nor_lower() {
+    let sandbox = Sandbox::migrated("gates_signed");
+    let add = [
+        "gate",
+        "add",
+        "tumour",
+        "bias",
+        "--metric",
+        "mean_error",
+        "--labels",
+        "a.b.c",
+        "--min-labelled-rows",
+        "100",
+    ];
+    let error = sandbox.json(&add).code(2).error();
+    assert_eq!(
+        (&error["code"], &error["where"]),
+        (&"gate.invalid".into(), &"metric".into())
+    );
+    assert!(error["help"].as_str().unwrap().contains("mae"), "{error}");
+    assert!(sandbox.rows("SELECT name FROM {helenus}.gates").is_empty());
+    // By a row, too: it gets no verdict, and whoever looks is told why.
+    sandbox.cql("INSERT INTO {helenus}.gates (model, name, metric, labels, min_labelled_rows) VALUES ('tumour', 'bias', 'mean_error', 'a.b.c', 100)");
+    sandbox.helenus(&["worker", "--once"]).ok();
+    assert!(
+        sandbox
+            .rows("SELECT * FROM {helenus}.gate_verdicts")
+            .is_empty()
+    );
+    let error = sandbox
+        .json(&["gate", "show", "tumour", "bias"])
+        .code(2)
+        .error();
+    assert_eq!(error["code"], "gate.invalid");
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use helenus::worker::gates;
+use helenus::control::gates;
 use serde_json::Value;
 
 use crate::support::{Sandbox, biopsies::Biopsies, block_on};
@@ -47,7 +47,7 @@ impl World {
             "accuracy",
             "--labels",
             &labels,
-            "--least-labelled",
+            "--min-labelled-rows",
             "500",
         ];
         let said = self.sandbox().json(&[&words[..], options].concat());
@@ -143,7 +143,7 @@ fn a_challenger_that_passes_is_promoted_once_and_not_before_the_cooldown() {
         "accuracy",
         "--labels",
         &world.labels(),
-        "--least-labelled",
+        "--min-labelled-rows",
         "500",
         "--auto",
         "--cooldown",
@@ -241,9 +241,9 @@ fn a_move_outlives_whoever_began_it_and_waits_for_coverage() {
     block_on(async {
         let store = sandbox.store().await;
         let mut watches = Default::default();
-        let round = gates::act(&store, &mut watches).await.unwrap();
+        let round = Box::pin(gates::act(&store, &mut watches)).await.unwrap();
         assert_eq!((round.under_way, round.settled), (1, 0), "{round:?}");
-        let round = gates::act(&store, &mut watches).await.unwrap();
+        let round = Box::pin(gates::act(&store, &mut watches)).await.unwrap();
         assert_eq!((round.under_way, round.settled), (1, 0), "{round:?}");
     });
     assert_eq!(world.champion(), 1);

@@ -4,7 +4,7 @@
 use std::{thread, time::Duration};
 
 use chrono::Utc;
-use helenus::domain::ring::TokenRange;
+use helenus::codec::ring::TokenRange;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

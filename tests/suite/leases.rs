@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use helenus::store::{
-    error::StoreErrorKind,
-    leases::{Asked, Watches},
+    admin::leases::{Asked, Watches},
+    driver::error::StoreErrorKind,
 };
 
 use crate::support::{Sandbox, block_on};

@@ -149,7 +149,7 @@ fn a_login_asks_and_another_one_answers() {
         .result();
     let said = findings["checks"].to_string();
     assert!(
-        said.contains("may not ask") && said.contains("may not answer"),
+        said.contains("is not permitted to ask") && said.contains("is not permitted to answer"),
         "{said}"
     );
     let findings = guarded
@@ -158,7 +158,7 @@ fn a_login_asks_and_another_one_answers() {
         .result();
     let said = findings["checks"].to_string();
     assert!(
-        !said.contains("may not ask") && said.contains("may not answer"),
+        !said.contains("is not permitted to ask") && said.contains("is not permitted to answer"),
         "{said}"
     );
     let findings = guarded.helenus(administrator, &["doctor"]).ok().result();

@@ -1,7 +1,10 @@
 //! Every model of `models/`, from its file to predictions in Cassandra, held row by row against
 //! what the library that trained it said.
 
-use crate::support::{Model, Sandbox};
+use crate::{
+    serve_parity,
+    support::{Model, Sandbox},
+};
 
 fn holds(name: &str) {
     let sandbox = Sandbox::shared("parity");
@@ -27,6 +30,7 @@ fn holds(name: &str) {
     let again = sandbox.json(&["score", &job]).ok().result();
     assert_eq!(again["scored"]["1"], 0, "{again}");
     assert_eq!(again["rejected"], result["rejected"], "{again}");
+    serve_parity::assert_same(&sandbox, &job);
 }
 
 macro_rules! parity {

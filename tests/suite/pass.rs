@@ -3,9 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use helenus::{
-    domain::{literal, manifest::TableName},
+    codec::literal,
+    domain::job::manifest::TableName,
+    inspect::pass::{
+        self, Begun, Entity, Fold, Found, LabelSpec, PassSpec, Running, Scope, Standing,
+    },
     store::Store,
-    worker::pass::{self, Begun, Entity, Fold, Found, LabelWish, Running, Scope, Standing, Wish},
 };
 use serde_json::json;
 
@@ -71,10 +74,10 @@ struct Looking {
 }
 
 impl Looking {
-    fn at(sandbox: &Sandbox, wish: &Wish) -> Self {
+    fn at(sandbox: &Sandbox, wish: &PassSpec) -> Self {
         block_on(async {
             let store = sandbox.store().await;
-            let scope = Arc::new(Scope::resolve(&store, wish).await.unwrap());
+            let scope = Arc::new(Box::pin(Scope::resolve(&store, wish)).await.unwrap());
             Self { store, scope }
         })
     }
@@ -87,7 +90,7 @@ impl Looking {
     }
 
     fn end(&self, begun: &Begun) {
-        block_on(pass::end(&self.store, begun)).unwrap();
+        block_on(pass::end(&self.store, begun, &[])).unwrap();
     }
 
     async fn run(
@@ -105,12 +108,12 @@ impl Looking {
     }
 }
 
-fn wish(sandbox: &Sandbox, job: &str, versions: &[&str]) -> Wish {
-    Wish {
+fn wish(sandbox: &Sandbox, job: &str, versions: &[&str]) -> PassSpec {
+    PassSpec {
         job: job.to_owned(),
         versions: versions.iter().map(|&word| word.to_owned()).collect(),
         segment: None,
-        labels: Some(LabelWish {
+        labels: Some(LabelSpec {
             table: TableName {
                 keyspace: sandbox.data.clone(),
                 table: "outcomes".to_owned(),
@@ -149,7 +152,7 @@ fn every_entity_is_shown_once_as_it_stands() {
     cql("INSERT INTO {data}.biopsies (id, mean_radius) VALUES (9001, 14.2)");
     sandbox.helenus(&["model", "promote", "tumour", "1"]).ok();
     {
-        let wish = Wish {
+        let wish = PassSpec {
             segment: Some("site".to_owned()),
             ..wish(sandbox, "tumour", &["2", "champion"])
         };
@@ -275,7 +278,7 @@ fn labels_are_matched_by_clustering_keys_in_any_order() {
             assert_eq!(label.as_deref(), Some(&*format!("o{visit}")), "{key}");
         }
         // Another key, an unknown column, an unknown version, the same version twice.
-        let refused = |wish: Wish| {
+        let refused = |wish: PassSpec| {
             let failure = block_on(Scope::resolve(&looking.store, &wish)).unwrap_err();
             assert_eq!(failure.exit as u8, 2, "{failure}");
             failure.problems[0].code.clone()
@@ -295,4 +298,60 @@ fn labels_are_matched_by_clustering_keys_in_any_order() {
             "job.unknown_alias"
         );
     }
+}
+
+/// Makes parts of more than a mebibyte: keys, and much that does not compress.
+struct Padding;
+
+impl Fold for Padding {
+    type Part = BTreeMap<String, Vec<u8>>;
+
+    fn empty(&self) -> Self::Part {
+        BTreeMap::new()
+    }
+
+    fn fold(&self, part: &mut Self::Part, entity: &Entity<'_>) {
+        let key = format!("{:?}", entity.key);
+        let bytes = (0..80_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8);
+        part.insert(key, bytes.collect());
+    }
+
+    fn merge(&self, sum: &mut Self::Part, part: Self::Part) {
+        sum.extend(part);
+    }
+}
+
+#[test]
+fn a_large_part_takes_several_rows_which_go_on_and_go_away() {
+    let biopsies = Biopsies::scored("pass_large");
+    let sandbox = &biopsies.sandbox;
+    sandbox
+        .cql("CREATE TABLE {data}.outcomes (id int PRIMARY KEY, outcome text, known_at timestamp)");
+    let looking = Looking::at(sandbox, &wish(sandbox, "tumour", &["1", "2"]));
+    let begun = looking.begin();
+    let look = || {
+        let (fold, running) = (Arc::new(Padding), Running::new(None));
+        let scope = &looking.scope;
+        let found = async { pass::run(&looking.store, scope, &begun, &fold, &running).await };
+        block_on(found).unwrap()
+    };
+    let first = look();
+    assert_eq!(first.part.len() as u64, biopsies.rows);
+    let splits = begun.row.plan.splits.len();
+    let sizes: Vec<_> = sandbox
+        .rows("SELECT split, part FROM {helenus}.pass_parts")
+        .iter()
+        .map(|row| row["part"].as_blob().unwrap().len())
+        .collect();
+    assert!(sizes.len() > 2 * splits && sizes.iter().all(|size| *size <= 1 << 20));
+    assert!(!first.large.is_empty());
+    let again = look();
+    assert_eq!((again.kept_splits, &again.part), (splits, &first.part));
+    assert_eq!(again.large, first.large);
+    block_on(pass::end(&looking.store, &begun, &again.large)).unwrap();
+    assert!(
+        sandbox
+            .rows("SELECT split FROM {helenus}.pass_parts")
+            .is_empty()
+    );
 }

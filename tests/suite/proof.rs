@@ -387,7 +387,7 @@ fn status_tells_what_there_is_and_what_is_worth_a_look() {
     assert_eq!(told["waiting"][0]["about"], "tumour");
     assert_eq!(told["models"][0]["versions"][0]["state"], "tampered");
     let warnings = status.json()["warnings"].to_string();
-    for said in ["nobody works on run", "is not what was admitted"] {
+    for said in ["no worker is working on run", "is not what was admitted"] {
         assert!(warnings.contains(said), "{said}: {warnings}");
     }
     let text = sandbox.helenus(&["status"]).ok();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use chrono::Utc;
-use helenus::worker::purge;
+use helenus::control::purge;
 use sha2::{Digest, Sha256};
 
 use crate::support::{Sandbox, block_on};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{TimeDelta, Utc};
-use helenus::worker::retention::{self, Removed};
+use helenus::control::retention::{self, Removed};
 
 use crate::support::{Model, Sandbox, block_on};
 
@@ -104,9 +104,13 @@ fn old_runs_go_with_their_splits_and_what_is_needed_stays() {
     assert_eq!(runs.pass(91), Removed::default());
     let resumed = runs.score(&["--scope", "all"]);
     assert_eq!(resumed, open);
-    // A newer success over the whole ring makes the older one dispensable.
+    // What changed since it was opened was scored by a second one.
+    assert_eq!(runs.ids("runs").len(), 12);
+    // A newer success over the whole ring makes the older one dispensable, and of the keys' runs the
+    // oldest is beyond the ten.
     let removed = runs.pass(91);
-    assert_eq!(removed.runs, 1);
+    assert_eq!(removed.runs, 2);
+    assert!(!runs.ids("runs").contains(&keys[0]));
     assert!(!runs.ids("runs").contains(&whole));
     assert!(!runs.ids("splits").contains(&whole));
 }

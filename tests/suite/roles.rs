@@ -5,7 +5,12 @@ use std::collections::BTreeMap;
 use helenus::domain::access::{Kind, TABLES};
 use scylla::client::session::Session;
 
-use crate::support::{Model, Sandbox, block_on, cli::Output, guarded::Guarded, random_name};
+use crate::support::{
+    Model, Sandbox, Served, block_on,
+    cli::{Output, Running},
+    guarded::Guarded,
+    random_name,
+};
 
 const KEY: [&str; 2] = ["partition_key", "clustering"];
 
@@ -173,6 +178,16 @@ fn their_own_work(guarded: &Guarded) {
     ] {
         guarded.helenus("analyst", look).ok();
     }
+    // A server only reads.
+    let serve = ["serve", "iris", "--serve-listen", "127.0.0.1:0"];
+    let served = Served::listening(Running::start(guarded.command("analyst", &serve)));
+    served.wait_until_ready();
+    let rows = block_on(analyst.query_unpaged("SELECT id FROM clinic.flowers", ())).unwrap();
+    let rows = rows.into_rows_result().unwrap();
+    let (id,) = rows.single_row::<(i32,)>().unwrap();
+    let reply = served.get(&format!("/v1/jobs/iris/predictions/{id}"));
+    assert_eq!(reply.status(200).json()["predictions"][0]["from"], "stored");
+    served.stop().ok();
 }
 
 fn nothing_else_by_cql(guarded: &Guarded) {

@@ -157,7 +157,9 @@ fn ctrl_c_ends_in_order_and_says_how_to_resume() {
     let resumed = biopsies.score(&[]);
     assert_eq!(resumed["state"], "succeeded");
     assert_eq!(counts(&resumed, "2"), (rows, 0, 0));
-    assert_eq!(biopsies.runs().as_array().unwrap().len(), 1);
+    // What changed since that run began would be pending.
+    assert_eq!(counts(&resumed["follow_up"], "2"), (0, rows, 0));
+    assert_eq!(biopsies.runs().as_array().unwrap().len(), 2);
 }
 
 #[test]
@@ -166,7 +168,7 @@ fn a_second_score_joins_the_same_scope_and_conflicts_with_another() {
     let first =
         biopsies
             .sandbox
-            .start(&["score", "tumour", "--max-rate", "300", "--output", "json"]);
+            .start(&["score", "tumour", "--max-rate", "100", "--output", "json"]);
     wait_until("an open run", || {
         let runs = biopsies.sandbox.json(&["run", "list", "tumour"]);
         runs.code == Some(0) && runs.result()[0]["state"] == "running"
@@ -185,7 +187,8 @@ fn a_second_score_joins_the_same_scope_and_conflicts_with_another() {
     let first = first.finish().ok().result();
     assert_eq!(first["run_id"], run_id.as_str());
     assert_eq!(first["state"], "succeeded");
-    assert_eq!(biopsies.runs().as_array().unwrap().len(), 1);
+    assert_eq!(joined["follow_up"]["state"], "succeeded");
+    assert_eq!(biopsies.runs().as_array().unwrap().len(), 2);
     assert_eq!(biopsies.predictions(), 2 * biopsies.rows);
 }
 

@@ -6,9 +6,9 @@ use std::{
 };
 
 use helenus::{
-    domain::{
+    domain::model::{
+        Admitted,
         golden::Golden,
-        model::Admitted,
         tensor::{InputBatch, OutputBatch, TensorData},
         tolerance::Tolerance,
     },
@@ -172,12 +172,14 @@ fn a_refused_row_does_not_take_its_batch_with_it() {
         .collect();
     assert_eq!(outcome.outputs.rows, kept.len());
     for (at, row) in kept.into_iter().enumerate() {
-        let differing = Tolerance::default().differing(
-            &loaded.admitted.signature,
-            (&outcome.outputs, at),
-            (&expected, row),
-        );
-        assert_eq!(differing, None, "row {row}");
+        let signature = &loaded.admitted.signature;
+        for (o, output) in signature.outputs.iter().enumerate() {
+            let (got, wanted) = (&outcome.outputs.outputs[o], &expected.outputs[o]);
+            for k in 0..output.width() {
+                let (i, j) = (at * output.width() + k, row * output.width() + k);
+                assert!(Tolerance::default().same(got, i, wanted, j), "row {row}");
+            }
+        }
     }
 }
 
@@ -233,10 +235,10 @@ async fn a_batch_that_never_ends_is_stopped_and_the_pool_goes_on() {
     let pool = loaded.pool(1, Duration::from_millis(500));
     let started = Instant::now();
     let endless = pool.score(0, floats(1, vec![1e7; width])).await;
-    assert!(
-        matches!(endless, Err(ScoreError::TimedOut { rows: 1, .. })),
-        "{endless:?}"
-    );
+    let endless = endless.expect("its row is refused");
+    let (row, reason) = &endless.refused[0];
+    assert_eq!((*row, endless.outputs.rows), (0, 0));
+    assert_eq!(reason, "the model did not answer within 0.5 s");
     assert!(started.elapsed() < Duration::from_secs(5));
     let scored = pool
         .score(0, floats(2, vec![1.0; 2 * width]))
@@ -245,6 +247,61 @@ async fn a_batch_that_never_ends_is_stopped_and_the_pool_goes_on() {
     assert_eq!(scored.outputs.rows, 2);
     drop(pool);
     assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_hang_are_found_while_neighbours_wait_less_than_a_second() {
+    let loaded = Loaded::of(request("tests/models/hanging.onnx"));
+    let pool = Arc::new(loaded.pool(2, Duration::from_secs(2)));
+    pool.score(0, floats(64, vec![1.0; 64]))
+        .await
+        .expect("scored");
+    let mut values: Vec<f32> = (0..512).map(|row| row as f32).collect();
+    let hanging = [3, 4, 400];
+    hanging.iter().for_each(|row| values[*row] = 1e7);
+    let begun = Instant::now();
+    let hunted = tokio::spawn({
+        let pool = Arc::clone(&pool);
+        async move { pool.score(0, floats(512, values)).await }
+    });
+    let mut slowest = Duration::ZERO;
+    while !hunted.is_finished() {
+        let asked = Instant::now();
+        let neighbour = pool.score(0, floats(8, vec![5.0; 8])).await;
+        assert_eq!(neighbour.expect("scored").outputs.rows, 8);
+        slowest = slowest.max(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let scored = hunted.await.expect("no panic").expect("scored");
+    let refused: Vec<usize> = scored.refused.iter().map(|(row, _)| *row).collect();
+    assert_eq!(refused, hanging);
+    for (_, reason) in &scored.refused {
+        assert_eq!(reason, "the model did not answer within 2 s");
+    }
+    let expected: Vec<f32> = (0..512)
+        .filter(|row| !hanging.contains(row))
+        .map(|row| row as f32)
+        .collect();
+    assert_eq!(scored.outputs.outputs[0], TensorData::Float(expected));
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(pool.is_whole());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_hangs_on_everything_is_an_error_and_not_the_rows_fault() {
+    let loaded = Loaded::of(request("tests/models/hanging.onnx"));
+    let pool = loaded.pool(1, Duration::from_millis(200));
+    let endless = pool.score(0, floats(32, vec![1e7; 32])).await;
+    match endless {
+        Err(ScoreError::Died(why)) => assert!(why.contains("hangs on every row"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(!pool.is_whole());
 }
 
 #[tokio::test(flavor = "multi_thread")]

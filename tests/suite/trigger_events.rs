@@ -2,14 +2,12 @@
 
 use chrono::{TimeDelta, Utc};
 use helenus::{
+    control::scheduler::{Scheduler, estimate},
     domain::{
         run::{Part, RunState},
         trigger::TriggerState,
     },
-    worker::{
-        jobs,
-        scheduler::{Scheduler, estimate},
-    },
+    engine::jobs,
 };
 
 use crate::support::{
@@ -89,6 +87,48 @@ fn in_a_diamond_of_jobs_each_runs_once_a_generation_and_a_cycle_is_refused() {
     }
 }
 
+/// Runs over keys may be many, and are ordered by when they were due: a run over the whole source is
+/// found behind any number of them.
+#[test]
+fn a_run_over_the_whole_source_is_not_hidden_by_many_over_keys() {
+    let garden = Garden::new("trigger_hidden");
+    garden.job("root");
+    garden.dependent("left", "root");
+    let words = ["trigger", "add", "left", "chained", "--after-job", "root"];
+    garden.sandbox.helenus(&words).ok();
+    assert_eq!(garden.worker()["fired"], 0);
+    garden.finish("root");
+    for id in 0..25 {
+        garden.sandbox.cql(&format!(
+            "INSERT INTO {{helenus}}.runs (job, run_id, state, scope, keys, versions, due_at, started_at, finished_at) VALUES ('root', now(), 'succeeded', 'keys', [{{'id': '{id}'}}], {{1}}, toTimestamp(now()), toTimestamp(now()), toTimestamp(now()))"
+        ));
+    }
+    assert_eq!(garden.worker()["fired"], 1);
+    assert_eq!(garden.worker()["fired"], 0);
+    assert_eq!(runs(&garden, &["left"]), [1]);
+    let store = &garden.store;
+    let ended = block_on(store.whole_runs("root")).unwrap();
+    assert_eq!(ended.len(), 1);
+    let started = block_on(store.last_whole_start("root")).unwrap();
+    assert!(started.is_some_and(|started| started < ended[0].finished_at));
+}
+
+/// Only the newest ends are kept.
+#[test]
+fn a_job_keeps_the_ends_of_fifty_runs_over_the_whole_source() {
+    let garden = Garden::new("trigger_ends");
+    garden.job("root");
+    garden.finish("root");
+    for _ in 0..55 {
+        garden.sandbox.cql("UPDATE {helenus}.runs SET whole_ended = whole_ended + {now(): '2020-01-01'} WHERE job = 'root'");
+    }
+    garden.finish("root");
+    let ended = block_on(garden.store.whole_runs("root")).unwrap();
+    assert_eq!(ended.len(), 50);
+    let last = garden.runs("root").remove(0);
+    assert!(ended.iter().any(|run| run.run_id == last.run_id));
+}
+
 #[test]
 fn a_moved_alias_fires_once() {
     let garden = Garden::new("trigger_promotion");
@@ -123,7 +163,7 @@ fn a_moved_alias_fires_once() {
     let change = block_on(garden.store.alias_history("kmeans", "challenger", 1))
         .unwrap()
         .remove(0);
-    let ticks = helenus::domain::run_id::time_100ns(change.changed_at).unwrap();
+    let ticks = helenus::domain::run::run_id::time_100ns(change.changed_at).unwrap();
     assert_eq!(run.due_at.timestamp_millis() as u64, ticks / 10_000);
     assert_eq!(
         (run.state, run.trigger.as_str()),
@@ -260,7 +300,7 @@ fn a_sampled_estimate_is_near_the_truth() {
         &(1..=MANY).map(|id| row(id, 5.0)).collect::<Vec<_>>(),
     );
     garden.job("iris");
-    assert_eq!(garden.finish("iris")["scored"]["1"], MANY);
+    assert_eq!(garden.finish("iris").counts.scored[&1], MANY);
     insert_json(
         &table,
         &(1..=PENDING).map(|id| row(id, 6.0)).collect::<Vec<_>>(),

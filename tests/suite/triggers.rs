@@ -2,9 +2,15 @@
 
 use chrono::{TimeDelta, Utc};
 use helenus::{
-    domain::{run::RunState, run_id, trigger::TriggerState},
-    store::run_requests::RunRequest,
-    worker::{requests, scheduler::Scheduler},
+    control::{
+        requests::{self, Outcome},
+        scheduler::Scheduler,
+    },
+    domain::{
+        run::{RunState, run_id},
+        trigger::TriggerState,
+    },
+    store::runs::run_requests::RunRequest,
 };
 use serde_json::json;
 
@@ -221,7 +227,7 @@ fn two_schedulers_at_the_same_instant_make_one_run() {
             "{fired:?}"
         );
         assert_eq!(garden.runs("iris").len(), minute);
-        assert_eq!(garden.finish("iris")["run_id"], expected.to_string());
+        assert_eq!(garden.finish("iris").run_id, expected);
         assert_eq!(garden.status("iris", "often").last_run, Some(expected));
     }
 }
@@ -276,7 +282,7 @@ fn missed_ticks_are_made_up_for_as_the_row_says() {
     assert_eq!(garden.dues("once"), [at("2027-03-01T01:00:00Z")]);
     assert_eq!(
         garden.status("once", "t").last_reason.as_deref(),
-        Some("stands for 5 ticks before it, too")
+        Some("also covers 5 ticks before it")
     );
     assert!(garden.dues("none").is_empty());
     assert_eq!(
@@ -371,7 +377,8 @@ fn overlap_skips_queues_or_cancels_and_a_persons_run_is_waited_for() {
     };
     block_on(async {
         garden.store.insert_run_request(&request).await.unwrap();
-        assert_eq!(requests::run_once(&garden.store).await.unwrap().answered, 1);
+        let outcome = requests::answer(&garden.store, &request, None).await;
+        assert!(matches!(outcome, Ok(Outcome::Answered(_))), "{outcome:?}");
     });
     assert_eq!(round("00:10:00"), 3);
     // Nobody works on the runs: all are open at the next tick.

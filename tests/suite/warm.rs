@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use helenus::{
     domain::model::Admitted,
+    engine::warm::Warm,
     scorer::{image::Image, pool::Pool, runtime},
-    worker::warm::Warm,
 };
 use tokio::time::Instant;
 

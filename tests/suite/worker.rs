@@ -235,7 +235,7 @@ fn a_small_run_is_not_held_up_by_a_large_one_and_a_row_cancels_that() {
 fn told_to_end_in_the_middle_of_a_run_it_gives_its_splits_back() {
     let sandbox = biopsies("worker_drain");
     let worker = sandbox.start(&["worker", "--drain-timeout", "1s"]);
-    ask(&sandbox, "job, max_rows_per_s", "'tumour', 20");
+    ask(&sandbox, "job, max_rows_per_s", "'tumour', 60");
     wait_for("predictions", || {
         (!sandbox
             .rows("SELECT id FROM {data}.tumour_predictions LIMIT 1")

@@ -1,9 +1,9 @@
-//! The command that asks the same again.
+//! The command line that repeats a comparison.
 
 use super::Args;
 use crate::command::report::parts::shell;
 
-/// As a shell takes it.
+/// Returns the command line, quoted for a shell.
 pub fn command(args: &Args) -> String {
     let mut words = vec!["helenus".to_owned(), "compare".to_owned(), args.job.clone()];
     let mut put = |option: &str, value: Option<String>| {

@@ -1,27 +1,27 @@
-//! A comparison for machines.
+//! A comparison as JSON.
 
 use serde_json::{Value, json};
 
 use crate::{
-    domain::comparison::{
+    codec::literal::name,
+    domain::evidence::comparison::{
         difference::{BARS, Limits},
         most::Differing,
         pair::Pair,
     },
-    domain::literal::name,
+    inspect::compare::{QUANTILES, Report},
     output::number,
-    worker::compare::{QUANTILES, Report},
 };
 
-/// The command's result.
-pub fn of(report: &Report) -> Value {
+/// Renders the `result` of the JSON object.
+pub fn render(report: &Report) -> Value {
     let standings = report
         .scope
         .versions
         .iter()
         .zip(&report.found.part.standings);
     let versions = standings.map(|(version, standing)| {
-        let told = json!({
+        let object = json!({
             "aliases": report.scope.aliases_of(*version),
             "current": standing.current,
             "stale": standing.stale,
@@ -29,21 +29,21 @@ pub fn of(report: &Report) -> Value {
             "missing": standing.missing,
             "orphaned": report.found.orphaned.get(version).copied().unwrap_or(0),
         });
-        (version.to_string(), told)
+        (version.to_string(), object)
     });
     let against = report.against().zip(&report.settings.limits);
     let against = against.map(|((version, against), limits)| {
-        let mut told = pair(&against.all, Some(*limits));
-        told["version"] = json!(version);
+        let mut object = pair(&against.all, Some(*limits));
+        object["version"] = json!(version);
         let segments = against.segments.iter().map(|(name, of_segment)| {
-            let mut told = pair(of_segment, None);
-            told["segment"] = json!(name);
-            told
+            let mut object = pair(of_segment, None);
+            object["segment"] = json!(name);
+            object
         });
-        told["segments"] = segments.collect();
+        object["segments"] = segments.collect();
         let most = against.most.sorted().into_iter();
-        told["most_different"] = most.map(|entity| differing(report, entity)).collect();
-        told
+        object["most_different"] = most.map(|entity| differing(report, entity)).collect();
+        object
     });
     let segment = report.scope.segment.as_ref();
     json!({
@@ -64,13 +64,13 @@ pub fn of(report: &Report) -> Value {
     })
 }
 
-/// The prediction table, as CQL names it.
+/// Returns the name of the prediction table.
 pub fn target(report: &Report) -> String {
     let target = &report.scope.job.target;
     format!("{}.{}", target.keyspace, target.table)
 }
 
-/// A statement that shows all that stands for an entity.
+/// Returns a CQL statement that selects all predictions of an entity.
 pub fn statement(report: &Report, entity: &Differing) -> String {
     let target = &report.scope.job.target;
     let (keyspace, table) = (name(&target.keyspace), name(&target.table));
@@ -119,7 +119,7 @@ fn differences(pair: &Pair, limits: Option<Limits>) -> Value {
         let value = differences.quantile(q);
         (name.to_owned(), json!(value))
     });
-    let mut told = json!({
+    let mut object = json!({
         "count": differences.count,
         "mean": differences.mean,
         "deviation": differences.deviation(),
@@ -139,7 +139,7 @@ fn differences(pair: &Pair, limits: Option<Limits>) -> Value {
             };
             json!({"from": number(ends[bar]), "to": number(to), "rows": rows})
         });
-        told["histogram"] = bars.collect();
+        object["histogram"] = bars.collect();
     }
-    told
+    object
 }

@@ -1,17 +1,23 @@
-//! A comparison for people: one screen.
+//! A comparison as text, one screen long.
 
 use super::json::{statement, target};
 use crate::{
-    domain::comparison::{difference::Limits, pair::Pair},
+    domain::{
+        evidence::{
+            comparison::{difference::Limits, pair::Pair},
+            segment,
+        },
+        rounding::{fixed, percent},
+    },
+    inspect::compare::{Against, QUANTILES, Report},
     output,
-    worker::compare::{Against, QUANTILES, Report},
 };
 
-/// Label changes shown.
-const CHANGES: usize = 12;
+/// Maximum number of label changes shown.
+const MAX_CHANGES: usize = 12;
 
-/// The command's text.
-pub fn of(report: &Report) -> String {
+/// Renders the comparison as text.
+pub fn render(report: &Report) -> String {
     let mut text = format!(
         "job {}, revision {}: {} against {} source rows\n\n{}",
         report.scope.job.job,
@@ -72,10 +78,10 @@ fn pair(report: &Report, pair: &Pair, limits: Limits) -> String {
     );
     if let (Some(label), Some(agreement)) = (report.label(), pair.agreement()) {
         text.push_str(&format!(
-            "  {label}: {} of {} agree ({:.2} %)\n",
+            "  {label}: {} of {} agree ({} %)\n",
             pair.agreeing,
             pair.labelled,
-            agreement * 100.0
+            percent(agreement)
         ));
         text.push_str(&changes(pair));
     }
@@ -107,8 +113,9 @@ fn pair(report: &Report, pair: &Pair, limits: Limits) -> String {
     }
     if let Some(correlation) = pair.joint.correlation() {
         text.push_str(&format!(
-            "  rank correlation {:.4}, within {:.4}\n",
-            correlation.value, correlation.error
+            "  rank correlation {}, within {}\n",
+            fixed(correlation.value, 4),
+            fixed(correlation.error, 4)
         ));
     }
     text
@@ -117,23 +124,27 @@ fn pair(report: &Report, pair: &Pair, limits: Limits) -> String {
 fn changes(pair: &Pair) -> String {
     let mut changes: Vec<_> = pair.changes.iter().collect();
     changes.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-    let shown = changes.iter().take(CHANGES);
+    let shown = changes.iter().take(MAX_CHANGES);
     let mut text: String = shown
         .map(|((from, to), rows)| format!("    {from} -> {to}: {rows}\n"))
         .collect();
-    let rest: u64 = changes.iter().skip(CHANGES).map(|(_, rows)| **rows).sum();
+    let rest: u64 = changes
+        .iter()
+        .skip(MAX_CHANGES)
+        .map(|(_, rows)| **rows)
+        .sum();
     if rest + pair.other_changes > 0 {
         text.push_str(&format!("    others: {}\n", rest + pair.other_changes));
     }
     text
 }
 
-/// Counts as characters of eight heights, on a logarithmic scale: few are seen beside many.
+/// Renders counts as characters of eight heights, on a logarithmic scale so that small counts show.
 fn bars(counts: &[u64]) -> String {
     const HEIGHTS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let most = counts.iter().copied().max().unwrap_or(0).max(1);
+    let max = counts.iter().copied().max().unwrap_or(0).max(1);
     let height = |count: &u64| {
-        let share = (*count as f64 + 1.0).ln() / (most as f64 + 1.0).ln();
+        let share = (*count as f64 + 1.0).ln() / (max as f64 + 1.0).ln();
         HEIGHTS[(share * 8.0).ceil() as usize]
     };
     format!("[{}]", counts.iter().map(height).collect::<String>())
@@ -143,19 +154,20 @@ fn segments(report: &Report, against: &Against) -> String {
     let Some(segment) = &report.scope.segment else {
         return String::new();
     };
-    let told = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| fixed(value, 4));
     let rows = against.segments.iter().map(|(name, pair)| {
         let differences = &pair.differences;
         let correlation = pair.joint.correlation();
         [
-            name.clone().unwrap_or_else(|| "(null)".to_owned()),
+            segment::name(name.as_deref()),
             pair.rows.compared.to_string(),
             (pair.rows.stale + pair.rows.missing + pair.rows.rejected).to_string(),
-            told(pair.agreement()),
-            told((differences.count > 0).then_some(differences.mean)),
-            told(differences.mean_absolute()),
+            number(pair.agreement()),
+            number((differences.count > 0).then_some(differences.mean)),
+            number(differences.mean_absolute()),
             correlation.map_or("-".to_owned(), |correlation| {
-                format!("{:.3} ±{:.3}", correlation.value, correlation.error)
+                let (value, error) = (correlation.value, correlation.error);
+                format!("{} ±{}", fixed(value, 3), fixed(error, 3))
             }),
         ]
     });
@@ -192,5 +204,5 @@ fn most(report: &Report, against: &Against) -> String {
         ]
     });
     let table = output::table(["DIFFERENCE", "BASELINE", "VERSION", "CQL"], rows);
-    format!("\n  the most different\n\n{table}\n")
+    format!("\n  largest differences\n\n{table}\n")
 }

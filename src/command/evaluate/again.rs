@@ -1,9 +1,9 @@
-//! The command that asks the same again.
+//! The command line that repeats an evaluation.
 
 use super::Args;
 use crate::{command::report::parts::shell, domain::trigger::duration};
 
-/// As a shell takes it.
+/// Returns the command line, quoted for a shell.
 pub fn command(args: &Args) -> String {
     let mut words = vec![
         "helenus".to_owned(),

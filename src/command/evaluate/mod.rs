@@ -9,33 +9,34 @@ use std::{path::PathBuf, time::Duration};
 use super::{Context, watched::watched, whole_file::WholeFile};
 use crate::{
     domain::{
-        evaluation::{labels::Wording, target::Question},
+        evidence::evaluation::{labels::Wording, target::Question},
         problem::Problem,
         trigger::duration,
     },
     failure::Failure,
-    output::Answer,
-    worker::{
-        evaluate::{self, Evaluated, Wish, words},
-        pass::{LabelWish, Running},
+    inspect::{
+        evaluate::{self, EvaluateSpec, Evaluated, words},
+        pass::{LabelSpec, Running},
     },
+    output::Answer,
+    process,
 };
 
-/// Hold predictions against what came true
+/// Evaluate predictions against labels
 ///
-/// Labels stand in a table with the source's key (the source itself may be it). Counted are rows that
-/// have a label and, of every version named, a prediction of the source row as it is now: all
-/// versions are judged on the same rows. The first version is the baseline of the others.
+/// Labels are in a table with the source's key, which can be the source itself. A row counts if it
+/// has a label and every named version has a prediction of the current source row, so all versions
+/// are evaluated on the same rows. The first version is the baseline of the others.
 ///
 ///   binary      roc_auc, average_precision, log_loss, brier, calibration_error; accuracy, precision,
 ///               recall, f1 at each threshold, and at the best one (chosen on half of the groups,
-///               told of the other half)
+///               reported on the other half)
 ///   classes     accuracy, macro_f1, weighted_f1, log_loss, top_k_accuracy, confusion matrix
 ///   regression  mae, mse, rmse, r2, mape, mean_error, quantiles of the error
 ///
-/// Intervals are 95 %, and differences are paired. Without --label-time nobody knows whether a
-/// prediction was made before the outcome: the result says leakage_unchecked, and no gate takes it.
-/// A row for each version is written to `evaluations`.
+/// Intervals are 95 %, and differences are paired. Without --label-time helenus cannot check that
+/// predictions were made before the outcome: the result is marked leakage_unchecked, and no gate
+/// accepts it. The result is also stored in the table `evaluations`, one row per version.
 ///
 /// Examples:
 ///
@@ -44,30 +45,34 @@ use crate::{
 ///     helenus evaluate tumour --versions 3,4 --labels clinic.outcomes.diagnosis --html tumour.html
 ///     helenus evaluate fraud --versions 7 --labels shop.chargebacks.reason --label-map stolen=fraud --missing-label genuine --mature-after 90d
 ///
-/// JSON result: {"evaluation", "evaluated_at", "job", "revision", "task", "positive", "labels", "leakage",
-///   "stored", "source_rows", "labelled", "evaluated", "untimed", "stray_labels", "headline", "html",
-///   "versions": [{"version", "aliases", "baseline", "rows", "predictions": {"usable", "missing",
-///   "rejected", "stale", "leaked", "immature", "not_a_number", "orphaned"}, "metrics", "low", "high",
-///   "bounds", "absent", "against": null or {"differences", "standard_errors", "low", "high", "p_values",
-///   "gained", "lost"}, "segments": {segment: {"rows", "metrics", …}}, "details"} …]}
+/// Exit code 130: interrupted; the same command continues the work.
+///
+/// JSON result: {"evaluation", "evaluated_at", "job", "revision", "task", "positive", "labels",
+///   "leakage", "stored", "source_rows", "labelled", "evaluated", "untimed", "stray_labels",
+///   "headline", "html", "versions": [{"version", "aliases", "baseline", "rows", "predictions":
+///   {"usable", "missing", "rejected", "stale", "leaked", "immature", "not_a_number", "orphaned"},
+///   "metrics", "low", "high", "scores": "exact" or "binned", "bounds", "absent", "against": null or
+///   {"differences", "standard_errors", "low", "high", "p_values", "gained", "lost"}, "segments":
+///   {segment: {"rows", "metrics", …}}, "details"} …]}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// The job
     job: String,
-    /// Numbers or aliases, commas between; the first is the baseline
+    /// Versions by number or alias, comma-separated; the first is the baseline
     #[arg(long, value_name = "VERSIONS", value_delimiter = ',', required = true)]
     versions: Vec<String>,
-    /// Where labels are: KEYSPACE.TABLE.COLUMN
+    /// Column of the labels: KEYSPACE.TABLE.COLUMN
     #[arg(long, value_name = "COLUMN")]
     labels: String,
-    /// The class that is looked for [default: outputs.positive of the manifest]
-    #[arg(long, value_name = "CLASS")]
+    /// The positive class [default: outputs.positive of the manifest]
+    #[arg(long, value_name = "CLASS", allow_negative_numbers = true)]
     positive: Option<String>,
-    /// The output column that holds the number or the score, where several do
+    /// The output column of the number or score, if there are several
     #[arg(long, value_name = "NAME")]
     column: Option<String>,
-    /// Decide positive from this score on, commas between; the first makes the headline [default: 0.5]
+    /// Thresholds from which a score counts as positive, comma-separated; the first gives the headline
+    /// [default: 0.5]
     #[arg(
         long,
         value_name = "SCORE",
@@ -75,64 +80,63 @@ pub struct Args {
         allow_negative_numbers = true
     )]
     threshold: Vec<f64>,
-    /// Tell all again for each value of this source column (32 at most)
+    /// Report the metrics for each value of this source column, too (at most 32 values)
     #[arg(long, value_name = "COLUMN")]
     segment: Option<String>,
-    /// The label table's column that tells when the outcome was known (timestamp or date); only
-    /// predictions made before count
+    /// Column of the label table with the time at which the outcome was known (timestamp or date);
+    /// only earlier predictions count
     #[arg(long, value_name = "COLUMN")]
     label_time: Option<String>,
-    /// Predictions must have been made so long before the label's time
+    /// Minimum time between a prediction and the time of its label
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     gap: Option<Duration>,
-    /// A label and the class that it means (may be repeated)
-    #[arg(long, value_name = "LABEL=CLASS")]
+    /// A label and its class (can be repeated)
+    #[arg(long, value_name = "LABEL=CLASS", allow_hyphen_values = true)]
     label_map: Vec<String>,
-    /// What a row without a label means
-    #[arg(long, value_name = "LABEL")]
+    /// Label of rows without a label
+    #[arg(long, value_name = "LABEL", allow_negative_numbers = true)]
     missing_label: Option<String>,
-    /// Leave younger predictions out: their labels may still come
+    /// Leave out predictions younger than this, whose labels may still arrive
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     mature_after: Option<Duration>,
-    /// At most so many source rows a second
+    /// Maximum number of source rows read per second
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(i32).range(1..))]
     max_rate: Option<i32>,
-    /// Write a page for people, too: curves, calibration, decisions, segments; one file that needs
-    /// no network. It is replaced
+    /// Also write an HTML page with curves, calibration, decisions and segments, as one file that
+    /// needs no network. An existing file is replaced and keeps its mode; only you can read a new
+    /// one; `-` is standard output
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
 
-/// Walks, tells.
+/// Evaluates the predictions.
 ///
 /// # Errors
-/// Exit 5 for an unknown job, 2 for a question that can't be answered, 3 for Cassandra's, 130 when
-/// interrupted: the same command goes on.
+/// Exit 5: unknown job; exit 2: a question that can't be answered; exit 3: Cassandra; exit 130:
+/// interrupted, the same command continues.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
-    let wish = wish(&args).map_err(Failure::input)?;
-    // A place that can't be written is told before hours of reading, not after.
-    let file = args.html.as_deref().map(WholeFile::begin).transpose()?;
+    let request = request(&args).map_err(Failure::input)?;
+    // A file that can't be written is reported before hours of reading.
+    let begin = |path| WholeFile::begin_page(path, context.format);
+    let file = args.html.as_deref().map(begin).transpose()?;
     let store = context.store().await?;
     let running = Running::new(args.max_rate);
-    let evaluating = evaluate::evaluate(&store, &wish, &running);
+    let evaluating = Box::pin(evaluate::evaluate(&store, &request, &running));
     let evaluated = watched(context.format, &running, evaluating).await?;
-    let mut answer = answer(&evaluated, &wish);
-    if let (Some(file), Some(path)) = (file, &args.html) {
-        file.finish_with(&page::of(&evaluated, &wish, &args, &answer.warnings))?;
-        answer.result["html"] = path.display().to_string().into();
-        answer
-            .text
-            .push_str(&format!("\n\npage: {}", path.display()));
+    let mut answer = answer(&evaluated, &request);
+    if let Some(file) = file {
+        let page = page::render(&evaluated, &request, &args, &answer.warnings);
+        file.finish_page(&page, &mut answer)?;
     }
     Ok(answer)
 }
 
-fn wish(args: &Args) -> Result<Wish, Problem> {
+fn request(args: &Args) -> Result<EvaluateSpec, Problem> {
     let (table, column) = words::place(&args.labels)?;
-    Ok(Wish {
+    Ok(EvaluateSpec {
         job: args.job.clone(),
         versions: args.versions.clone(),
-        labels: LabelWish {
+        labels: LabelSpec {
             table,
             column,
             time: args.label_time.clone(),
@@ -149,18 +153,19 @@ fn wish(args: &Args) -> Result<Wish, Problem> {
         },
         gap: args.gap.unwrap_or_default(),
         mature_after: args.mature_after,
-        requested_by: Some(super::who()),
+        requested_by: Some(process::user()),
         request_id: None,
     })
 }
 
-fn answer(evaluated: &Evaluated, wish: &Wish) -> Answer {
+fn answer(evaluated: &Evaluated, wish: &EvaluateSpec) -> Answer {
     let mut answer = Answer::new(show::as_json(evaluated, wish), show::text(evaluated, wish));
     answer.warnings.clone_from(&evaluated.warnings);
     if !evaluated.stored {
-        answer
-            .warnings
-            .push("not_stored: this login may not write `evaluations`; a worker's may".to_owned());
+        answer.warnings.push(
+            "not_stored: this login has no permission to write `evaluations`; a worker's login has"
+                .to_owned(),
+        );
     }
     answer
 }

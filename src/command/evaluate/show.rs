@@ -1,27 +1,30 @@
-//! An evaluation for machines and for people.
+//! An evaluation as JSON and as text.
 
 use serde_json::{Value, json};
 
 use crate::{
-    domain::evaluation::report::OneResult,
+    domain::{
+        evidence::evaluation::{report::OneResult, room::MEMORY_BYTES},
+        rounding::fixed,
+    },
+    inspect::evaluate::{EvaluateSpec, Evaluated, task},
     output,
-    worker::evaluate::{Evaluated, Wish, task},
 };
 
-/// The result of the JSON object.
-pub fn as_json(evaluated: &Evaluated, wish: &Wish) -> Value {
+/// Renders the `result` of the JSON object.
+pub fn as_json(evaluated: &Evaluated, wish: &EvaluateSpec) -> Value {
     let scope = &evaluated.scope;
     let part = &evaluated.found.part;
     let (task, positive) = task(&evaluated.target.meaning);
     let versions = scope.versions.iter().zip(&evaluated.results);
     let versions = versions.enumerate().map(|(at, (version, result))| {
-        let mut told = json!(result);
+        let mut object = json!(result);
         let orphaned = evaluated.found.orphaned.get(version).copied();
-        told["predictions"]["orphaned"] = json!(orphaned.unwrap_or(0));
-        told["version"] = json!(version);
-        told["aliases"] = json!(scope.aliases_of(*version));
-        told["baseline"] = json!((at > 0).then(|| scope.versions[0]));
-        told
+        object["predictions"]["orphaned"] = json!(orphaned.unwrap_or(0));
+        object["version"] = json!(version);
+        object["aliases"] = json!(scope.aliases_of(*version));
+        object["baseline"] = json!((at > 0).then(|| scope.versions[0]));
+        object
     });
     json!({
         "evaluation": evaluated.id,
@@ -43,8 +46,8 @@ pub fn as_json(evaluated: &Evaluated, wish: &Wish) -> Value {
     })
 }
 
-/// What a person reads.
-pub fn text(evaluated: &Evaluated, wish: &Wish) -> String {
+/// Renders the evaluation as text.
+pub fn text(evaluated: &Evaluated, wish: &EvaluateSpec) -> String {
     let scope = &evaluated.scope;
     let part = &evaluated.found.part;
     let (task, positive) = task(&evaluated.target.meaning);
@@ -72,15 +75,15 @@ pub fn text(evaluated: &Evaluated, wish: &Wish) -> String {
     ];
     let rows = scope.versions.iter().zip(&evaluated.results);
     let rows = rows.map(|(version, result)| {
-        let of = &result.predictions;
+        let predictions = &result.predictions;
         let counts = [
-            of.usable,
-            of.missing,
-            of.rejected,
-            of.stale,
-            of.leaked,
-            of.immature,
-            of.not_a_number,
+            predictions.usable,
+            predictions.missing,
+            predictions.rejected,
+            predictions.stale,
+            predictions.leaked,
+            predictions.immature,
+            predictions.not_a_number,
         ];
         let aliases = scope.aliases_of(*version);
         let name = match aliases.as_slice() {
@@ -98,9 +101,23 @@ pub fn text(evaluated: &Evaluated, wish: &Wish) -> String {
         }
         text.push_str("\n\n");
         text.push_str(&metrics(&evaluated.results[at], at > 0));
+        if let Some(scores) = evaluated.results[at].scores {
+            text.push_str(&format!("\n\nscores: {}", scores_text(scores)));
+        }
     }
     segments(&mut text, evaluated);
     text
+}
+
+/// Describes whether ranking metrics are computed from exact or binned scores.
+pub fn scores_text(scores: &str) -> String {
+    match scores {
+        "exact" => "exact: each labelled score was kept".to_owned(),
+        _ => format!(
+            "binned: they need more than {} MiB, so ranking metrics come with the largest error that binning can cause",
+            MEMORY_BYTES >> 20
+        ),
+    }
 }
 
 fn metrics(result: &OneResult, compared: bool) -> String {
@@ -176,7 +193,7 @@ fn segments(text: &mut String, evaluated: &Evaluated) {
 
 fn number(value: f64) -> String {
     match value.abs() {
-        small if small < 1_000.0 => format!("{value:.5}"),
+        small if small < 1_000.0 => fixed(value, 5),
         _ => format!("{value:.2}"),
     }
 }

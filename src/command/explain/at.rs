@@ -4,16 +4,16 @@ use serde_json::{Value, json};
 
 use super::{lineage_json, lineage_text, plain, short};
 use crate::{
+    inspect::explain::Then,
     output::{self, Answer},
-    worker::explain::Then,
 };
 
-/// What had been predicted by then.
+/// Renders the predictions as of a past time.
 pub fn answer(then: &Then) -> Answer {
     let mut answer = Answer::new(as_json(then), text(then));
     if then.history.is_none() {
         answer.warnings.push(
-            "no_history: only predictions that still stand are known; `[outputs] history = true` keeps those to come"
+            "no_history: only predictions that are still stored are known; `[outputs] history = true` keeps future ones"
                 .to_owned(),
         );
     }
@@ -75,7 +75,7 @@ fn text(then: &Then) -> String {
     for (alias, version) in &then.aliases {
         if !then.versions.contains_key(version) {
             text.push_str(&format!(
-                "\n{alias} was version {version}, of which no prediction made by then is known\n"
+                "\n{alias} was version {version}, which has no known prediction from before that time\n"
             ));
         }
     }

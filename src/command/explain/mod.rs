@@ -6,19 +6,22 @@ use serde_json::{Value, json};
 
 use super::{Context, parse_time, run::run_line};
 use crate::{
-    domain::{proof::Lineage, verdict::Verdict},
+    domain::{
+        model::{proof::Lineage, verdict::Verdict},
+        printable::printable,
+    },
     failure::Failure,
-    output::{self, Answer},
-    worker::explain::{
+    inspect::explain::{
         self, Explained, ExplainedVersion, Fed, KeyWords, Recomputed, StoredPrediction,
     },
+    output::{self, Answer},
 };
 
-/// Show how one entity came to its predictions
+/// Show how the predictions of one entity were made
 ///
-/// For each version: what its model is fed, from the source's cells through the job's casts; the
-/// outputs that stand and those that come out today; the lineage of what stands, the run that
-/// wrote it, and which aliases pointed at the version then and point at it now.
+/// Shows for each version: the model's inputs, from the source's cells through the job's casts; the
+/// stored outputs beside the outputs recomputed now; the lineage of the stored prediction and the
+/// run that wrote it; and the aliases that pointed at the version then and point at it now.
 ///
 /// Examples:
 ///
@@ -26,17 +29,20 @@ use crate::{
 ///     helenus explain visits clinic=north patient=7
 ///     helenus explain tumour 842302 --at 2026-03-01T14:03:00Z
 ///
-/// With --at: each version's last prediction by that time, and where aliases pointed then, from the
-/// job's history (history = true in its manifest); without a history only what still stands is known.
+/// With --at it shows each version's last prediction before that time and where the aliases pointed
+/// then, from the job's history (history = true in its manifest). Without a history it only knows
+/// predictions that are still stored.
 ///
-/// Exit code 5: neither a row nor a prediction has that key. JSON result: {"job", "revision",
-///   "source_table", "target", "key": {…}, "source": null or {column: {"type", "value"}},
-///   "versions": {version: {"model", "model_sha256", "aliases", "revision", "fed": [{"input",
-///   "place", "width", "feature", "column", "stored", "value", "rejected"}], "input_hash",
-///   "source_hash", "stored": null or {"outputs", "lineage": {…}, "aliases_then", "run"},
-///   "recomputed": {"outputs", "rejected", "not_scored"}, "verdict", "differing": [column …]}}};
-///   with --at: {"job", "revision", "target", "history", "key", "at", "aliases": {alias: version},
-///   "versions": {version: {"aliases", "outputs", "lineage", "aliases_then", "run"}}}
+/// Exit code 5: neither a row nor a prediction has that key.
+///
+/// JSON result: {"job", "revision", "source_table", "target", "key": {…}, "source": null or
+///   {column: {"type", "value"}}, "versions": {version: {"model", "model_sha256", "aliases",
+///   "revision", "fed": [{"input", "place", "width", "feature", "column", "stored", "value",
+///   "rejected"}], "input_hash", "source_hash", "stored": null or {"outputs", "lineage": {…},
+///   "aliases_then", "run"}, "recomputed": {"outputs", "rejected", "not_scored"}, "verdict",
+///   "differing": [column …]}}}; with --at {"job", "revision", "target", "history", "key", "at",
+///   "aliases": {alias: version}, "versions": {version: {"aliases", "outputs", "lineage",
+///   "aliases_then", "run"}}}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -44,25 +50,27 @@ pub struct Args {
     job: String,
     /// The entity's key: NAME=VALUE for each primary key column (CQL literals without quotes), or
     /// one value if the key is one column
-    #[arg(required = true, value_name = "KEY")]
+    #[arg(required = true, value_name = "KEY", allow_negative_numbers = true)]
     key: Vec<String>,
-    /// What had been predicted by that time (RFC 3339)
+    /// Show the predictions as of this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
 }
 
-/// Looks, reports.
+/// Explains the entity's predictions.
 ///
 /// # Errors
-/// As the exit codes say.
+/// See the exit codes.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let at = args.at.as_deref().map(parse_time).transpose()?;
     let store = context.store().await?;
     if let Some(at) = at {
-        let then = explain::explain_at(&store, &args.job, &KeyWords(args.key), at).await?;
+        let key = KeyWords(args.key);
+        let then = Box::pin(explain::explain_at(&store, &args.job, &key, at)).await?;
         return Ok(at::answer(&then));
     }
-    let explained = explain::explain(&store, &args.job, &KeyWords(args.key)).await?;
+    let key = KeyWords(args.key);
+    let explained = Box::pin(explain::explain(&store, &args.job, &key)).await?;
     Ok(Answer::new(as_json(&explained), text(&explained)))
 }
 
@@ -184,10 +192,10 @@ fn text(explained: &Explained) -> String {
     );
     if explained.source.is_none() {
         text.push_str(&format!(
-            "\n{source} has no such row: what stands is orphaned\n"
+            "\n{source} has no such row: the stored predictions are orphaned\n"
         ));
     }
-    for (versions, fed) in shared(explained) {
+    for (versions, fed) in group_by_inputs(explained) {
         let rows = fed.iter().map(|one| {
             [
                 place(one, fed),
@@ -200,9 +208,9 @@ fn text(explained: &Explained) -> String {
                 },
             ]
         });
-        let header = ["PLACE", "FEATURE", "COLUMN", "STORED", "FED"];
+        let header = ["PLACE", "FEATURE", "COLUMN", "STORED", "MODEL INPUT"];
         text.push_str(&format!(
-            "\nfed to version {}\n\n{}\n",
+            "\ninputs of version {}\n\n{}\n",
             versions.join(" and "),
             output::table(header, rows)
         ));
@@ -213,22 +221,22 @@ fn text(explained: &Explained) -> String {
     text
 }
 
-/// Versions that are fed the same are shown once.
-fn shared(explained: &Explained) -> Vec<(Vec<String>, &[Fed])> {
-    let mut shared: Vec<(Vec<String>, &[Fed])> = Vec::new();
+/// Groups versions that have the same inputs, so that they are shown once.
+fn group_by_inputs(explained: &Explained) -> Vec<(Vec<String>, &[Fed])> {
+    let mut groups: Vec<(Vec<String>, &[Fed])> = Vec::new();
     for (number, version) in &explained.versions {
         if version.fed.is_empty() {
             continue;
         }
-        match shared.iter_mut().find(|(_, fed)| *fed == version.fed) {
+        match groups.iter_mut().find(|(_, fed)| *fed == version.fed) {
             Some((versions, _)) => versions.push(number.to_string()),
-            None => shared.push((vec![number.to_string()], &version.fed)),
+            None => groups.push((vec![number.to_string()], &version.fed)),
         }
     }
-    shared
+    groups
 }
 
-/// `X[3]`, `X[3..67]`, or the input's name where it has one place.
+/// Renders a place as `X[3]`, `X[3..67]`, or as the input's name if it has one place.
 fn place(fed: &Fed, all: &[Fed]) -> String {
     let alone = all.iter().filter(|other| other.input == fed.input).count() == 1;
     match fed.width {
@@ -243,7 +251,7 @@ fn version_text(explained: &Explained, number: i32, version: &ExplainedVersion) 
     if !version.aliases.is_empty() {
         text.push_str(&format!(" ({})", version.aliases.join(", ")));
     }
-    text.push_str(&format!(": {}\n\n", judgement(explained, version)));
+    text.push_str(&format!(": {}\n\n", verdict_text(explained, version)));
     let mut rows = Vec::new();
     for (at, column) in explained.job.target.outputs.iter().enumerate() {
         let stored = version.stored.as_ref();
@@ -265,11 +273,11 @@ fn version_text(explained: &Explained, number: i32, version: &ExplainedVersion) 
         Recomputed::Rejected(reason) => {
             text.push_str(&format!("  the row is rejected: {reason}\n"))
         }
-        Recomputed::Not(reason) => text.push_str(&format!("  not scored again: {reason}\n")),
+        Recomputed::Not(reason) => text.push_str(&format!("  not recomputed: {reason}\n")),
     }
     if version.revision != explained.revision && version.sha256.is_some() {
         text.push_str(&format!(
-            "  none of the job's versions now: scored again by the mapping of revision {}\n",
+            "  no longer a version of the job: recomputed with the mapping of revision {}\n",
             version.revision
         ));
     }
@@ -288,13 +296,13 @@ fn lineage_text(stored: &StoredPrediction) -> String {
             text.push_str(&format!(" by revision {revision}"));
         }
         match stored.aliases_then.as_slice() {
-            [] => text.push_str(", when no alias pointed here\n"),
-            then => text.push_str(&format!(", when this was {}\n", then.join(", "))),
+            [] => text.push_str(", when no alias pointed at this version\n"),
+            then => text.push_str(&format!(", when this version was {}\n", then.join(", "))),
         }
     }
     match (&stored.run, lineage.run_id) {
         (Some(run), _) => text.push_str(&format!("  {}\n", run_line(run))),
-        (None, Some(id)) => text.push_str(&format!("  run {id}, whose row is gone\n")),
+        (None, Some(id)) => text.push_str(&format!("  run {id}, whose row was removed\n")),
         (None, None) => {}
     }
     let hashes = [
@@ -309,53 +317,57 @@ fn lineage_text(stored: &StoredPrediction) -> String {
     text
 }
 
-fn judgement(explained: &Explained, version: &ExplainedVersion) -> String {
+fn verdict_text(explained: &Explained, version: &ExplainedVersion) -> String {
     let Some(stored) = &version.stored else {
         return match explained.source {
-            Some(_) => "pending, nothing stands yet".to_owned(),
-            None => "nothing stands".to_owned(),
+            Some(_) => "pending, no prediction stored yet".to_owned(),
+            None => "no prediction stored".to_owned(),
         };
     };
     let row_changed = version.source_hash != stored.lineage.source_hash;
     let reason = stored.lineage.rejected.clone().unwrap_or_default();
     match &version.verdict {
         None if explained.source.is_none() => "orphaned".to_owned(),
-        None => "not judged".to_owned(),
+        None => "not verified".to_owned(),
         Some(Verdict::Matching) if row_changed => {
-            "matching; columns that it does not read have changed since".to_owned()
+            "matching; columns that the model does not read have changed since".to_owned()
         }
-        Some(Verdict::Matching) => "matching, what stands is what the model says".to_owned(),
+        Some(Verdict::Matching) => {
+            "matching, the stored values are what the model returns".to_owned()
+        }
         Some(Verdict::Stale) if row_changed => {
             "stale, the row has changed since it was scored".to_owned()
         }
         Some(Verdict::Stale) => {
             "stale, mapping or outputs have changed since it was scored".to_owned()
         }
-        Some(Verdict::Rejected) => format!("rejected, as it stands ({reason})"),
+        Some(Verdict::Rejected) => format!("rejected, as stored ({reason})"),
         Some(Verdict::NoLongerRejected) => {
-            format!("DIFFERING, it stands as rejected ({reason}) and the model scores it")
+            format!("DIFFERING, stored as rejected ({reason}) but the model scores the row")
         }
         Some(Verdict::NowRejected(reason)) => {
-            format!("DIFFERING, a prediction stands and the row is rejected ({reason})")
+            format!("DIFFERING, a prediction is stored but the row is rejected ({reason})")
         }
         Some(Verdict::Differing(_)) => {
             format!("DIFFERING in {}", differing(explained, version).join(", "))
         }
-        Some(Verdict::Unproven) => "UNPROVEN, what stands has no lineage".to_owned(),
-        Some(Verdict::OtherModel) => "DIFFERING, another model made what stands".to_owned(),
+        Some(Verdict::Unproven) => "UNPROVEN, the stored prediction has no lineage".to_owned(),
+        Some(Verdict::OtherModel) => {
+            "DIFFERING, another model made the stored prediction".to_owned()
+        }
     }
 }
 
-/// Texts without their quotes.
+/// Renders a value, texts without quotes.
 fn plain(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => printable(text).into_owned(),
         Value::Null => "null".to_owned(),
         other => other.to_string(),
     }
 }
 
-/// A value that fits a table: of a long list its first elements and their number.
+/// Renders a value for a table; a long list becomes its first elements and their number.
 fn short(value: &Value) -> String {
     const ELEMENTS: usize = 3;
     const CHARACTERS: usize = 48;

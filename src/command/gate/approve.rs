@@ -1,15 +1,12 @@
 //! `helenus gate approve`.
 
-use super::{super::model::ask, Context, gate};
-use crate::{
-    domain::problem::Problem, failure::Failure, output::Answer,
-    store::alias_requests::AliasRequest, worker::gates,
-};
+use super::{super::model::ask, Context};
+use crate::{control::gates, failure::Failure, output::Answer};
 
-/// Approve what a gate found: promote its challenger
+/// Approve a gate that passes: promote its challenger
 ///
-/// Asks for the promotion like `helenus model promote`, naming gate and evaluation; the worker judges
-/// again before the alias moves, and the alias's history names both.
+/// Requests the promotion like `helenus model promote`, with the gate and the evaluation. The worker
+/// checks the gate again before it moves the alias, and the alias's history names both.
 ///
 /// Examples:
 ///
@@ -23,48 +20,19 @@ pub struct Args {
     model: String,
     /// The gate's name
     name: String,
-    /// Why; kept in the history
+    /// Reason, stored in the history
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
     #[command(flatten)]
     wait: ask::Wait,
 }
 
-/// Asks, gives the answer.
+/// Requests the promotion and returns its answer.
 ///
 /// # Errors
-/// Exit 5: no such gate; exit 4: it does not pass, or the promotion is refused.
+/// Exit 5: no such gate; exit 4: the gate does not pass, or the promotion is refused.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
-    let gate = gate(&store, &args.model, &args.name).await?;
-    let judged = gates::judge(&store, gate, chrono::Utc::now()).await?;
-    // Told at once, and nothing is asked for; the worker looks again.
-    let Some((evidence, verdict)) = &judged.verdict else {
-        let message = format!("gate `{}` has nothing to go by", args.name);
-        let help = format!(
-            "`{}` must point at a version, and `helenus evaluate` hold it against `{}`",
-            judged.gate.challenger, judged.gate.alias
-        );
-        return Err(Failure::conflict(
-            Problem::new("gate.unevaluated", message).help(help),
-        ));
-    };
-    if !verdict.passes() {
-        let message = format!("gate `{}` does not pass", args.name);
-        return Err(Failure::conflict(
-            Problem::new("gate.fails", message).help(verdict.reasons.join("; ")),
-        ));
-    }
-    let request = AliasRequest {
-        action: Some("promote".to_owned()),
-        model: Some(args.model),
-        alias: Some(judged.gate.alias.clone()),
-        version: Some(evidence.version),
-        expected_version: evidence.baseline,
-        why: args.why,
-        gate: Some(args.name),
-        evaluation: Some(evidence.evaluation),
-        ..AliasRequest::default()
-    };
+    let request = gates::approval(&store, &args.model, &args.name, args.why).await?;
     ask::ask(&store, context, request, args.wait).await
 }

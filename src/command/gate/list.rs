@@ -2,32 +2,32 @@
 
 use serde_json::json;
 
-use super::{Context, as_json, word};
+use super::{Context, as_json, verdict_name};
 use crate::{
+    control::gates,
     failure::Failure,
     output::{self, Answer},
-    worker::gates,
 };
 
-/// List gates and what they say
+/// List gates and their verdicts
 ///
 /// Examples:
 ///
 ///     helenus gate list
 ///     helenus gate list tumour
 ///
-/// JSON result: {"gates": [as of `helenus gate show` …]}
+/// JSON result: {"gates": [as `helenus gate show` …]}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Only this model's
+    /// Only gates of this model
     model: Option<String>,
 }
 
-/// Lists.
+/// Lists the gates.
 ///
 /// # Errors
-/// Cassandra's.
+/// Exit 3: Cassandra.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
     let judged = gates::look(&store, args.model.as_deref()).await?;
@@ -45,17 +45,17 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
                 judged.gate.challenger,
                 version(judged.challenger)
             ),
-            word(judged).to_owned(),
+            verdict_name(judged).to_owned(),
         ]
     });
-    let header = ["MODEL", "GATE", "METRIC", "ALIAS", "CHALLENGER", "SAYS"];
+    let header = ["MODEL", "GATE", "METRIC", "ALIAS", "CHALLENGER", "VERDICT"];
     let text = match judged.is_empty() {
-        true => "no gates yet: `helenus gate add MODEL NAME`".to_owned(),
+        true => "no gates; add one with `helenus gate add MODEL NAME`".to_owned(),
         false => output::table(header, rows),
     };
-    let mut told = Vec::new();
+    let mut gates_json = Vec::new();
     for judged in &judged {
-        told.push(as_json(judged, &gates::step(&store, judged).await?));
+        gates_json.push(as_json(judged, &gates::step(&store, judged).await?));
     }
-    Ok(Answer::new(json!({"gates": told}), text))
+    Ok(Answer::new(json!({"gates": gates_json}), text))
 }

@@ -11,26 +11,19 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::{
-    domain::{
-        gate::{Demotes, Gate},
-        problem::Problem,
-        trigger::duration,
-    },
+    control::gates::{Judged, Step},
+    domain::{gate::Demotes, trigger::duration},
     failure::Failure,
     output::Answer,
-    store::Store,
-    worker::gates::{Judged, Step},
 };
 
-/// Arguments of `gate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
 }
 
-/// What to do with gates. Each is described where its arguments are: a comment here would hide that
-/// one from `--help`.
+/// The subcommands. Their help is where their arguments are: a doc comment here would hide it.
 #[derive(Debug, Subcommand)]
 enum Command {
     Add(add::Args),
@@ -41,7 +34,7 @@ enum Command {
 }
 
 impl Args {
-    /// The command's words, as the JSON object names them.
+    /// Returns the command's name in the JSON object.
     pub fn name(&self) -> &'static str {
         match &self.command {
             Command::Add(_) => "gate add",
@@ -53,10 +46,10 @@ impl Args {
     }
 }
 
-/// Runs one of them.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// As the command has them.
+/// Those of the subcommand.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     match args.command {
         Command::Add(args) => add::run(args, context).await,
@@ -67,24 +60,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     }
 }
 
-/// A gate that stands.
-async fn gate(store: &Store, model: &str, name: &str) -> Result<Gate, Failure> {
-    let row = store.gate(model, name).await?;
-    let Some(row) = row.filter(|row| row.removed != Some(true)) else {
-        return Err(unknown(model, name));
-    };
-    Gate::read(&row).map_err(Failure::inputs)
-}
-
-fn unknown(model: &str, name: &str) -> Failure {
-    let message = format!("model `{model}` has no gate `{name}`");
-    Failure::not_found(
-        Problem::new("gate.unknown", message).help("`helenus gate list` shows those there are"),
-    )
-}
-
-/// What a gate says, in a word.
-fn word(judged: &Judged) -> &'static str {
+/// Returns the gate's verdict, or why there is none.
+fn verdict_name(judged: &Judged) -> &'static str {
     match (&judged.verdict, judged.challenger) {
         (Some((_, verdict)), _) => verdict.as_str(),
         (None, Some(_)) => "unevaluated",
@@ -103,12 +80,12 @@ fn as_json(judged: &Judged, step: &Step) -> Value {
         "challenger_version": judged.challenger,
         "metric": gate.metric,
         "labels": gate.labels,
-        "least_improvement": gate.least_improvement,
+        "min_improvement": gate.min_improvement,
         "confidence": gate.confidence,
-        "least_labelled": gate.least_labelled,
+        "min_labelled_rows": gate.min_labelled_rows,
         "segment_margin": gate.segment_margin,
         "full_coverage": gate.full_coverage,
-        "says": word(judged),
+        "says": verdict_name(judged),
         "evidence": judged.verdict.as_ref().map(|(evidence, verdict)| json!({
             "evaluation": evidence.evaluation,
             "evaluated_at": evidence.at,
@@ -122,13 +99,13 @@ fn as_json(judged: &Judged, step: &Step) -> Value {
         "acts": gate.acts.map(|acts| json!({
             "cooldown_seconds": acts.cooldown.as_secs(),
             "demotes": acts.demotes == Demotes::AfterTwo,
-            "next": next(step),
+            "next": next_step(step),
         })),
     })
 }
 
-/// What a gate that acts does next.
-fn next(step: &Step) -> Option<String> {
+/// Describes the next step of a gate that acts by itself.
+fn next_step(step: &Step) -> Option<String> {
     match step {
         Step::Nothing => None,
         Step::Rests(why) => Some(why.clone()),
@@ -143,19 +120,19 @@ fn next(step: &Step) -> Option<String> {
 fn text(judged: &Judged, step: &Step) -> String {
     let gate = &judged.gate;
     let mut text = format!(
-        "gate `{}` of model `{}`: {}\n  {} must be better by more than {} at {} confidence, on at least {} rows of {}\n",
+        "gate `{}` of model `{}`: {}\n  {} must improve by more than {} at {} confidence, on at least {} rows of {}\n",
         gate.name,
         gate.model,
-        word(judged),
+        verdict_name(judged),
         gate.metric,
-        gate.least_improvement,
+        gate.min_improvement,
         gate.confidence,
-        gate.least_labelled,
+        gate.min_labelled_rows,
         gate.labels,
     );
     if let Some(acts) = gate.acts {
         text.push_str(&format!(
-            "  it acts by itself: promotes with a cool-down of {}{}\n",
+            "  automatic: promotes with a cool-down of {}{}\n",
             duration::spoken(acts.cooldown),
             match acts.demotes {
                 Demotes::AfterTwo => ", rolls back after two evaluations in a row",
@@ -163,13 +140,13 @@ fn text(judged: &Judged, step: &Step) -> String {
             }
         ));
     }
-    if let Some(next) = next(step) {
+    if let Some(next) = next_step(step) {
         text.push_str(&format!("  next: {next}\n"));
     }
     let Some((evidence, verdict)) = &judged.verdict else {
         return text;
     };
-    let told = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.6}"));
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.6}"));
     text.push_str(&format!(
         "  evaluation {}: version {} against {}, better by {} (at least {}) on {} rows\n",
         evidence.evaluation,
@@ -177,8 +154,8 @@ fn text(judged: &Judged, step: &Step) -> String {
         evidence
             .baseline
             .map_or_else(|| "nothing".to_owned(), |baseline| baseline.to_string()),
-        told(verdict.improvement),
-        told(verdict.low),
+        number(verdict.improvement),
+        number(verdict.low),
         evidence.evaluated,
     ));
     for reason in &verdict.reasons {
@@ -186,7 +163,7 @@ fn text(judged: &Judged, step: &Step) -> String {
     }
     if verdict.passes() && gate.acts.is_none() {
         text.push_str(&format!(
-            "  it waits for an approval: `helenus gate approve {} {}`\n",
+            "  waiting for approval: `helenus gate approve {} {}`\n",
             gate.model, gate.name
         ));
     }

@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use super::{Context, unknown};
-use crate::{failure::Failure, output::Answer};
+use super::Context;
+use crate::{control::gates, failure::Failure, output::Answer};
 
 /// Remove a gate
 ///
-/// Its row stays, marked as removed, and so do its verdicts: the history of aliases names them. A gate
-/// that acts does nothing any more, and an approval that names it is refused. `helenus gate add` with
-/// the same name makes it anew.
+/// Its row stays, marked as removed, and so do its verdicts, because the history of aliases names
+/// them. A removed gate no longer acts, and an approval that names it is refused. `helenus gate add`
+/// with the same name adds it again.
 ///
 /// Example:
 ///
@@ -25,16 +25,16 @@ pub struct Args {
     name: String,
 }
 
-/// Writes the wish.
+/// Marks the gate as removed.
 ///
 /// # Errors
 /// Exit 5: no such gate.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
-    // One that makes no sense can be removed, too.
+    // The row is not parsed: an invalid gate can be removed, too.
     let row = store.gate(&args.model, &args.name).await?;
     if row.is_none_or(|row| row.removed == Some(true)) {
-        return Err(unknown(&args.model, &args.name));
+        return Err(gates::unknown(&args.model, &args.name));
     }
     store.remove_gate(&args.model, &args.name).await?;
     let text = format!("gate `{}` of model `{}` is removed", args.name, args.model);

@@ -1,20 +1,21 @@
 //! `helenus gate show`.
 
-use super::{Context, as_json, gate, text};
-use crate::{domain::problem::Problem, failure::Failure, output::Answer, worker::gates};
+use super::{Context, as_json, text};
+use crate::{control::gates, domain::problem::Problem, failure::Failure, output::Answer};
 
-/// Show a gate, what it says, and why
+/// Show a gate, its verdict, and the reasons
 ///
-/// Examples:
+/// Example:
 ///
 ///     helenus gate show tumour better
 ///
-/// Exit code 1: it does not pass.
+/// Exit code 1: the gate does not pass.
+///
 /// JSON result: {"model", "name", "alias", "points_at", "challenger", "challenger_version", "metric",
-///   "labels", "least_improvement", "confidence", "least_labelled", "segment_margin", "full_coverage",
-///   "says": "passes", "fails", "unevaluated" or "unchallenged", "evidence": null or {"evaluation",
-///   "evaluated_at", "version", "baseline", "rows", "improvement", "low", "reasons"}, "acts": null or
-///   {"cooldown_seconds", "demotes", "next": null or what it does next}}
+///   "labels", "min_improvement", "confidence", "min_labelled_rows", "segment_margin",
+///   "full_coverage", "says": "passes", "fails", "unevaluated" or "unchallenged", "evidence": null or
+///   {"evaluation", "evaluated_at", "version", "baseline", "rows", "improvement", "low", "reasons"},
+///   "acts": null or {"cooldown_seconds", "demotes", "next": text or null}}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -24,13 +25,13 @@ pub struct Args {
     name: String,
 }
 
-/// Judges, tells.
+/// Shows the gate and its verdict.
 ///
 /// # Errors
 /// Exit 5: no such gate.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
-    let gate = gate(&store, &args.model, &args.name).await?;
+    let gate = gates::find(&store, &args.model, &args.name).await?;
     let judged = gates::judge(&store, gate, chrono::Utc::now()).await?;
     let step = gates::step(&store, &judged).await?;
     let mut answer = Answer::new(as_json(&judged, &step), text(&judged, &step));

@@ -9,8 +9,8 @@ use crate::{failure::Failure, output::Answer};
 
 /// Check a manifest against models and tables, and change nothing
 ///
-/// The same check as `job create`: names, types, classes, the prediction table as it stands, and
-/// the expected rows, scored through the real mapping. All mistakes are told at once.
+/// Runs the same checks as `job create`: names, types, classes, the existing prediction table, and
+/// the expected rows, scored through the real mapping. Reports all problems at once.
 ///
 /// Examples:
 ///
@@ -26,7 +26,7 @@ pub struct Args {
     file: PathBuf,
 }
 
-/// Checks.
+/// Checks the manifest.
 ///
 /// # Errors
 /// Exit 2: all problems of the manifest.
@@ -41,12 +41,12 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         .map(|version| version.ready.version)
         .collect();
     let expected = match manifest.expect.is_some() {
-        true => "; the expected rows come out as expected",
+        true => "; the expected rows match",
         false => "",
     };
     let numbers: Vec<String> = versions.iter().map(ToString::to_string).collect();
-    let said = format!(
-        "job `{}` fits: model `{}` ({}), {} -> {}{expected}",
+    let text = format!(
+        "job `{}` is valid: model `{}` ({}), {} -> {}{expected}",
         manifest.job,
         manifest.model,
         numbers.join(", "),
@@ -62,7 +62,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
             "target": manifest.target().to_string(),
             "expected_rows": manifest.expect.is_some(),
         }),
-        said,
+        text,
     );
     answer.warnings = checked.job.warnings;
     Ok(answer)

@@ -1,36 +1,35 @@
 //! `helenus job create`.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::path::PathBuf;
 
+use futures::future::{BoxFuture, FutureExt};
 use serde_json::json;
 
-use super::{super::who, Context, check_all, read_manifest};
+use super::{
+    super::ask::{self, By, Intent, Reconciled, Wait},
+    Context, check_all, read_manifest,
+};
 use crate::{
     domain::problem::Problem,
+    engine::jobs,
     failure::Failure,
-    output::Answer,
+    output::{self, Answer},
+    process,
     store::{
         Store,
         jobs::{JobState, JobStatus},
     },
-    worker::jobs,
 };
 
-/// The code of what this login may not do.
+/// The code of what this login is not permitted to do.
 const DENIED: &str = "cassandra.denied";
-
-/// How long to wait for a worker's answer where this login may not give it.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Add a job, or a new revision of one, from its manifest
 ///
-/// Everything is checked against the live tables and the admitted models first, the manifest's
-/// expected rows are scored through the real mapping, and all mistakes are told at once; nothing is
-/// written while there are any. Then the row of `jobs` is written, and answered in this process if
-/// its login may, else by a worker: the prediction table is made, or extended by new columns.
+/// The manifest is first checked against the live tables and the admitted models, and its expected
+/// rows are scored through the real mapping. All errors are reported at once, and nothing is written
+/// if there are any. Then the row of `jobs` is written. This process answers it if its login is
+/// permitted to, otherwise a worker does: the prediction table is created, or extended by new columns.
 ///
 /// Examples:
 ///
@@ -44,9 +43,11 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub struct Args {
     /// The manifest (TOML)
     file: PathBuf,
-    /// Why, for whoever reads the history
+    /// Reason, stored with the revision
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// Adds a revision.
@@ -61,25 +62,32 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         Ok(_) => {}
         // Reading the expected rows, or admitting a version first.
         Err(failure) if failure.is(DENIED) => {
-            eprintln!("this login may not check everything here, a worker will: {failure}");
+            output::tell(&format!(
+                "this login is not permitted to check everything; a worker will: {failure}"
+            ));
         }
         Err(failure) => return Err(failure),
     }
     let job = manifest.job.as_str();
     if let Some(standing) = standing(&store, job, &text).await? {
         let said = format!(
-            "job `{job}` is as it was: revision {} is this manifest, and ready",
+            "job `{job}` is unchanged: revision {} has this manifest and is ready",
             standing.revision
         );
         return Ok(answer(&standing, false, "this process", said));
     }
     let revision = insert(&store, job, &text, args.note.as_deref()).await?;
-    let (status, by) = answered(&store, job, revision).await?;
+    let mut asking = JobIntent { job, revision };
+    let (status, by) = ask::ask(&store, context, &mut asking, args.wait).await?;
+    let by = match by {
+        By::ThisProcess => "this process",
+        By::Worker => "a worker",
+    };
     if status.state != JobState::Ready {
         return Err(jobs::refused(&status));
     }
     let made = match status.ddl.len() {
-        0 => "its prediction table stands already".to_owned(),
+        0 => "its prediction table exists already".to_owned(),
         1 => "1 statement made it ready".to_owned(),
         many => format!("{many} statements made it ready"),
     };
@@ -125,7 +133,7 @@ async fn standing(store: &Store, job: &str, text: &str) -> Result<Option<JobStat
 }
 
 async fn insert(store: &Store, job: &str, text: &str, note: Option<&str>) -> Result<i32, Failure> {
-    let by = who();
+    let by = process::user();
     loop {
         let rows = store.job_rows(job).await?;
         if rows.iter().any(|row| row.deleted == Some(true)) {
@@ -153,42 +161,59 @@ async fn is_refused(store: &Store, job: &str, revision: i32) -> Result<bool, Fai
         .any(|status| status.revision == revision && status.state != JobState::Ready))
 }
 
-/// The answer to the revision, or to a newer one; and who gave it.
-async fn answered(
-    store: &Store,
-    job: &str,
+struct JobIntent<'r> {
+    job: &'r str,
     revision: i32,
-) -> Result<(JobStatus, &'static str), Failure> {
-    match jobs::serve(store, job).await {
-        Ok(Some(status)) => return Ok((status, "this process")),
-        Ok(None) => {
-            return Err(Failure::conflict(
-                Problem::new(
-                    "job.unanswered",
-                    format!("job `{job}` was deleted, or a version of it withdrawn, meanwhile"),
-                )
-                .help("the row is written; `helenus job show` says how it stands"),
-            ));
-        }
-        Err(failure) if !failure.is(DENIED) => return Err(failure),
-        Err(_) => eprintln!(
-            "this login may not answer; waiting up to {} s for a worker",
-            PATIENCE.as_secs()
-        ),
+}
+
+impl Intent for JobIntent<'_> {
+    type Answer = JobStatus;
+
+    fn what(&self) -> &'static str {
+        "answer jobs"
     }
-    let until = Instant::now() + PATIENCE;
-    while Instant::now() < until {
-        let statuses = store.job_statuses(job).await?;
-        if let Some(status) = statuses.into_iter().find(|s| s.revision >= revision) {
-            return Ok((status, "a worker"));
+
+    fn reconcile<'a>(
+        &'a mut self,
+        store: &'a Store,
+    ) -> BoxFuture<'a, Result<Reconciled<JobStatus>, Failure>> {
+        async move {
+            let status = jobs::serve(store, self.job).await?;
+            let gone = || {
+                let job = self.job;
+                let what =
+                    format!("job `{job}` was deleted, or a version of it withdrawn, meanwhile");
+                Problem::new("job.unanswered", what)
+                    .help("the row is written; `helenus job show` prints its state")
+            };
+            let status = status.ok_or_else(|| Failure::conflict(gone()))?;
+            Ok(Reconciled::Answered(status))
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        .boxed()
     }
-    Err(Failure::system(
+
+    /// The answer to the revision, or to a newer one.
+    fn answer<'a>(
+        &'a mut self,
+        store: &'a Store,
+    ) -> BoxFuture<'a, Result<Option<JobStatus>, Failure>> {
+        async move {
+            let statuses = store.job_statuses(self.job).await?;
+            let mut statuses = statuses.into_iter();
+            Ok(statuses.find(|status| status.revision >= self.revision))
+        }
+        .boxed()
+    }
+
+    fn silence(&self, wait: Wait) -> Problem {
+        let (job, revision) = (self.job, self.revision);
         Problem::new(
             "job.unanswered",
-            format!("no worker answered revision {revision} of job `{job}` within {} s", PATIENCE.as_secs()),
+            format!(
+                "no worker answered revision {revision} of job `{job}` within {} s",
+                wait.wait
+            ),
         )
-        .help("the row is written: a worker answers it when one runs (`helenus worker`), and `helenus job show` tells"),
-    ))
+        .help("the row is written: a worker answers it when one runs (`helenus worker`), and `helenus job show` prints its state")
+    }
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::Context;
 use crate::{
     failure::Failure,
+    inspect::catalog::{self, JobSummary},
     output::{self, Answer},
 };
 
@@ -20,71 +21,42 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Deleted jobs, too
+    /// Include deleted jobs
     #[arg(long)]
     all: bool,
 }
 
-/// Lists them.
+/// Lists the jobs.
 ///
 /// # Errors
-/// Cassandra's.
+/// Exit 3: Cassandra.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
-    let mut names = store.sweep_jobs().await?;
-    names.sort();
-    let mut jobs = Vec::new();
-    let mut lines = Vec::new();
-    for name in names {
-        let rows = store.job_rows(&name).await?;
-        let deleted = rows.iter().any(|row| row.deleted == Some(true));
-        let paused = rows.iter().any(|row| row.paused == Some(true));
-        let Some(revision) = rows.first().and_then(|row| row.revision) else {
-            continue;
-        };
-        if deleted && !args.all {
-            continue;
-        }
-        let statuses = store.job_statuses(&name).await?;
-        let status = statuses
-            .into_iter()
-            .find(|status| status.revision == revision);
-        let state = status.as_ref().map(|status| status.state.as_str());
-        let of = |value: Option<&String>| value.cloned().unwrap_or_default();
-        let model = status.as_ref().and_then(|status| status.model.as_ref());
-        let source = status.as_ref().and_then(|status| status.source.as_ref());
-        let target = status.as_ref().and_then(|status| status.target.as_ref());
-        let said = match (deleted, paused, state) {
-            (true, _, _) => "deleted".to_owned(),
-            (_, true, Some(state)) => format!("{state}, paused"),
-            (_, _, Some(state)) => state.to_owned(),
-            (_, _, None) => "unanswered".to_owned(),
-        };
-        lines.push([
-            name.clone(),
-            revision.to_string(),
-            said,
-            of(model),
-            of(source),
-            of(target),
-        ]);
-        jobs.push(json!({
-            "job": name,
-            "revision": revision,
-            "state": state,
-            "model": model,
-            "source": source,
-            "target": target,
-            "paused": paused,
-            "deleted": deleted,
-        }));
-    }
-    let text = match lines.is_empty() {
-        true => "there are no jobs; `helenus job create FILE` adds one".to_owned(),
+    let jobs = catalog::jobs(&store, args.all).await?;
+    let text = match jobs.is_empty() {
+        true => "no jobs; create one with `helenus job create FILE`".to_owned(),
         false => output::table(
             ["JOB", "REVISION", "STATE", "MODEL", "SOURCE", "PREDICTIONS"],
-            lines,
+            jobs.iter().map(job_row),
         ),
     };
     Ok(Answer::new(json!({ "jobs": jobs }), text))
+}
+
+fn job_row(job: &JobSummary) -> [String; 6] {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let state = match (job.deleted, job.paused, job.state) {
+        (true, _, _) => "deleted".to_owned(),
+        (_, true, Some(state)) => format!("{state}, paused"),
+        (_, _, Some(state)) => state.to_owned(),
+        (_, _, None) => "unanswered".to_owned(),
+    };
+    [
+        job.job.clone(),
+        job.revision.to_string(),
+        state,
+        text(&job.model),
+        text(&job.source),
+        text(&job.target),
+    ]
 }

@@ -2,11 +2,11 @@
 
 pub mod check;
 pub mod create;
+pub mod lifecycle;
 pub mod list;
 pub mod plan;
 pub mod show;
 pub mod target;
-pub mod wishes;
 
 use std::path::Path;
 
@@ -15,26 +15,25 @@ use clap::Subcommand;
 use super::Context;
 use crate::{
     domain::{
-        manifest::{Manifest, inline_expect},
+        job::manifest::{Manifest, inline_expect},
         problem::Problem,
+    },
+    engine::{
+        admission,
+        jobs::{self, Checked},
     },
     failure::Failure,
     output::Answer,
     store::{Store, jobs::JobRow},
-    worker::{
-        admission,
-        jobs::{self, Checked},
-    },
 };
 
-/// Arguments of `job`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
     command: Job,
 }
 
-/// What to do with jobs.
+/// The subcommands. Most have their help where their arguments are: a doc comment here would hide it.
 #[derive(Debug, Subcommand)]
 enum Job {
     Create(create::Args),
@@ -42,15 +41,15 @@ enum Job {
     Plan(plan::Args),
     List(list::Args),
     Show(show::Args),
-    Pause(wishes::PauseArgs),
-    Resume(wishes::ResumeArgs),
-    Delete(wishes::DeleteArgs),
-    /// Which keyspaces jobs may write into besides their source's
+    Pause(lifecycle::PauseArgs),
+    Resume(lifecycle::ResumeArgs),
+    Delete(lifecycle::DeleteArgs),
+    /// Manage the keyspaces that jobs can write into besides their source's
     Target(target::Args),
 }
 
 impl Args {
-    /// The command's words, as the JSON object names them.
+    /// Returns the command's name in the JSON object.
     pub fn name(&self) -> &'static str {
         match &self.command {
             Job::Create(_) => "job create",
@@ -66,10 +65,10 @@ impl Args {
     }
 }
 
-/// Runs one of them.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// As the command has them.
+/// Those of the subcommand.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     match args.command {
         Job::Create(args) => create::run(args, context).await,
@@ -77,14 +76,14 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         Job::Plan(args) => plan::run(args, context).await,
         Job::List(args) => list::run(args, context).await,
         Job::Show(args) => show::run(args, context).await,
-        Job::Pause(args) => wishes::pause(&args.job, context, true).await,
-        Job::Resume(args) => wishes::pause(&args.job, context, false).await,
-        Job::Delete(args) => wishes::delete(&args.job, context).await,
+        Job::Pause(args) => lifecycle::pause(&args.job, context, true).await,
+        Job::Resume(args) => lifecycle::pause(&args.job, context, false).await,
+        Job::Delete(args) => lifecycle::delete(&args.job, context).await,
         Job::Target(args) => target::run(args, context).await,
     }
 }
 
-/// A manifest file as it would be stored: its expected rows taken in.
+/// Reads a manifest file as it would be stored, with its expected rows inlined.
 fn read_manifest(path: &Path) -> Result<(String, Manifest), Failure> {
     let text = read(path)?;
     let placed = |problems: Vec<Problem>| {
@@ -110,8 +109,8 @@ fn read_manifest(path: &Path) -> Result<(String, Manifest), Failure> {
     let Some(file) = file else {
         return Ok((text, manifest));
     };
-    let beside = path.parent().unwrap_or(Path::new("")).join(file);
-    let text = inline_expect(&text, &read(&beside)?).map_err(|problem| placed(vec![problem]))?;
+    let rows = path.parent().unwrap_or(Path::new("")).join(file);
+    let text = inline_expect(&text, &read(&rows)?).map_err(|problem| placed(vec![problem]))?;
     let manifest = Manifest::parse(&text).map_err(placed)?;
     Ok((text, manifest))
 }
@@ -124,8 +123,8 @@ fn read(path: &Path) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| unusable("the file is not UTF-8 text".to_owned()))
 }
 
-/// Checks a manifest against everything it names, its expected rows included. Versions that wait
-/// for admission are admitted first.
+/// Checks a manifest against its models, tables and expected rows. Admits versions that are waiting
+/// for admission first.
 async fn check_all(store: &Store, manifest: &Manifest) -> Result<Checked, Failure> {
     let mut checked = jobs::check(store, manifest).await?;
     if let Err(problems) = &checked
@@ -141,7 +140,7 @@ async fn check_all(store: &Store, manifest: &Manifest) -> Result<Checked, Failur
     Ok(checked)
 }
 
-/// The rows of a job that somebody wrote.
+/// Returns the rows of a job that have a revision.
 async fn rows_of(store: &Store, job: &str) -> Result<Vec<JobRow>, Failure> {
     let mut rows = store.job_rows(job).await?;
     rows.retain(|row| row.revision.is_some());

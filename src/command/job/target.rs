@@ -1,17 +1,17 @@
-//! `helenus job target …`: which keyspaces jobs may write into besides their source's.
+//! `helenus job target …`: the keyspaces that jobs can write into besides their source's.
 
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{super::model::time, Context};
+use super::Context;
 use crate::{
     domain::problem::Problem,
     failure::Failure,
+    inspect::catalog::time,
     output::{self, Answer},
     process,
 };
 
-/// Arguments of `job target`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -25,10 +25,11 @@ enum Target {
     Revoke(RevokeArgs),
 }
 
-/// Let jobs that read a source write into another keyspace
+/// Permit jobs that read a source to write into another keyspace
 ///
-/// Who may define jobs could otherwise have the worker copy what he may not read to where he may.
-/// Into the source's own keyspace every job may write. For administrators: the row is theirs.
+/// Without this restriction, a job author could use the worker to copy data they cannot read into a
+/// keyspace they can. Every job can write into its source's own keyspace. Only administrators have
+/// permission to write this row.
 ///
 /// Examples:
 ///
@@ -39,16 +40,16 @@ enum Target {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct AllowArgs {
-    /// A table (KEYSPACE.TABLE), or a keyspace with all its tables, by the exact name
+    /// A table (KEYSPACE.TABLE) or a keyspace with all its tables, by the exact name
     source: String,
     /// The keyspace to write into
     target_keyspace: String,
-    /// Why; kept with the row
+    /// Reason, stored with the row
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
 }
 
-/// List what is allowed
+/// List the permitted keyspaces
 ///
 /// Example:
 ///
@@ -59,10 +60,9 @@ pub struct AllowArgs {
 #[command(verbatim_doc_comment)]
 pub struct ListArgs {}
 
-/// Take a permission back
+/// Revoke a permission
 ///
-/// Runs that are planned from now on are refused; one that is under way goes on. What was written
-/// stays.
+/// Runs planned from now on are refused; an open run continues. Predictions that were written stay.
 ///
 /// Example:
 ///
@@ -72,14 +72,14 @@ pub struct ListArgs {}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct RevokeArgs {
-    /// As it was allowed
+    /// The source, as it was allowed
     source: String,
-    /// The keyspace
+    /// The keyspace to write into
     target_keyspace: String,
 }
 
 impl Args {
-    /// The command's words, as the JSON object names them.
+    /// Returns the command's name in the JSON object.
     pub fn name(&self) -> &'static str {
         match &self.command {
             Target::Allow(_) => "job target allow",
@@ -89,10 +89,10 @@ impl Args {
     }
 }
 
-/// Runs one of them.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// Exit 5: nothing to revoke; exit 3: this login may not.
+/// Exit 5: nothing to revoke; exit 3: no permission.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
     match args.command {
@@ -101,7 +101,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
             store
                 .allow_target(source, target, &process::user(), args.note.as_deref())
                 .await?;
-            Ok(told(source, target, true))
+            Ok(answer(source, target, true))
         }
         Target::Revoke(args) => {
             let (source, target) = (args.source.as_str(), args.target_keyspace.as_str());
@@ -113,13 +113,13 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
                 return Err(Failure::not_found(
                     Problem::new(
                         "job.no_target",
-                        format!("{source} was never allowed to go into keyspace {target}"),
+                        format!("{source} is not permitted to go into keyspace {target}"),
                     )
-                    .help("`helenus job target list` shows what is"),
+                    .help("list the permissions with `helenus job target list`"),
                 ));
             }
             store.revoke_target(source, target).await?;
-            Ok(told(source, target, false))
+            Ok(answer(source, target, false))
         }
         Target::List(_) => {
             let rows = store.job_targets().await?;
@@ -139,19 +139,19 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
                     row.note.unwrap_or_default(),
                 ]
             });
-            let header = ["SOURCE", "MAY GO INTO", "ALLOWED BY", "AT", "NOTE"];
+            let header = ["SOURCE", "TARGET KEYSPACE", "ALLOWED BY", "AT", "NOTE"];
             Ok(Answer::new(result, output::table(header, lines)))
         }
     }
 }
 
-fn told(source: &str, target: &str, allowed: bool) -> Answer {
-    let said = match allowed {
-        true => format!("jobs that read {source} may write into keyspace {target}"),
-        false => format!("no further run takes {source} into keyspace {target}"),
+fn answer(source: &str, target: &str, allowed: bool) -> Answer {
+    let text = match allowed {
+        true => format!("jobs that read {source} can write into keyspace {target}"),
+        false => format!("new runs that read {source} cannot write into keyspace {target}"),
     };
     Answer::new(
         json!({"source": source, "target_keyspace": target, "allowed": allowed}),
-        said,
+        text,
     )
 }

@@ -1,57 +1,29 @@
-//! Asking for a change of an alias: a row like anybody's, then its answer.
-
-use std::time::{Duration, Instant};
+//! AliasIntent for a change of an alias: a row like anybody's, then its answer.
 
 use chrono::Utc;
+use futures::future::{BoxFuture, FutureExt};
 use serde_json::json;
 
-use super::super::{Context, score};
+use super::super::{
+    Context,
+    ask::{self, Intent, Reconciled},
+    score,
+};
+pub use crate::command::ask::{Wait, say};
 use crate::{
+    control::aliases,
     domain::{
+        answer::{AnswerKind, RequestAnswer},
         problem::Problem,
         run::{Run, RunState},
     },
     failure::{Exit, Failure},
-    output::{Answer, Format},
+    output::Answer,
     process,
-    store::{
-        Store, alias_requests::AliasRequest, answers::Answer as Answered, error::StoreErrorKind,
-        leases::Watches,
-    },
-    worker::aliases,
+    store::{Store, admin::leases::Watches, registry::alias_requests::AliasRequest},
 };
 
-/// How long to wait for somebody else.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub struct Wait {
-    /// How long to wait for a worker, where this process may not or can not do its part itself
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub wait: u64,
-}
-
-impl Wait {
-    /// From now on.
-    pub fn deadline(self) -> Instant {
-        Instant::now() + Duration::from_secs(self.wait)
-    }
-}
-
-/// Tells a person what is waited for.
-pub fn say(context: &Context, what: &str) {
-    if context.format == Format::Text {
-        eprintln!("{what}");
-    }
-}
-
-/// Nobody answered in time.
-pub fn silent(what: &str, wait: Wait) -> Failure {
-    Failure::system(
-        Problem::new("worker.silent", format!("{what} after {} s", wait.wait))
-            .help("the request stands: a worker (`helenus worker`) answers it as soon as one runs"),
-    )
-}
-
-/// Writes the request, answers it here if this login may, or waits for a worker's answer.
+/// Writes the request, answers it here if this login is permitted to, or waits for a worker's answer.
 ///
 /// # Errors
 /// Exit 4: refused, with the reason; exit 3: nobody answered, or Cassandra.
@@ -68,9 +40,14 @@ pub async fn ask(
         ..request
     };
     store.insert_alias_request(&request).await?;
-    let answered = answered(store, context, &request, wait).await?;
+    let mut asking = AliasIntent {
+        context,
+        request: &request,
+        watches: Watches::default(),
+    };
+    let (answered, _) = ask::ask(store, context, &mut asking, wait).await?;
     let reason = answered.reason.unwrap_or_default();
-    if answered.answer != "done" {
+    if answered.kind != AnswerKind::Done {
         return Err(Failure::new(
             Exit::Conflict,
             Problem::new("alias.refused", reason),
@@ -86,70 +63,59 @@ pub async fn ask(
         "alias": request.alias,
         "version": version,
         "request": {"day": request.day, "id": request.id},
-        "answer": answered.answer,
+        "answer": answered.kind.as_str(),
         "reason": reason,
     });
     Ok(Answer::new(result, reason))
 }
 
-async fn answered(
-    store: &Store,
-    context: &Context,
-    request: &AliasRequest,
-    wait: Wait,
-) -> Result<Answered, Failure> {
-    let mut deadline = wait.deadline();
-    let mut watches = Watches::default();
-    let mut may_answer = true;
-    let mut said = false;
-    loop {
-        if may_answer {
-            match aliases::run_once(store, &mut watches).await {
-                Ok(round) if round.elsewhere && !said => {
-                    said = true;
-                    say(
-                        context,
-                        "another process is answering requests; waiting for it",
-                    );
-                }
-                Ok(_) => {}
-                Err(error) if error.kind == StoreErrorKind::Denied => {
-                    may_answer = false;
-                    say(
-                        context,
-                        &format!(
-                            "this login may not answer requests; waiting up to {} s for a worker",
-                            wait.wait
-                        ),
-                    );
-                }
-                Err(error) => return Err(error.into()),
+struct AliasIntent<'r> {
+    context: &'r Context,
+    request: &'r AliasRequest,
+    watches: Watches,
+}
+
+impl Intent for AliasIntent<'_> {
+    type Answer = RequestAnswer;
+
+    fn what(&self) -> &'static str {
+        "answer alias requests"
+    }
+
+    fn reconcile<'a>(
+        &'a mut self,
+        store: &'a Store,
+    ) -> BoxFuture<'a, Result<Reconciled<RequestAnswer>, Failure>> {
+        async move {
+            let round = aliases::run_once(store, &mut self.watches).await?;
+            if let Some(answer) = self.answer(store).await? {
+                return Ok(Reconciled::Answered(answer));
             }
-        }
-        if let Some(answer) = store.answer(request.day, request.id).await? {
-            return Ok(answer);
-        }
-        let mut open = open_runs(store, request).await?;
-        if may_answer && let Some(run) = open.pop() {
-            say(
-                context,
-                &format!(
-                    "run {} of job `{}` scores what is missing",
-                    run.run_id, run.job
-                ),
-            );
-            score::work(store, run, context.format).await?;
-            deadline = wait.deadline();
-            continue;
-        }
-        if Instant::now() >= deadline {
-            // Where a run is open, its end brings the answer.
-            if open.is_empty() {
-                return Err(silent("no answer", wait));
+            if let Some(run) = open_runs(store, self.request).await?.pop() {
+                let (run_id, job) = (run.run_id, &run.job);
+                let what = format!("run {run_id} of job `{job}` scores what is missing");
+                say(self.context, &what);
+                score::work(store, run, self.context.format).await?;
+                return Ok(Reconciled::Advanced);
             }
-            deadline = wait.deadline();
+            let elsewhere = "another process is answering requests; waiting for it";
+            Ok(Reconciled::Waits(
+                round.elsewhere.then(|| elsewhere.to_owned()),
+            ))
         }
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        .boxed()
+    }
+
+    fn answer<'a>(
+        &'a mut self,
+        store: &'a Store,
+    ) -> BoxFuture<'a, Result<Option<RequestAnswer>, Failure>> {
+        async move { Ok(store.answer(self.request.day, self.request.id).await?) }.boxed()
+    }
+
+    fn is_under_way<'a>(&'a mut self, store: &'a Store) -> BoxFuture<'a, Result<bool, Failure>> {
+        // Where a run is open, its end brings the answer.
+        async move { Ok(!open_runs(store, self.request).await?.is_empty()) }.boxed()
     }
 }
 

@@ -1,38 +1,43 @@
 //! `helenus model check`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::Context;
 use crate::{
     domain::{
         csv,
-        golden::Golden,
-        model::{Admitted, ClassSource, Output},
+        model::{Admitted, ClassSource, golden::Golden, tolerance::Tolerance},
+        printable::printable,
         problem::Problem,
-        tolerance::Tolerance,
     },
     failure::{Exit, Failure},
+    inspect::catalog::{FoundModel, FoundOutput},
     output::Answer,
     scorer::{
         admit::Request,
         child::{self, Limits},
+        output_checks::SHAPE_DIFFERS,
         runtime,
     },
 };
 
-/// Decide about a local file as admission would, without Cassandra
+/// Check a local file as admission would, without Cassandra
 ///
-/// The file is read, walked, loaded and tried in a process with limits on memory and time. Exit
-/// code 0: accepted. 1: rejected. 2: a file or an option cannot be used.
+/// Reads, inspects, loads and runs the model in a process with limits on memory and time.
+///
+/// Exit code 0: accepted. 1: rejected. 2: a file or an option cannot be used.
 ///
 /// Example:
 ///
 ///     helenus model check model.onnx --features features.txt --golden golden.csv
 ///
-/// JSON result: {"accepted": bool, "sha256", "size", "inputs": […], "outputs": […],
-/// "feature_names": […], "opsets": {…}, "ir_version", "runtime_version"}
+/// JSON result: {"accepted": bool, "sha256", "size", "inputs": […], "outputs": […], "fixed_batch",
+///   "feature_names": […], "opsets": {…}, "ir_version", "runtime_version"}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -40,21 +45,29 @@ pub struct Args {
     file: PathBuf,
     #[command(flatten)]
     facts: Facts,
-    /// Refuse larger files, in MiB [default: the setting max_model_mib, 1024]
+    /// Maximum size of the file in MiB [default: the setting max_model_mib, 1024]
     #[arg(long, value_name = "MIB")]
     max_size: Option<u64>,
 }
 
-/// What an ONNX file does not say by itself; the same options push it.
+/// Facts that an ONNX file does not contain; `model check` and `model push` take the same options.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Facts {
-    /// Feature names in the model's order, one a line
+    /// File of feature names in the model's order, one per line
     #[arg(long, value_name = "FILE")]
     pub features: Option<PathBuf>,
-    /// Class names in column order, comma separated
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    /// Class names in column order, comma-separated
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
     pub classes: Vec<String>,
-    /// Golden rows: CSV of `in.<input or feature>` and `out.<output>` columns
+    /// Number of values per row of an input that the file declares as [N, ?] (can be repeated)
+    #[arg(long = "width", value_name = "INPUT=N")]
+    pub widths: Vec<String>,
+    /// Golden rows: CSV file with `in.<input or feature>` and `out.<output>` columns
     #[arg(long, value_name = "FILE")]
     pub golden: Option<PathBuf>,
     /// Relative tolerance for golden rows [default: 1e-5]
@@ -63,13 +76,17 @@ pub struct Facts {
     /// Absolute tolerance for golden rows [default: 1e-6]
     #[arg(long, value_name = "NUMBER")]
     pub atol: Option<f64>,
+    /// Accept outputs whose rows have another width than the file declares and that no golden row
+    /// verifies
+    #[arg(long, value_name = "WHAT", value_parser = [SHAPE_DIFFERS])]
+    pub accept: Vec<String>,
 }
 
 impl Facts {
-    /// Feature names, one a line; blank lines at the end do not count.
+    /// Reads the feature names, one per line; blank lines at the end are ignored.
     ///
     /// # Errors
-    /// A file that cannot be read, an empty line in the middle.
+    /// Exit 2: the file cannot be read, is empty, or has an empty line in the middle.
     pub fn feature_names(&self) -> Result<Vec<String>, Failure> {
         let Some(path) = &self.features else {
             return Ok(Vec::new());
@@ -80,25 +97,52 @@ impl Facts {
             let name = line.trim_end_matches('\r');
             if name.trim().is_empty() {
                 return Err(Failure::input(
-                    Problem::new("features.empty_line", "an empty line is no feature name")
-                        .at(format!("{}: line {}", path.display(), at + 1)),
+                    Problem::new(
+                        "features.empty_line",
+                        "the line is empty; each line must be a feature name",
+                    )
+                    .at(format!("{}: line {}", path.display(), at + 1)),
                 ));
             }
             names.push(name.to_owned());
         }
         if names.is_empty() {
             return Err(Failure::input(
-                Problem::new("features.empty", "the file names no features")
+                Problem::new("features.empty", "the file has no feature names")
                     .at(path.display().to_string()),
             ));
         }
         Ok(names)
     }
 
-    /// The golden rows' text, whose columns may yet name nothing of the model.
+    /// Parses the widths of inputs by name.
     ///
     /// # Errors
-    /// A file that cannot be read, is no CSV, or has columns that are neither `in.` nor `out.`.
+    /// Exit 2: not `input=number`, or an input with two widths.
+    pub fn widths(&self) -> Result<BTreeMap<String, i32>, Failure> {
+        let mut widths = BTreeMap::new();
+        for text in &self.widths {
+            let pair = text.rsplit_once('=').and_then(|(input, width)| {
+                let width = width.trim().parse().ok().filter(|width| *width > 0)?;
+                (!input.is_empty()).then(|| (input.to_owned(), width))
+            });
+            let usage = |message| Failure::input(Problem::new("usage", message).at("--width"));
+            let (input, width) = pair.ok_or_else(|| {
+                usage(format!(
+                    "invalid width `{text}`: use INPUT=N, such as input_ids=128"
+                ))
+            })?;
+            if widths.insert(input.clone(), width).is_some() {
+                return Err(usage(format!("two widths for input `{input}`")));
+            }
+        }
+        Ok(widths)
+    }
+
+    /// Reads the golden rows as text. Their columns are not checked against the model yet.
+    ///
+    /// # Errors
+    /// Exit 2: the file cannot be read, is not CSV, or has columns other than `in.` and `out.`.
     pub fn golden_text(&self) -> Result<Option<String>, Failure> {
         let Some(path) = &self.golden else {
             return Ok(None);
@@ -111,34 +155,42 @@ impl Facts {
         Ok(Some(text))
     }
 
-    /// The tolerance for golden rows.
+    /// Returns the tolerance for golden rows.
     ///
     /// # Errors
-    /// Negative numbers and NaN.
+    /// As [`tolerance`].
     pub fn tolerance(&self) -> Result<Tolerance, Failure> {
-        let usual = Tolerance::default();
-        let tolerance = Tolerance {
-            rtol: self.rtol.unwrap_or(usual.rtol),
-            atol: self.atol.unwrap_or(usual.atol),
-        };
-        if [tolerance.rtol, tolerance.atol]
-            .iter()
-            .all(|number| *number >= 0.0)
-        {
-            return Ok(tolerance);
-        }
-        Err(Failure::input(Problem::new(
-            "tolerance.negative",
-            "--rtol and --atol take numbers from 0",
-        )))
+        tolerance(self.rtol, self.atol)
     }
+}
+
+/// Returns the tolerance of `--rtol` and `--atol`.
+///
+/// # Errors
+/// Exit 2: a negative number or NaN.
+pub fn tolerance(rtol: Option<f64>, atol: Option<f64>) -> Result<Tolerance, Failure> {
+    let usual = Tolerance::default();
+    let tolerance = Tolerance {
+        rtol: rtol.unwrap_or(usual.rtol),
+        atol: atol.unwrap_or(usual.atol),
+    };
+    if [tolerance.rtol, tolerance.atol]
+        .iter()
+        .all(|number| *number >= 0.0)
+    {
+        return Ok(tolerance);
+    }
+    Err(Failure::input(Problem::new(
+        "tolerance.negative",
+        "--rtol and --atol must be numbers from 0 on",
+    )))
 }
 
 fn text(path: &Path) -> Result<String, Failure> {
     let bytes = std::fs::read(path).map_err(|error| {
         Failure::input(Problem::new(
             "file.unreadable",
-            format!("{} cannot be read: {error}", path.display()),
+            format!("cannot read {}: {error}", path.display()),
         ))
     })?;
     csv::decode(&bytes).map(str::to_owned).map_err(|problem| {
@@ -147,30 +199,32 @@ fn text(path: &Path) -> Result<String, Failure> {
     })
 }
 
-/// Decides, and tells what was found.
+/// Checks the file and reports what was found.
 ///
 /// # Errors
-/// Exit 1 with all problems when the model is rejected.
+/// Exit 1, with all problems: the model is rejected.
 pub fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let config = &context.config;
     let unreadable = |error: std::io::Error| {
         Failure::input(Problem::new(
             "model.unreadable",
-            format!("{} cannot be read: {error}", args.file.display()),
+            format!("cannot read {}: {error}", args.file.display()),
         ))
     };
     let model = std::path::absolute(&args.file).map_err(unreadable)?;
     if !std::fs::metadata(&model).map_err(unreadable)?.is_file() {
-        let why = std::io::Error::other("it is no file");
-        return Err(unreadable(why));
+        let error = std::io::Error::other("not a regular file");
+        return Err(unreadable(error));
     }
     std::fs::File::open(&model).map_err(unreadable)?;
     let library = runtime::locate(config.onnxruntime.as_deref());
     let mut request = Request::new(model, library);
     request.feature_names = args.facts.feature_names()?;
     request.class_names.clone_from(&args.facts.classes);
+    request.widths = args.facts.widths()?;
     request.golden = args.facts.golden_text()?;
     request.tolerance = args.facts.tolerance()?;
+    request.accepts.clone_from(&args.facts.accept);
     request.max_size = args.max_size.unwrap_or(config.max_model_mib as u64) << 20;
     let limits = Limits {
         time: config.admission_timeout,
@@ -194,7 +248,7 @@ fn rejected(args: &Args, mut problems: Vec<Problem>) -> Failure {
     }
 }
 
-/// Problems of golden rows know their line, not their file.
+/// Adds the file to the place of problems of golden rows, which have only a line.
 pub fn name_file(problems: &mut [Problem], file: &Path) {
     for problem in problems {
         let golden = ["golden.", "csv."]
@@ -206,110 +260,85 @@ pub fn name_file(problems: &mut [Problem], file: &Path) {
     }
 }
 
-/// The answer about an admitted model, for `check`, `push` and `show`.
+/// Renders an admitted model, for `check`, `push` and `show`.
 pub fn accepted(admitted: &Admitted) -> Answer {
-    let mut answer = Answer::new(result(admitted), said(admitted));
+    let found = FoundModel::from(admitted);
+    let mut answer = Answer::new(json!(found), summary(&found));
     answer.warnings.clone_from(&admitted.warnings);
     answer
 }
 
-fn result(admitted: &Admitted) -> Value {
-    let signature = &admitted.signature;
-    let outputs: Vec<Value> = signature
-        .outputs
-        .iter()
-        .map(|output| {
-            json!({
-                "name": output.public_name,
-                "tensor": output.name,
-                "element": output.element,
-                "dims": output.dims,
-                "probabilities": output.simplex,
-                "classes": output.classes.as_ref().map(|classes| &classes.names),
-                "classes_source": output.classes.as_ref().map(|classes| classes.source),
-            })
-        })
-        .collect();
-    json!({
-        "accepted": true,
-        "sha256": hex::encode(admitted.sha256),
-        "size": admitted.size,
-        "inputs": signature.inputs,
-        "outputs": outputs,
-        "fixed_batch": signature.fixed_batch,
-        "feature_names": admitted.feature_names,
-        "opsets": admitted.opsets,
-        "ir_version": admitted.ir_version,
-        "runtime_version": admitted.runtime_version,
-    })
-}
-
-fn said(admitted: &Admitted) -> String {
-    let signature = &admitted.signature;
+/// Renders what admission found as text.
+pub fn summary(found: &FoundModel) -> String {
     let mut lines = vec![format!(
         "accepted: {} bytes, sha256 {}",
-        admitted.size,
-        hex::encode(admitted.sha256)
+        found.size, found.sha256
     )];
-    for input in &signature.inputs {
+    for input in &found.inputs {
         lines.push(format!(
             "input   {}: {}",
-            input.name,
+            printable(&input.name),
             shape(input.element, &input.dims)
         ));
     }
-    for output in &signature.outputs {
+    for output in &found.outputs {
         lines.push(format!(
             "output  {}: {}{}",
-            output.public_name,
+            printable(&output.name),
             shape(output.element, &output.dims),
             columns(output)
         ));
     }
-    if !admitted.feature_names.is_empty() {
-        lines.push(format!("features {}", admitted.feature_names.join(", ")));
+    if !found.feature_names.is_empty() {
+        lines.push(format!("features {}", listed(&found.feature_names)));
     }
-    let opsets: Vec<String> = admitted
+    let opsets: Vec<String> = found
         .opsets
         .iter()
-        .map(|(domain, version)| format!("{domain} {version}"))
+        .map(|(domain, version)| format!("{} {version}", printable(domain)))
         .collect();
     lines.push(format!(
         "opsets  {}; IR version {}; tried with ONNX Runtime {}",
         opsets.join(", "),
-        admitted.ir_version,
-        admitted.runtime_version
+        found.ir_version,
+        found.runtime_version
     ));
     lines.join("\n")
 }
 
-fn shape(element: crate::domain::tensor::Element, dims: &[usize]) -> String {
+fn shape(element: crate::domain::model::tensor::Element, dims: &[usize]) -> String {
     let dims: String = dims.iter().map(|dim| format!(", {dim}")).collect();
     format!("{} [N{dims}]", format!("{element:?}").to_lowercase())
 }
 
-fn columns(output: &Output) -> String {
-    if output.width() < 2 {
+fn columns(output: &FoundOutput) -> String {
+    if output.dims.iter().product::<usize>() < 2 {
         return String::new();
     }
-    let kind = if output.simplex {
+    let kind = if output.probabilities {
         "probabilities"
     } else {
         "scores"
     };
     let Some(classes) = &output.classes else {
-        return match output.simplex {
+        return match output.probabilities {
             true => format!(", {kind}"),
             false => String::new(),
         };
     };
-    let from = match classes.source {
-        ClassSource::Manifest => "the manifest",
-        ClassSource::PushOption => "--classes",
-        ClassSource::MetadataProps => "metadata helenus.classes",
-        ClassSource::Zipmap => "ZipMap",
-        ClassSource::ClasslabelsAttribute => "the classlabels attribute",
-        ClassSource::Index => "their index",
+    let from = match output.classes_source {
+        None | Some(ClassSource::Index) => "the column index",
+        Some(ClassSource::Manifest) => "the manifest",
+        Some(ClassSource::PushOption) => "--classes",
+        Some(ClassSource::MetadataProps) => "metadata helenus.classes",
+        Some(ClassSource::Zipmap) => "ZipMap",
+        Some(ClassSource::ClasslabelsAttribute) => "the classlabels attribute",
     };
-    format!(", {kind} of {} (from {from})", classes.names.join(", "))
+    format!(", {kind} of {} (from {from})", listed(classes))
+}
+
+/// Joins names from inside the model with commas.
+fn listed(names: &[String]) -> String {
+    let names: Vec<_> = names.iter().map(|name| printable(name)).collect();
+    names.join(", ")
 }

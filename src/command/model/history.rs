@@ -9,16 +9,18 @@ use super::{
 };
 use crate::{
     domain::{
-        alias::{CHAMPION, Change},
-        model::check_name,
+        model::{
+            alias::{CHAMPION, Change},
+            check_name,
+        },
         problem::Problem,
-        run_id,
+        run::run_id,
     },
     failure::Failure,
     output::{self, Answer},
 };
 
-/// Show where an alias pointed, and when, and why
+/// Show where an alias pointed, when, and why
 ///
 /// Examples:
 ///
@@ -31,7 +33,7 @@ use crate::{
 ///       AND changed_at <= maxTimeuuid('2026-03-01 14:03+0000') LIMIT 1
 ///
 /// JSON result: {"model", "alias", "changes": [{"changed_at", "seq", "from", "to", "who", "why",
-///   "evidence", "request"} …]}, the newest first; with --at the one that was in force
+///   "evidence", "request"} …]}, newest first; with --at only the change in force at that time
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -40,10 +42,10 @@ pub struct Args {
     /// The alias
     #[arg(long, default_value = CHAMPION)]
     alias: String,
-    /// Only where it pointed at that time (RFC 3339)
+    /// Only the change in force at this time (RFC 3339)
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
-    /// At most so many changes
+    /// Maximum number of changes
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(i32).range(1..))]
     limit: i32,
 }
@@ -51,7 +53,7 @@ pub struct Args {
 /// Reads the history.
 ///
 /// # Errors
-/// Exit 5: no such model or alias, or none at that time; exit 2: no time.
+/// Exit 5: no such model or alias, or none at that time; exit 2: an invalid time.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     check_name("a model", &args.name).map_err(Failure::input)?;
     check_name("an alias", &args.alias).map_err(Failure::input)?;
@@ -94,7 +96,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let result = json!({
         "model": args.name,
         "alias": args.alias,
-        "changes": changes.iter().map(told).collect::<Vec<_>>(),
+        "changes": changes.iter().map(change_json).collect::<Vec<_>>(),
     });
     Ok(Answer::new(result, text))
 }
@@ -106,7 +108,7 @@ fn changed_at(change: &Change) -> Option<String> {
     ))
 }
 
-fn told(change: &Change) -> Value {
+fn change_json(change: &Change) -> Value {
     json!({
         "changed_at": changed_at(change),
         "seq": change.seq,

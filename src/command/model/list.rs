@@ -1,15 +1,14 @@
 //! `helenus model list`.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
-use super::{super::Context, no_version, time};
+use super::super::Context;
 use crate::{
-    domain::{alias::CHAMPION, model::check_name},
+    domain::model::check_name,
     failure::Failure,
+    inspect::catalog::{self, VersionSummary},
     output::{self, Answer},
-    store::{Store, admissions::Admission, models::VersionRow},
+    store::Store,
 };
 
 /// List models, or one model's versions
@@ -19,18 +18,18 @@ use crate::{
 ///     helenus model list
 ///     helenus model list tumour
 ///
-/// JSON result: {"models": [{"name", "versions", "latest", "state", "champion"} …]}; of one model
+/// JSON result: {"models": [{"name", "versions", "latest", "state", "champion"} …]}; with NAME
 ///   {"name", "versions": [{"version", "state", "aliases", "sha256", "size", "registered_at",
-///   "registered_by", "tags", "metrics", "evaluated", "note", "reason"} …]}, the newest first;
-///   "evaluated" is the headline of the newest evaluation: null or {"metric", "value"}
+///   "registered_by", "tags", "metrics", "evaluated", "note", "signature", "reason"} …]}, newest
+///   first; "evaluated" is the headline of the newest evaluation: null or {"metric", "value"}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Only this model, all its versions
+    /// List all versions of this model
     name: Option<String>,
 }
 
-/// Lists.
+/// Lists models or versions.
 ///
 /// # Errors
 /// Exit 5: no such model.
@@ -45,132 +44,63 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
 }
 
 async fn models(store: &Store) -> Result<Answer, Failure> {
-    let mut told = Vec::new();
-    let mut rows = Vec::new();
-    for name in store.models().await? {
-        let versions = store.versions(&name).await?;
-        let Some(latest) = versions.first() else {
-            continue;
-        };
-        let admissions = store.admissions(&name).await?;
-        let state = state(&admissions, latest.version);
-        let champion = store.alias(&name, CHAMPION).await?;
-        rows.push([
-            name.clone(),
-            versions.len().to_string(),
-            latest.version.to_string(),
-            state.clone(),
-            champion.map_or_else(|| "-".to_owned(), |version| version.to_string()),
-        ]);
-        told.push(json!({
-            "name": name,
-            "versions": versions.len(),
-            "latest": latest.version,
-            "state": state,
-            "champion": champion,
-        }));
+    let models = catalog::models(store).await?;
+    if models.is_empty() {
+        let text = "no models; register one with `helenus model push NAME FILE`";
+        return Ok(Answer::new(json!({"models": models}), text));
     }
-    let text = if rows.is_empty() {
-        "no models yet: `helenus model push NAME FILE`".to_owned()
-    } else {
-        output::table(["NAME", "VERSIONS", "LATEST", "STATE", "CHAMPION"], rows)
-    };
-    Ok(Answer::new(json!({"models": told}), text))
+    let rows = models.iter().map(|model| {
+        [
+            model.name.clone(),
+            model.versions.to_string(),
+            model.latest.to_string(),
+            model.state.clone(),
+            model
+                .champion
+                .map_or_else(|| "-".to_owned(), |version| version.to_string()),
+        ]
+    });
+    let text = output::table(["NAME", "VERSIONS", "LATEST", "STATE", "CHAMPION"], rows);
+    Ok(Answer::new(json!({"models": models}), text))
 }
 
 async fn versions(store: &Store, name: &str) -> Result<Answer, Failure> {
-    let versions = store.versions(name).await?;
-    if versions.is_empty() {
-        return Err(no_version(name, None));
-    }
-    let admissions = store.admissions(name).await?;
-    let aliases = store.aliases(name).await?;
-    let mut evaluated = BTreeMap::new();
-    for row in &versions {
-        if let Some(found) = store.newest_headline(name, row.version).await? {
-            evaluated.insert(row.version, found);
-        }
-    }
-    let of = |version: i32| -> Vec<&str> {
-        let pointing = aliases
-            .iter()
-            .filter(|(_, points_at)| *points_at == version);
-        pointing.map(|(alias, _)| alias.as_str()).collect()
-    };
-    let told: Vec<_> = versions
-        .iter()
-        .map(|row| {
-            let admission = admissions
-                .iter()
-                .find(|admission| admission.version == row.version);
-            json!({
-                "version": row.version,
-                "state": state(&admissions, row.version),
-                "aliases": of(row.version),
-                "sha256": row.sha256.as_ref().map(hex::encode),
-                "size": row.size,
-                "registered_at": time(row.registered_at()),
-                "registered_by": row.registered_by,
-                "tags": row.tags,
-                "metrics": numbers(row),
-                "evaluated": evaluated.get(&row.version).map(|(metric, value)| {
-                    json!({"metric": metric, "value": output::number(*value)})
-                }),
-                "note": row.note,
-                "reason": admission.and_then(|admission| admission.reason.clone()),
-            })
-        })
-        .collect();
-    let rows = versions.iter().map(|row| {
+    let model = catalog::model(store, name).await?;
+    let text = output::table(
         [
-            row.version.to_string(),
-            state(&admissions, row.version),
-            of(row.version).join(", "),
-            row.size.map_or_else(String::new, |size| size.to_string()),
-            row.sha256.as_ref().map_or_else(String::new, |sha| {
-                hex::encode(sha).chars().take(12).collect()
-            }),
-            time(row.registered_at()).unwrap_or_default(),
-            evaluated
-                .get(&row.version)
-                .map_or_else(String::new, |(metric, value)| {
-                    format!("{metric} {value:.4}")
-                }),
-            row.note.clone().unwrap_or_default(),
-        ]
+            "VERSION",
+            "STATE",
+            "ALIASES",
+            "BYTES",
+            "SHA256",
+            "REGISTERED",
+            "EVALUATED",
+            "NOTE",
+        ],
+        model.versions.iter().map(version_row),
+    );
+    Ok(Answer::new(json!(model), text))
+}
+
+fn version_row(version: &VersionSummary) -> [String; 8] {
+    let sha256 = version.sha256.as_deref().unwrap_or_default();
+    let evaluated = version.evaluated.as_ref().map(|headline| {
+        let value = match headline.value.as_f64() {
+            Some(value) => format!("{value:.4}"),
+            None => headline.value.as_str().unwrap_or_default().to_owned(),
+        };
+        format!("{} {value}", headline.metric)
     });
-    let header = [
-        "VERSION",
-        "STATE",
-        "ALIASES",
-        "BYTES",
-        "SHA256",
-        "REGISTERED",
-        "EVALUATED",
-        "NOTE",
-    ];
-    let text = output::table(header, rows);
-    Ok(Answer::new(json!({"name": name, "versions": told}), text))
-}
-
-/// The admission's state; `undecided` before there is one.
-pub fn state(admissions: &[Admission], version: i32) -> String {
-    admissions
-        .iter()
-        .find(|admission| admission.version == version)
-        .map_or_else(
-            || "undecided".to_owned(),
-            |admission| admission.state.to_string(),
-        )
-}
-
-/// A row's metrics, NaN and infinities as texts.
-pub fn numbers(row: &VersionRow) -> Option<serde_json::Map<String, serde_json::Value>> {
-    let metrics = row.metrics.as_ref()?;
-    Some(
-        metrics
-            .iter()
-            .map(|(name, value)| (name.clone(), output::number(*value)))
-            .collect(),
-    )
+    [
+        version.version.to_string(),
+        version.state.clone(),
+        version.aliases.join(", "),
+        version
+            .size
+            .map_or_else(String::new, |size| size.to_string()),
+        sha256.chars().take(12).collect(),
+        version.registered_at.clone().unwrap_or_default(),
+        evaluated.unwrap_or_default(),
+        version.note.clone().unwrap_or_default(),
+    ]
 }

@@ -19,21 +19,19 @@ use super::Context;
 use crate::{
     domain::{model::check_name, problem::Problem},
     failure::Failure,
+    inspect::catalog::{no_version, time},
     output::Answer,
     store::Store,
 };
 
-/// Arguments of `model`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
     command: Model,
 }
 
-/// What to do with models. Each is described where its arguments are: a comment here would hide
-/// that one from `--help`.
+/// The subcommands. Their help is where their arguments are: a doc comment here would hide it.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs)]
 enum Model {
     Push(push::Args),
     Check(check::Args),
@@ -48,7 +46,7 @@ enum Model {
 }
 
 impl Args {
-    /// The command's words, as the JSON object names them.
+    /// Returns the command's name in the JSON object.
     pub fn name(&self) -> &'static str {
         match &self.command {
             Model::Push(_) => "model push",
@@ -65,10 +63,10 @@ impl Args {
     }
 }
 
-/// Runs one of them.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// As the command has them.
+/// Those of the subcommand.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     match args.command {
         Model::Push(args) => push::run(args, context).await,
@@ -84,7 +82,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     }
 }
 
-/// A version as people name it: by number, or by an alias that points at it.
+/// Resolves a version that is named by number or alias.
 async fn resolve(store: &Store, model: &str, version: &str) -> Result<i32, Failure> {
     check_name("a model", model).map_err(Failure::input)?;
     if let Ok(number) = version.parse::<i32>() {
@@ -98,28 +96,8 @@ async fn resolve(store: &Store, model: &str, version: &str) -> Result<i32, Failu
                 format!("model `{model}` has no alias `{version}`"),
             )
             .help(format!(
-                "`helenus model list {model}` shows versions and aliases"
+                "list versions and aliases with `helenus model list {model}`"
             )),
         )
     })
-}
-
-/// Nothing by that name, or by that number.
-fn no_version(model: &str, version: Option<i32>) -> Failure {
-    let (what, help) = match version {
-        Some(version) => (
-            format!("there is no version {version} of model `{model}`"),
-            format!("`helenus model list {model}` shows those there are"),
-        ),
-        None => (
-            format!("there is no model `{model}`"),
-            "`helenus model list` shows those there are".to_owned(),
-        ),
-    };
-    Failure::not_found(Problem::new("model.no_version", what).help(help))
-}
-
-/// A time as JSON and people read it.
-pub fn time(at: Option<chrono::DateTime<chrono::Utc>>) -> Option<String> {
-    at.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
 }

@@ -1,21 +1,23 @@
-//! What `promote` and `rollback` share: the alias to move, and what must be scored before.
+//! Common code of `promote` and `rollback`: the alias to move, and the coverage it requires.
 
 use serde_json::{Value, json};
 
 use super::{super::Context, ask};
 use crate::{
+    control::aliases::{self, Follower, Mode},
     domain::{
-        alias::{CHAMPION, PREVIOUS},
-        model::check_name,
+        model::{
+            alias::{CHAMPION, PREVIOUS},
+            check_name,
+        },
         problem::Problem,
     },
     failure::Failure,
     output::Answer,
-    store::{Store, alias_requests::AliasRequest},
-    worker::aliases::{self, Follower, Mode},
+    store::{Store, registry::alias_requests::AliasRequest},
 };
 
-/// Arguments of both.
+/// Arguments of `promote` and `rollback`.
 #[derive(Debug, clap::Args)]
 pub struct Moving {
     /// The model
@@ -23,16 +25,16 @@ pub struct Moving {
     /// The alias to move
     #[arg(long, default_value = CHAMPION)]
     pub alias: String,
-    /// Refuse unless the alias points at this version now
+    /// Refuse unless the alias currently points at this version
     #[arg(long, value_name = "VERSION")]
     expected: Option<i32>,
-    /// Why; kept in the history
+    /// Reason, stored in the history
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
-    /// Move at once, whatever the version has not scored
+    /// Move the alias at once, even if the version has not scored all rows
     #[arg(long, conflicts_with = "when_covered")]
     now: bool,
-    /// Score what is missing first, and move once that succeeded
+    /// Score the missing rows first, and move the alias once that has succeeded
     #[arg(long)]
     when_covered: bool,
     #[command(flatten)]
@@ -40,17 +42,20 @@ pub struct Moving {
 }
 
 impl Moving {
-    /// Refuses names that can't be.
+    /// Checks the names.
     ///
     /// # Errors
-    /// Exit 2.
+    /// Exit 2: an invalid name, or an alias that can't be moved.
     pub fn check(&self) -> Result<(), Failure> {
         check_name("a model", &self.name).map_err(Failure::input)?;
         check_name("an alias", &self.alias).map_err(Failure::input)?;
         if self.alias == PREVIOUS {
             return Err(Failure::input(
-                Problem::new("alias.reserved", "`previous` is not moved by itself")
-                    .help("it is always the version before the champion"),
+                Problem::new(
+                    "alias.reserved",
+                    "the alias `previous` can't be moved directly",
+                )
+                .help("move `champion`: `previous` is always the version before it"),
             ));
         }
         Ok(())
@@ -64,11 +69,11 @@ impl Moving {
         }
     }
 
-    /// Tells what `to` covers, asks for the move, and gives the answer. `version`: as the request
-    /// says it; a rollback says none.
+    /// Reports the coverage of `to`, requests the move, and returns its answer. `version` is the
+    /// request's column; a rollback has none.
     ///
     /// # Errors
-    /// Exit 4: not covered, or refused; exit 3: nobody answered, or Cassandra.
+    /// Exit 4: not covered, or refused; exit 3: no answer in time, or Cassandra.
     pub async fn ask(
         self,
         store: &Store,
@@ -77,19 +82,19 @@ impl Moving {
         version: Option<i32>,
         to: i32,
     ) -> Result<Answer, Failure> {
-        let moves = store.alias(&self.name, &self.alias).await?;
-        let followers = match moves {
+        let points_at = store.alias(&self.name, &self.alias).await?;
+        let followers = match points_at {
             Some(from) if from != to => {
-                aliases::followers(store, &self.name, &self.alias, to).await?
+                aliases::followers(store, &self.name, &self.alias, to, None).await?
             }
-            // Nobody reads by a new alias, and one that stays hurts nobody.
+            // A new alias has no readers yet, and an unchanged one changes nothing for them.
             _ => Vec::new(),
         };
         for follower in &followers {
             ask::say(context, &format!("version {to}: {}", follower.told()));
         }
         let mode = self.mode();
-        // Told at once, and nothing is asked for; the worker looks again.
+        // Refused early, without a request; the worker checks again.
         if mode == Mode::Full
             && let Some(problem) = aliases::not_covered(&self.name, to, &followers)
         {

@@ -1,14 +1,15 @@
 //! `helenus model promote`.
 
 use super::{super::Context, moving::Moving, resolve};
-use crate::{failure::Failure, output::Answer, store::admissions::Readiness};
+use crate::{failure::Failure, output::Answer, store::registry::admissions::Readiness};
 
 /// Point an alias at a version
 ///
-/// The move and its history are written together, or not at all. A version must be ready: admitted,
-/// not retired, and still what was admitted. It must also have scored every job that follows the
-/// alias over the whole table, so that readers find its predictions: otherwise --when-covered
-/// scores first, and --now moves all the same. The first promotion of an alias needs no coverage.
+/// The move and its history are written together, or not at all. The version must be ready:
+/// admitted, not retired, and unchanged since its admission. It must also have scored the whole
+/// table of every job that follows the alias, so that readers find its predictions. Otherwise
+/// --when-covered scores the missing rows first, and --now moves the alias anyway. The first
+/// promotion of an alias needs no coverage.
 ///
 /// Examples:
 ///
@@ -24,21 +25,21 @@ use crate::{failure::Failure, output::Answer, store::admissions::Readiness};
 pub struct Args {
     #[command(flatten)]
     moving: Moving,
-    /// Its version, or an alias that points at it
+    /// The version, by number or alias
     version: String,
 }
 
-/// Asks for the promotion and gives its answer.
+/// Requests the promotion and returns its answer.
 ///
 /// # Errors
-/// Exit 5: no such version; exit 4: it is not ready or not covered, or the alias points elsewhere
-/// than expected.
+/// Exit 5: no such version; exit 4: the version is not ready or not covered, or the alias does not
+/// point at the expected version.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let moving = args.moving;
     moving.check()?;
     let store = context.store().await?;
     let version = resolve(&store, &moving.name, &args.version).await?;
-    // Told at once, and nothing is asked for; the worker looks again.
+    // Refused early, without a request; the worker checks again.
     let readiness = store.readiness(&moving.name, version).await?;
     if let Some(problem) = readiness.problem(&moving.name, version) {
         return Err(match readiness {

@@ -7,16 +7,17 @@ use serde_json::{Value, json};
 
 use super::super::Context;
 use crate::{
+    control::purge::{self, Orphan},
+    domain::duration,
     failure::Failure,
     output::Answer,
-    worker::purge::{self, Orphan},
 };
 
-/// Delete stored files that no version of any model names
+/// Delete stored files that no version of any model uses
 ///
-/// Pushes that were given up half-way leave chunks behind, and so does deleting a version's row.
-/// Files that a version names stay, and so do those that were written within the last day: a push
-/// that goes on at the same time loses nothing. Needs the right to write model_chunks.
+/// An interrupted push leaves chunks behind, and so does deleting a version's row. Files that a
+/// version uses stay, and so do files written within the last day, so that a push in progress loses
+/// nothing. Needs permission to write model_chunks.
 ///
 /// Examples:
 ///
@@ -28,32 +29,18 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Only files that were last written longer ago than so many hours (`24h` at least)
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = hours)]
+    /// Only files whose last write is older than this (minimum: `24h`)
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration::parse)]
     older_than: Duration,
-    /// Only tell which
+    /// Only show which files would be deleted
     #[arg(long)]
     dry_run: bool,
 }
 
-fn hours(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match (text.strip_suffix('h'), text.strip_suffix('d')) {
-        (Some(number), _) => (number, 3_600),
-        (_, Some(number)) => (number, 86_400),
-        _ => (text, 0),
-    };
-    let number: u64 = number.trim().parse().unwrap_or(0);
-    number
-        .checked_mul(unit)
-        .filter(|seconds| *seconds > 0)
-        .map(Duration::from_secs)
-        .ok_or_else(|| "write hours or days: `24h`, `7d`".to_owned())
-}
-
-/// Purges, reports.
+/// Purges the files and lists them.
 ///
 /// # Errors
-/// An age below a day; Cassandra's, or no right to delete chunks.
+/// Exit 2: an age below a day; exit 3: Cassandra, or no permission to delete chunks.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
     let purged = purge::purge(&store, Utc::now(), args.older_than, args.dry_run).await?;
@@ -76,7 +63,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         })
         .collect();
     lines.push(format!(
-        "{} files {}; {} of no version are too young; {} belong to versions",
+        "{} files {}; {} unused files are too new; {} files are in use",
         purged.files.len(),
         match args.dry_run {
             true => "would be deleted",

@@ -1,35 +1,50 @@
 //! `helenus model push`.
 
-use std::{collections::BTreeMap, fs::File, io::Seek, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::Seek,
+    path::PathBuf,
+};
 
+use futures::future::{BoxFuture, FutureExt};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::{super::Context, ask, check};
+use super::{
+    super::{
+        Context,
+        ask::{self, Intent, Reconciled},
+    },
+    check,
+};
 use crate::{
     domain::{
-        golden::Golden,
-        model::{AdmissionState, check_name},
+        model::{AdmissionState, check_name, golden::Golden},
         problem::Problem,
     },
+    engine::admission::{Answer as Verdict, Service},
     failure::Failure,
     output::{Answer, Format},
     process,
     scorer::admit::too_big,
-    store::{Store, admissions::Admission, chunks::Blob, models::VersionRow},
-    worker::admission::{Answer as Verdict, Service},
+    store::{
+        Store,
+        registry::{admissions::Admission, chunks::Blob, models::VersionRow},
+    },
 };
 
-/// Register a file as the model's next version, and have it admitted
+/// Register a file as the model's next version and have it admitted
 ///
-/// The bytes go in chunks that are read back, then the version's row makes them visible: a push
-/// that dies before leaves nothing to see. Versions count 1, 2, 3 …; two pushes at once make two.
-/// Admission then decides whether it may score: here, if this login and this machine can, or by a
-/// worker. Exit code 1: registered, and rejected.
+/// The bytes are sent in chunks that are read back; then the version's row makes them visible. A push
+/// that fails before leaves nothing visible. Versions count 1, 2, 3 …; two pushes at once make two.
+/// Admission then decides whether the version can score: in this process if its login is permitted
+/// to and ONNX Runtime is available, otherwise in a worker. Exit code 1: registered, but rejected.
 ///
-/// Order is the silent killer: exports of scikit-learn, LightGBM and XGBoost carry no feature
-/// names. Give them, and 20 or more golden rows, which catch every swapped pair. features.txt has
-/// a name a line, in the model's order; golden.csv has columns `in.<feature>` and `out.<output>`.
+/// Give the feature names: exports of scikit-learn, LightGBM and XGBoost carry none, and a wrong
+/// order predicts without any error. Give 20 or more golden rows, too: they catch every swapped pair.
+/// features.txt has one name per line, in the model's order; golden.csv has columns `in.<feature>` and
+/// `out.<output>`.
 ///
 /// Examples:
 ///
@@ -47,16 +62,16 @@ pub struct Args {
     file: PathBuf,
     #[command(flatten)]
     facts: check::Facts,
-    /// A tag, `key=value`; may be given again
+    /// A tag, `key=value` (can be repeated)
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     tags: Vec<String>,
-    /// A metric, `key=number`; may be given again
+    /// A metric, `key=number` (can be repeated)
     #[arg(long = "metric", value_name = "KEY=NUMBER")]
     metrics: Vec<String>,
-    /// A note for people
+    /// A note, stored with the version
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
-    /// Do not wait for the admission
+    /// Do not wait for admission
     #[arg(long)]
     no_wait: bool,
     #[command(flatten)]
@@ -112,7 +127,12 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let admission = if args.no_wait {
         None
     } else {
-        Some(admitted(&store, context, &args.name, version, args.wait).await?)
+        let mut asking = VersionIntent {
+            name: &args.name,
+            version,
+            service: None,
+        };
+        Some(ask::ask(&store, context, &mut asking, args.wait).await?.0)
     };
     let mut answer = told(&args.name, version, &blob, sent, admission.as_ref());
     if !same.is_empty() {
@@ -125,67 +145,67 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     Ok(answer)
 }
 
-/// The verdict: decided here where that can be, by a worker otherwise.
-async fn admitted(
-    store: &Store,
-    context: &Context,
-    name: &str,
+struct VersionIntent<'r> {
+    name: &'r str,
     version: i32,
-    wait: ask::Wait,
-) -> Result<Admission, Failure> {
-    let deadline = wait.deadline();
-    let mut said = false;
-    let mut service = match Service::new(store) {
-        Ok(service) => Some(service),
-        Err(failure) => {
-            ask::say(
-                context,
-                &format!(
-                    "{failure}; waiting up to {} s for a worker to admit it",
-                    wait.wait
-                ),
-            );
-            None
-        }
-    };
-    loop {
-        let standing = match &mut service {
-            None => store.admission(name, version).await?,
-            Some(deciding) => match deciding.decide(store, name, version).await {
-                Ok(Verdict::Decided(admission)) => Some(*admission),
-                Ok(Verdict::Missing) => return Err(super::no_version(name, Some(version))),
-                Ok(Verdict::Elsewhere(who)) => {
-                    if !std::mem::replace(&mut said, true) {
-                        ask::say(context, &format!("{who} is admitting it; waiting"));
+    /// `None`: not begun.
+    service: Option<Service>,
+}
+
+impl Intent for VersionIntent<'_> {
+    type Answer = Admission;
+
+    fn what(&self) -> &'static str {
+        "admit versions"
+    }
+
+    fn reconcile<'a>(
+        &'a mut self,
+        store: &'a Store,
+    ) -> BoxFuture<'a, Result<Reconciled<Admission>, Failure>> {
+        async move {
+            let service = match &mut self.service {
+                Some(service) => service,
+                none => match Service::new(store) {
+                    Ok(new) => none.insert(new),
+                    Err(failure) => return Ok(Reconciled::Unable(failure.to_string())),
+                },
+            };
+            Ok(
+                match service.decide(store, self.name, self.version).await? {
+                    Verdict::Decided(admission) if admission.state != AdmissionState::Admitting => {
+                        Reconciled::Answered(*admission)
                     }
-                    None
-                }
-                Err(failure) if failure.is("cassandra.denied") => {
-                    service = None;
-                    ask::say(
-                        context,
-                        &format!(
-                            "this login may not admit it; waiting up to {} s for a worker",
-                            wait.wait
-                        ),
-                    );
-                    None
-                }
-                Err(failure) => return Err(failure),
-            },
-        };
-        match standing {
-            Some(admission) if admission.state != AdmissionState::Admitting => {
-                return Ok(admission);
-            }
-            _ if std::time::Instant::now() >= deadline => {
-                return Err(ask::silent(
-                    &format!("{name} version {version} is registered but not admitted"),
-                    wait,
-                ));
-            }
-            _ => tokio::time::sleep(Duration::from_millis(250)).await,
+                    Verdict::Decided(_) => Reconciled::Waits(None),
+                    Verdict::Missing => {
+                        return Err(super::no_version(self.name, Some(self.version)));
+                    }
+                    Verdict::Elsewhere(who) => {
+                        Reconciled::Waits(Some(format!("{who} is admitting it; waiting")))
+                    }
+                },
+            )
         }
+        .boxed()
+    }
+
+    fn answer<'a>(
+        &'a mut self,
+        store: &'a Store,
+    ) -> BoxFuture<'a, Result<Option<Admission>, Failure>> {
+        async move {
+            let admission = store.admission(self.name, self.version).await?;
+            Ok(admission.filter(|admission| admission.state != AdmissionState::Admitting))
+        }
+        .boxed()
+    }
+
+    fn silence(&self, wait: ask::Wait) -> Problem {
+        let (name, version, wait) = (self.name, self.version, wait.wait);
+        let what =
+            format!("{name} version {version} is registered but not admitted after {wait} s");
+        Problem::new("worker.silent", what)
+            .help("the version remains: a worker (`helenus worker`) admits it as soon as one runs")
     }
 }
 
@@ -198,7 +218,7 @@ fn told(name: &str, version: i32, blob: &Blob, sent: u64, admission: Option<&Adm
         |admission| admission.state.to_string(),
     );
     let sent_text = match sent {
-        0 => "all bytes were there already".to_owned(),
+        0 => "all bytes were stored already".to_owned(),
         sent => format!("{sent} bytes sent"),
     };
     let mut text = format!("{name} version {version}: {state} ({sent_text})");
@@ -234,7 +254,7 @@ fn row(args: &Args) -> Result<VersionRow, Failure> {
     let pair = |option: &str, text: &str| match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err(Failure::input(
-            Problem::new("usage", format!("`{text}` is no key=value")).at(option),
+            Problem::new("usage", format!("`{text}` is not key=value")).at(option),
         )),
     };
     let tags = args
@@ -266,8 +286,11 @@ fn row(args: &Args) -> Result<VersionRow, Failure> {
         format: Some("onnx".to_owned()),
         feature_names: Some(features).filter(|names| !names.is_empty()),
         class_names: Some(args.facts.classes.clone()).filter(|names| !names.is_empty()),
+        widths: Some(args.facts.widths()?).filter(|widths| !widths.is_empty()),
         rtol: args.facts.rtol.map(|_| tolerance.rtol),
         atol: args.facts.atol.map(|_| tolerance.atol),
+        accepts: Some(args.facts.accept.iter().cloned().collect())
+            .filter(|accepts: &BTreeSet<String>| !accepts.is_empty()),
         tags: Some(tags).filter(|tags| !tags.is_empty()),
         metrics: Some(metrics).filter(|metrics| !metrics.is_empty()),
         note: args.note.clone(),

@@ -3,13 +3,13 @@
 use super::{super::Context, ask, no_version};
 use crate::{
     domain::model::check_name, failure::Failure, output::Answer,
-    store::alias_requests::AliasRequest,
+    store::registry::alias_requests::AliasRequest,
 };
 
 /// Take a version out of service
 ///
-/// No new run uses it, and no alias can point at it any more; its predictions, its bytes and its
-/// lineage stay. Refused while an alias points at it.
+/// New runs no longer use the version, and no alias can point at it. Its predictions, its bytes and
+/// its lineage stay. Refused while an alias points at it.
 ///
 /// Example:
 ///
@@ -21,19 +21,19 @@ use crate::{
 pub struct Args {
     /// The model
     name: String,
-    /// Its version
+    /// The version's number
     version: i32,
-    /// Why; kept with the version
+    /// Reason, stored with the version
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
     #[command(flatten)]
     wait: ask::Wait,
 }
 
-/// Asks for the retirement and gives its answer.
+/// Requests the retirement and returns its answer.
 ///
 /// # Errors
-/// Exit 5: no such version; exit 4: it is in use or not ready.
+/// Exit 5: no such version; exit 4: the version is in use or not ready.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     check_name("a model", &args.name).map_err(Failure::input)?;
     let store = context.store().await?;

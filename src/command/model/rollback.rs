@@ -2,17 +2,17 @@
 
 use super::{super::Context, moving::Moving};
 use crate::{
-    domain::{alias::previous, problem::Problem},
+    domain::{model::alias::previous, problem::Problem},
     failure::Failure,
     output::Answer,
 };
 
-/// Point an alias back at the version before
+/// Point an alias back at its previous version
 ///
-/// It goes to the last version that the alias pointed at before the one it points at now, so it
-/// undoes the last move; a second rollback undoes the first. As with promote, that version must
-/// have scored every job that follows the alias; `versions = ["champion", "previous"]` in a job
-/// keeps it so. --now goes back all the same.
+/// Undoes the last move: the alias goes to the version that it pointed at before the current one. A
+/// second rollback undoes the first. As with promote, that version must have scored every job that
+/// follows the alias; `versions = ["champion", "previous"]` in a job ensures this. --now moves the
+/// alias anyway.
 ///
 /// Examples:
 ///
@@ -28,11 +28,10 @@ pub struct Args {
     moving: Moving,
 }
 
-/// Asks for the rollback and gives its answer.
+/// Requests the rollback and returns its answer.
 ///
 /// # Errors
-/// Exit 5: no such alias; exit 4: there is nothing before, or that version is not ready or not
-/// covered.
+/// Exit 5: no such alias; exit 4: there is no previous version, or it is not ready or not covered.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let moving = args.moving;
     moving.check()?;
@@ -46,7 +45,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
             format!("model `{}` has no alias `{}`", moving.name, moving.alias),
         )));
     };
-    // Without one before, the answer says so.
+    // Without a previous version the answer reports it.
     let to = previous(&history).unwrap_or(last.to);
     moving.ask(&store, context, "rollback", None, to).await
 }

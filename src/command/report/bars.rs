@@ -7,18 +7,17 @@ use super::{
     figure::{Figure, class},
 };
 
-/// One bar.
 #[derive(Debug, Clone, Copy)]
 pub struct Bar {
-    /// Its left edge on the frame's axis.
+    /// Left edge, in values of the axis.
     pub from: f64,
-    /// Its right edge.
+    /// Right edge, in values of the axis.
     pub to: f64,
-    /// How far it reaches from zero; below it where negative.
+    /// Height from zero; a negative bar points down.
     pub height: f64,
 }
 
-/// Bars from zero, up and down, in the style of series `at`.
+/// Draws bars up and down from zero, in the style of series `at`.
 pub fn draw(figure: &Figure<'_>, frame: &Frame, at: usize, bars: &[Bar]) -> Markup {
     let inside = html! {
         (frame.draw())

@@ -1,35 +1,33 @@
-//! A picture with its heading, what it says in words, and its key.
+//! A picture with its heading, its description and its key.
 
 use maud::{Markup, html};
 
 use super::axis::WIDTH;
 
-/// What is drawn of one version.
+/// One version in a picture.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// Its place: colour, dashes and mark go by it.
+    /// The position, which determines colour, dashes and mark.
     pub at: usize,
-    /// Its name in the key.
+    /// The name in the key.
     pub name: String,
 }
 
-/// A picture.
 #[derive(Debug)]
 pub struct Figure<'a> {
     /// Unique on the page; letters, digits and hyphens.
     pub id: String,
-    /// Its heading.
     pub title: &'a str,
-    /// What whoever can't see it should know.
+    /// Description for screen readers.
     pub words: String,
-    /// What whoever sees it should know.
+    /// Note below the picture.
     pub note: &'a str,
-    /// Of the picture, in its units.
+    /// Height in units of the picture.
     pub height: f64,
 }
 
 impl Figure<'_> {
-    /// The picture with `inside` and the key of `series`.
+    /// Renders the picture with `inside` and the key of `series`.
     pub fn draw(&self, series: &[Series], inside: &Markup) -> Markup {
         let key = html! {
             @for one in series {
@@ -45,7 +43,7 @@ impl Figure<'_> {
         self.draw_with(&key, inside)
     }
 
-    /// The picture with `inside` and a key of these items.
+    /// Renders the picture with `inside` and a key of these items.
     pub fn draw_with(&self, key: &Markup, inside: &Markup) -> Markup {
         let (title, words) = (format!("{}-title", self.id), format!("{}-words", self.id));
         html! {
@@ -63,12 +61,12 @@ impl Figure<'_> {
     }
 }
 
-/// The style of a series.
+/// Returns the CSS class of a series.
 pub fn class(at: usize) -> &'static str {
     ["s0", "s1", "s2", "s3", "s4", "s5"][at % 6]
 }
 
-/// A mark whose form tells the series without its colour.
+/// Draws a mark whose shape identifies the series without its colour.
 pub fn mark(at: usize, x: f64, y: f64) -> Markup {
     let class = class(at);
     let [left, right, top, bottom] = [x - 4.0, x + 4.0, y - 4.0, y + 4.0];

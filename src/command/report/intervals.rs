@@ -1,4 +1,4 @@
-//! Values with their intervals, one below the other: a metric by segment.
+//! Values with their intervals, one below the other, such as a metric by segment.
 
 use maud::{Markup, html};
 
@@ -8,32 +8,29 @@ use super::{
     number,
 };
 
-/// Characters of a name that fit the picture.
+/// Number of characters of a name that fit the picture.
 const NAME: usize = 34;
 const HEAD: f64 = 18.0;
 const ROW: f64 = 15.0;
 
-/// What is told of one segment.
+/// The values of one segment.
 #[derive(Debug)]
 pub struct Item {
-    /// Its name.
     pub name: String,
-    /// Rows in it.
     pub rows: u64,
-    /// By version; `None` where there is none.
+    /// One value per version, or `None`.
     pub values: Vec<Option<Estimate>>,
 }
 
-/// A value and how sure it is.
+/// A value and its interval.
 #[derive(Debug, Clone, Copy)]
 pub struct Estimate {
-    /// It.
     pub value: f64,
-    /// Ends of its interval.
+    /// Ends of the interval.
     pub ends: Option<(f64, f64)>,
 }
 
-/// Items from top to bottom, `label` under their axis.
+/// Draws items from top to bottom, with `label` under the axis.
 pub fn draw(figure: Figure<'_>, label: &str, series: &[Series], items: &[Item]) -> Markup {
     let all = items.iter().flat_map(|item| item.values.iter().flatten());
     let ends = all.flat_map(|Estimate { value, ends }| {
@@ -56,13 +53,13 @@ pub fn draw(figure: Figure<'_>, label: &str, series: &[Series], items: &[Item]) 
         @for (at, item) in items.iter().enumerate() {
             @let top = 10.0 + each * at as f64;
             text .item x="14" y=(unit(top + 13.0)) { (cut(&item.name)) " · " (number::count(item.rows)) " rows" }
-            @for (of, value) in item.values.iter().enumerate() {
-                @let y = top + HEAD + ROW * (of as f64 + 0.5);
+            @for (version, value) in item.values.iter().enumerate() {
+                @let y = top + HEAD + ROW * (version as f64 + 0.5);
                 @if let Some(Estimate { value, ends }) = value {
                     @if let Some((low, high)) = ends {
-                        line .whisker.(class(of)) x1=(unit(place(*low))) x2=(unit(place(*high))) y1=(unit(y)) y2=(unit(y)) {}
+                        line .whisker.(class(version)) x1=(unit(place(*low))) x2=(unit(place(*high))) y1=(unit(y)) y2=(unit(y)) {}
                     }
-                    (mark(of, place(*value), y))
+                    (mark(version, place(*value), y))
                 }
             }
             @if at > 0 { line .grid x1="4" x2=(WIDTH - 12.0) y1=(unit(top)) y2=(unit(top)) {} }

@@ -1,4 +1,4 @@
-//! Lines: ROC, precision against recall, calibration, quantiles of the error.
+//! Line charts: ROC, precision against recall, calibration, quantiles of the error.
 
 use maud::{Markup, html};
 
@@ -10,24 +10,21 @@ use super::{
 /// One version's line.
 #[derive(Debug)]
 pub struct Line {
-    /// Whose it is.
     pub series: Series,
-    /// In the order in which they are joined.
+    /// Points in the order in which they are joined.
     pub points: Vec<(f64, f64)>,
-    /// Ends of an interval at each point, with a mark there; empty: the line alone.
+    /// Ends of an interval at each point, drawn with a mark; empty for the line alone.
     pub intervals: Vec<(f64, f64)>,
 }
 
-/// A line that is no version's: what chance would do, what would be perfect.
+/// A reference line, for chance or for perfection.
 #[derive(Debug, Clone, Copy)]
 pub struct Guide {
-    /// Where it begins.
     pub from: (f64, f64),
-    /// Where it ends.
     pub to: (f64, f64),
 }
 
-/// Lines on a frame.
+/// Draws lines on a frame.
 pub fn draw(figure: &Figure<'_>, frame: &Frame, guide: Option<Guide>, lines: &[Line]) -> Markup {
     let series: Vec<Series> = lines.iter().map(|line| line.series.clone()).collect();
     let inside = html! {

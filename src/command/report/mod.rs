@@ -1,7 +1,6 @@
-//! Pages for people: one file, no network, no script. What is drawn comes from the domain; here it
-//! only gets its form.
+//! HTML pages: one file, no network, no script. The domain computes the values; this module draws them.
 //!
-//! Every text goes through `maud`, which escapes it; the style alone is put in as it is.
+//! `maud` escapes every text; only the style is inserted as it is.
 
 pub mod axis;
 pub mod bars;
@@ -17,10 +16,10 @@ pub mod shares;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("page.css");
-/// Whatever slipped in would neither run nor load anything.
+/// Content-Security-Policy: injected content could neither run nor load anything.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
-/// A whole page. `about` is one sentence under the title.
+/// Renders a whole page. `about` is the text under the title.
 pub fn page(title: &str, about: &str, body: &Markup) -> String {
     html! {
         (DOCTYPE)
@@ -32,7 +31,7 @@ pub fn page(title: &str, about: &str, body: &Markup) -> String {
                 meta name="color-scheme" content="light dark";
                 meta name="generator" content={ "helenus " (env!("CARGO_PKG_VERSION")) };
                 title { (title) }
-                // An icon of its own, or browsers ask a server for one.
+                // An empty icon, because browsers would request one from a server.
                 link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) }
             }

@@ -1,32 +1,35 @@
-//! Numbers as people read them.
+//! Numbers formatted for people.
 
-/// 1 234 567, with spaces that do not break.
+use crate::domain::rounding;
+
+/// Renders a count as 1 234 567, with narrow no-break spaces.
 pub fn count(rows: u64) -> String {
     let digits = rows.to_string();
-    let mut told = String::new();
+    let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            told.push('\u{202f}');
+            text.push('\u{202f}');
         }
-        told.push(digit);
+        text.push(digit);
     }
-    told
+    text
 }
 
-/// Four places below one, fewer above; very small and very large ones with a power of ten.
+/// Renders a number with four decimals below one and fewer above; very small and very large numbers
+/// get a power of ten.
 pub fn value(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
         size if !size.is_finite() => value.to_string(),
         size if !(0.000_1..1e7).contains(&size) => format!("{value:.2e}").replace('-', "−"),
-        size if size < 1.0 => format!("{value:.4}").replace('-', "−"),
+        size if size < 1.0 => rounding::fixed(value, 4).replace('-', "−"),
         size if size < 10.0 => format!("{value:.3}").replace('-', "−"),
         size if size < 1_000.0 => format!("{value:.2}").replace('-', "−"),
         _ => format!("{value:.1}").replace('-', "−"),
     }
 }
 
-/// With a sign always.
+/// Renders a number that always has a sign.
 pub fn signed(number: f64) -> String {
     match number > 0.0 {
         true => format!("+{}", value(number)),
@@ -34,23 +37,19 @@ pub fn signed(number: f64) -> String {
     }
 }
 
-/// `low to high`; nothing where there is no interval.
-pub fn interval(ends: Option<(f64, f64)>, told: fn(f64) -> String) -> String {
+/// Renders `low to high`; an empty text without an interval.
+pub fn interval(ends: Option<(f64, f64)>, render: fn(f64) -> String) -> String {
     ends.map_or_else(String::new, |(low, high)| {
-        format!("{} to {}", told(low), told(high))
+        format!("{} to {}", render(low), render(high))
     })
 }
 
-/// 12.3 %.
+/// Renders a share as 12.3 %; 100 % only if it is exactly all, 0 % only if it is exactly none.
 pub fn percent(share: f64) -> String {
-    match share * 100.0 {
-        whole if whole == whole.round() => format!("{whole:.0}\u{202f}%"),
-        percent if percent < 1.0 => format!("{percent:.2}\u{202f}%"),
-        percent => format!("{percent:.1}\u{202f}%"),
-    }
+    format!("{}\u{202f}%", rounding::percent(share))
 }
 
-/// A chance under the hypothesis of no difference.
+/// Renders a p-value.
 pub fn p(value: f64) -> String {
     match value < 0.000_1 {
         true => "< 0.0001".to_owned(),
@@ -75,6 +74,8 @@ mod tests {
         assert_eq!(signed(0.25), "+0.2500");
         assert_eq!(percent(0.5), "50\u{202f}%");
         assert_eq!(percent(0.001_23), "0.12\u{202f}%");
+        assert_eq!(percent(0.999_96), "99.996\u{202f}%");
+        assert_eq!(value(0.999_96), "0.99996");
         assert_eq!(interval(Some((-1.0, 2.0)), signed), "−1.000 to +2.000");
         assert_eq!(p(0.000_01), "< 0.0001");
     }

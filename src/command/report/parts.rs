@@ -1,8 +1,8 @@
-//! Tables, notes, and where it all comes from.
+//! Parts of a page: tables, warnings, cards, and the page's origin.
 
 use maud::{Markup, html};
 
-/// A table whose first column names the row.
+/// Renders a table whose first column names the row.
 pub fn table<const N: usize>(
     caption: &str,
     header: [&str; N],
@@ -12,7 +12,7 @@ pub fn table<const N: usize>(
     wide_table(caption, &header, rows.into_iter().map(Vec::from))
 }
 
-/// The same with as many columns as it takes.
+/// Renders a table with any number of columns.
 pub fn wide_table(
     caption: &str,
     header: &[String],
@@ -37,12 +37,12 @@ pub fn wide_table(
     }
 }
 
-/// What whoever reads on should know: `name: sentence` each.
+/// Renders warnings, each `name: sentence`.
 pub fn warnings(warnings: &[String]) -> Markup {
     html! {
         @if !warnings.is_empty() {
             aside .warnings aria-label="Warnings" {
-                h2 { "Before you believe it" }
+                h2 { "Warnings" }
                 ul {
                     @for warning in warnings {
                         @match warning.split_once(": ") {
@@ -56,18 +56,16 @@ pub fn warnings(warnings: &[String]) -> Markup {
     }
 }
 
-/// A figure that is read at first sight.
+/// A headline figure.
 #[derive(Debug)]
 pub struct Card {
-    /// What it is of.
     pub name: String,
-    /// The figure.
     pub value: String,
-    /// How sure it is, how it compares.
+    /// Its interval, and its comparison with the baseline.
     pub notes: Vec<String>,
 }
 
-/// Cards side by side.
+/// Renders cards side by side.
 pub fn cards(cards: &[Card]) -> Markup {
     html! {
         div .cards {
@@ -82,7 +80,7 @@ pub fn cards(cards: &[Card]) -> Markup {
     }
 }
 
-/// Names and what they stand for, and the command that asks again.
+/// Renders the facts about the page's origin, and the command that repeats it.
 pub fn origin(facts: &[(&str, String)], command: &str) -> Markup {
     html! {
         section .origin {
@@ -93,13 +91,13 @@ pub fn origin(facts: &[(&str, String)], command: &str) -> Markup {
                     dd { (fact) }
                 }
             }
-            p { "The same question again:" }
+            p { "To repeat this:" }
             pre tabindex="0" { code { (command) } }
         }
     }
 }
 
-/// `argument` as a POSIX shell takes it for one word.
+/// Quotes `argument` for a POSIX shell.
 pub fn shell(argument: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=,:@%+".contains(c);
     match !argument.is_empty() && argument.chars().all(plain) {

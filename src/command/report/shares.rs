@@ -1,4 +1,4 @@
-//! Parts of a whole, one bar a version.
+//! Stacked bars of parts of a whole, one per version.
 
 use maud::{Markup, html};
 
@@ -8,23 +8,22 @@ use super::{
     number::percent,
 };
 
-/// Height of a bar with its name above.
+/// Height of a bar with its name above it.
 const EACH: f64 = 46.0;
 
 /// One bar.
 #[derive(Debug)]
 pub struct Whole {
-    /// Its name.
     pub name: String,
-    /// What each part counts, in the order of the parts' names.
+    /// The count of each part, in the order of the parts' names.
     pub parts: Vec<u64>,
 }
 
-/// Bars of parts with these names: the first is filled, the next hatched, dotted, hollow.
+/// Draws bars of parts with these names: the first is filled, the next hatched, dotted, hollow.
 pub fn draw(figure: Figure<'_>, names: &[&str], wholes: &[Whole]) -> Markup {
     let height = EACH * wholes.len() as f64 + 62.0;
     let mut frame = Frame::new(
-        Axis::shares("Share of the source's rows").told(percent),
+        Axis::shares("Share of the source's rows").with_labels(percent),
         Axis::shares(""),
     );
     frame.height = height;
@@ -54,7 +53,7 @@ pub fn draw(figure: Figure<'_>, names: &[&str], wholes: &[Whole]) -> Markup {
     drawn.draw_with(&key, &inside)
 }
 
-/// (part, from, to) of those that have any rows.
+/// Returns (part, from, to) of each part that has rows.
 fn places(parts: &[u64]) -> Vec<(usize, f64, f64)> {
     let all = parts.iter().sum::<u64>().max(1) as f64;
     let mut from = 0.0;

@@ -14,17 +14,17 @@ use crate::{
     output::Answer,
     store::{
         Store,
-        error::{StoreError, StoreErrorKind},
-        roles,
+        admin::roles,
+        driver::error::{StoreError, StoreErrorKind},
     },
 };
 
-/// Make a role that may do one kind of work, and nothing else
+/// Create a Cassandra role for one kind of work
 ///
-/// Grants follow from who writes which table (`helenus role show KIND`). The role is made without
-/// a login, to be granted to logins (GRANT role TO login), or as one with --role-password-file. A role
-/// that exists keeps what it has. Needs a login that may create roles and grant what it grants;
-/// with --print nothing is run and no Cassandra asked.
+/// A new role gets the permissions of its kind and no others (`helenus role show KIND`). It has no
+/// login, so grant it to logins (GRANT role TO login), or make it a login with --role-password-file.
+/// An existing role keeps its permissions, too. Your login needs permission to create roles and to grant
+/// these permissions. --print only prints the statements and does not connect to Cassandra.
 ///
 /// Examples:
 ///
@@ -33,30 +33,30 @@ use crate::{
 ///     helenus role create ops --kind promoter --print
 ///
 /// JSON result: {"role", "kind", "applied": bool, "login": bool, "statements": [CQL …],
-///   "beyond": [what it was granted besides …]}
+///   "beyond": [other permissions of the role …]}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// The role's name
     role: String,
-    /// What it is for
+    /// Kind of work
     #[arg(long, value_enum)]
     kind: KindArg,
     #[command(flatten)]
     reach: ReachArgs,
-    /// Let the role log in, with the first line of this file as its password
+    /// Permit the role to log in, with the first line of this file as its password
     #[arg(long, value_name = "FILE", conflicts_with = "print")]
     role_password_file: Option<PathBuf>,
-    /// Print the statements for an administrator, and run nothing
+    /// Print the statements for an administrator instead of running them
     #[arg(long)]
     print: bool,
 }
 
-/// Makes the role, or prints how.
+/// Creates the role or prints the statements.
 ///
 /// # Errors
-/// Exit 2: a reach that this kind does not have, no password; exit 3: this login may not, or
-/// Cassandra knows no roles.
+/// Exit 2: an option that this kind does not have, or no password; exit 3: no permission, or
+/// Cassandra has no authorizer.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let kind = Kind::from(args.kind);
     let grants = super::grants(kind, &args.reach, context)?;
@@ -71,11 +71,11 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let mut beyond = Vec::new();
     if !args.print {
         let store = context.store().await?;
-        beyond = make(&store, &args.role, password.as_deref(), &grants)
+        beyond = create(&store, &args.role, password.as_deref(), &grants)
             .await
-            .map_err(told)?;
+            .map_err(create_failure)?;
     }
-    let said = match args.print {
+    let text = match args.print {
         true => format!("{};", statements.join(";\n")),
         false => format!(
             "role `{}` is a{} {}: {} grants",
@@ -98,11 +98,11 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
             "statements": statements,
             "beyond": beyond,
         }),
-        said,
+        text,
     );
     if !beyond.is_empty() {
         answer = answer.warn(format!(
-            "role.beyond: `{}` was granted more than a {} needs: {}",
+            "role.beyond: `{}` has more permissions than a {} needs: {}",
             args.role,
             kind.as_str(),
             beyond.join(", ")
@@ -111,8 +111,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     Ok(answer)
 }
 
-/// Gives what the role may do beyond `grants`.
-async fn make(
+/// Creates the role and returns its permissions beyond `grants`.
+async fn create(
     store: &Store,
     role: &str,
     password: Option<&str>,
@@ -128,14 +128,14 @@ async fn make(
     Ok(granted)
 }
 
-fn told(error: StoreError) -> Failure {
+fn create_failure(error: StoreError) -> Failure {
     let off = ["not anonymous", "AllowAllAuthorizer"]
         .iter()
-        .any(|words| error.detail.contains(words));
+        .any(|text| error.detail.contains(text));
     if off {
         return Failure::system(
             Problem::new("role.no_authorizer", error.detail).help(
-                "Cassandra asks nobody who he is: set authenticator and authorizer (PasswordAuthenticator, CassandraAuthorizer)",
+                "set authenticator to PasswordAuthenticator and authorizer to CassandraAuthorizer in cassandra.yaml",
             ),
         );
     }
@@ -143,7 +143,7 @@ fn told(error: StoreError) -> Failure {
     let mut failure = Failure::from(error);
     if denied && let Some(problem) = failure.problems.first_mut() {
         problem.help = Some(
-            "an administrator may: `helenus role create … --print` prints the statements"
+            "print the statements for an administrator with `helenus role create … --print`"
                 .to_owned(),
         );
     }
@@ -156,7 +156,9 @@ fn read(path: &Path) -> Result<String, Failure> {
     };
     let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
     match text.lines().next() {
-        None | Some("") => Err(unusable("its first line is empty".to_owned())),
+        None | Some("") => Err(unusable(
+            "the first line is empty; it must be the password".to_owned(),
+        )),
         Some(password) => Ok(password.to_owned()),
     }
 }

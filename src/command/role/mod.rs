@@ -9,30 +9,28 @@ use super::Context;
 use crate::{
     domain::{
         access::{self, Grant, Kind, Reach},
-        manifest::TableName,
+        job::manifest::TableName,
         problem::Problem,
     },
     failure::Failure,
     output::Answer,
 };
 
-/// Arguments of `role`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
     command: Role,
 }
 
-/// What to do with roles. Each is described where its arguments are.
+/// The subcommands. Their help is where their arguments are: a doc comment here would hide it.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs)]
 enum Role {
     Create(create::Args),
     Show(show::Args),
 }
 
 impl Args {
-    /// The command's words, as the JSON object names them.
+    /// Returns the command's name in the JSON object.
     pub fn name(&self) -> &'static str {
         match &self.command {
             Role::Create(_) => "role create",
@@ -41,10 +39,10 @@ impl Args {
     }
 }
 
-/// Runs one of them.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// As the command has them.
+/// Those of the subcommand.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     match args.command {
         Role::Create(args) => create::run(args, context).await,
@@ -52,22 +50,22 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     }
 }
 
-/// `KIND`.
+/// Kinds of roles, as `helenus role` names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum KindArg {
-    /// Reads predictions and everything that helenus says about them
+    /// Reads predictions and helenus's own tables
     Analyst,
-    /// Registers versions of models
+    /// Registers model versions
     Registrar,
     /// Defines jobs
     JobAuthor,
     /// Promotes, rolls back, retires
     Promoter,
-    /// Asks for runs, cancels them, keeps triggers
+    /// Requests and cancels runs, manages triggers
     Scheduler,
-    /// Answers everybody and writes predictions
+    /// Answers requests and writes predictions
     Worker,
-    /// Allows jobs to write into other keyspaces than their source's
+    /// Permits jobs to write into keyspaces other than their source's
     Administrator,
 }
 
@@ -85,28 +83,28 @@ impl From<KindArg> for Kind {
     }
 }
 
-/// What is granted beyond helenus's own tables.
+/// Grants beyond helenus's own tables.
 #[derive(Debug, clap::Args)]
 struct ReachArgs {
-    /// A keyspace whose tables an analyst, a job author or a worker reads (may be repeated)
+    /// A keyspace whose tables an analyst, a job author or a worker reads (can be repeated)
     #[arg(long = "data-keyspace", value_name = "KEYSPACE")]
     data_keyspaces: Vec<String>,
-    /// A prediction table that an analyst reads or a worker writes (may be repeated)
+    /// A prediction table that an analyst reads or a worker writes (can be repeated)
     #[arg(long = "prediction-table", value_name = "KEYSPACE.TABLE")]
     prediction_tables: Vec<String>,
-    /// Let a worker make prediction tables in the data keyspaces; those that it makes it may write
+    /// Permit a worker to create prediction tables in the data keyspaces, and to write to those
     #[arg(long)]
     ddl: bool,
 }
 
-/// The grants of a kind with that reach.
+/// Returns the grants of a kind with these options.
 fn grants(kind: Kind, reach: &ReachArgs, context: &Context) -> Result<Vec<Grant>, Failure> {
     let table = |text: &String| {
         let (keyspace, table) = text.split_once('.').ok_or_else(|| {
             Failure::input(
-                Problem::new("usage", format!("`{text}` is no table"))
+                Problem::new("usage", format!("invalid table `{text}`"))
                     .at("--prediction-table")
-                    .help("KEYSPACE.TABLE, by their exact names, without quotes"),
+                    .help("use KEYSPACE.TABLE with the exact names, without quotes"),
             )
         })?;
         Ok::<_, Failure>(TableName {

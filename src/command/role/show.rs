@@ -9,10 +9,10 @@ use crate::{
     output::{self, Answer},
 };
 
-/// Show what a kind of role may do
+/// Show the permissions of a kind of role
 ///
-/// Everybody reads helenus's own keyspace; each of its tables is written by one kind. Asks no
-/// Cassandra.
+/// Every kind reads helenus's own keyspace, and one kind writes each of its tables. Does not connect
+/// to Cassandra.
 ///
 /// Examples:
 ///
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// What the role is for
+    /// Kind of work
     #[arg(value_enum)]
     kind: KindArg,
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub struct Args {
 /// Lists the grants.
 ///
 /// # Errors
-/// Exit 2: a reach that this kind does not have.
+/// Exit 2: an option that this kind does not have.
 pub fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let kind = Kind::from(args.kind);
     let grants = super::grants(kind, &args.reach, context)?;
@@ -46,7 +46,7 @@ pub fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         .map(|grant| [grant.permission.as_str().to_owned(), resource(grant)]);
     Ok(Answer::new(
         result,
-        output::table(["MAY", "ON"], rows.collect::<Vec<_>>()),
+        output::table(["PERMISSION", "ON"], rows.collect::<Vec<_>>()),
     ))
 }
 

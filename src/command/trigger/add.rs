@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, Told, wait};
+use super::{Context, TriggerView, wait};
 use crate::{
     domain::{
         problem::Problem,
         trigger::{Trigger, TriggerRow},
     },
+    engine::jobs,
     failure::{Exit, Failure},
     output::Answer,
     process,
-    worker::jobs,
 };
 
-/// Let a job run by itself
+/// Start runs of a job automatically
 ///
-/// Exactly one of --cron, --every, --pending-rows and/or --oldest-wait, --after-job and
-/// --on-promotion says when. Durations are written 30s, 5m, 1h, 7d.
+/// Use exactly one kind of condition: --cron, --every, --pending-rows with or without --oldest-wait
+/// (or --oldest-wait alone), --after-job, or --on-promotion. Durations have a unit: 30s, 5m, 1h, 7d.
 ///
 /// Examples:
 ///
@@ -27,70 +27,71 @@ use crate::{
 ///     helenus trigger add triage chained --after-job tumour,history
 ///     helenus trigger add tumour promoted --on-promotion champion
 ///
-/// JSON result: {"job", "name", "state", "problems": [..], "fires", "next", "next_local", "next_due",
-///   "queued_due", "waits_for", "last_due", "last_run", "last_outcome", "last_reason", "last_at", "estimate"}
+/// JSON result: {"job", "name", "state", "problems": […], "fires", "next", "next_local", "next_due",
+///   "queued_due", "waits_for", "last_due", "last_run", "last_outcome", "last_reason", "last_at",
+///   "estimate"}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// The job
     job: String,
-    /// A name of its own among the job's triggers
+    /// The trigger's name, unique within the job
     name: String,
-    /// Minute hour day month weekday; or second in front of them
+    /// Fire at these times: minute hour day month weekday, optionally with seconds in front
     #[arg(long, value_name = "PATTERN")]
     cron: Option<String>,
-    /// Whose clock cron goes by [default: UTC]
+    /// Time zone of --cron [default: UTC]
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
-    /// So often, counted from 1970
+    /// Fire at this interval, counted from 1970
     #[arg(long, value_name = "DURATION")]
     every: Option<String>,
-    /// When about so many rows are pending
+    /// Fire when about this many rows are pending
     #[arg(long, value_name = "ROWS")]
     pending_rows: Option<i64>,
-    /// When rows have been pending for so long
+    /// Fire when rows have been pending for this long
     #[arg(long, value_name = "DURATION")]
     oldest_wait: Option<String>,
-    /// Read `changed_keys`, too
+    /// Also read the table `changed_keys`
     #[arg(long)]
     use_hints: bool,
-    /// After each of these jobs has had a run that succeeded, commas between
+    /// Fire after each of these jobs has had a run that succeeded (comma-separated)
     #[arg(long, value_name = "JOBS")]
     after_job: Option<String>,
-    /// When this alias of the job's model moves
+    /// Fire when this alias of the job's model moves
     #[arg(long, value_name = "ALIAS")]
     on_promotion: Option<String>,
-    /// While a run is open: skip, queue or cancel
+    /// What to do while a run is open: skip, queue or cancel
     #[arg(long)]
     overlap: Option<String>,
-    /// Ticks that no scheduler saw: once, all or skip
+    /// What to do with ticks missed while no worker ran: once, all or skip
     #[arg(long)]
     missed: Option<String>,
-    /// Of `--missed all` so many at most
+    /// Maximum number of missed ticks served with `--missed all`
     #[arg(long, value_name = "TICKS")]
     missed_limit: Option<i32>,
-    /// Serve each tick up to so much later
+    /// Delay each tick by up to this time, spread evenly
     #[arg(long, value_name = "DURATION")]
     jitter: Option<String>,
-    /// A run that takes longer, from its due time on, is late
+    /// Time after its due time at which an unfinished run counts as late
     #[arg(long, value_name = "DURATION")]
     deadline: Option<String>,
-    /// pending or all
+    /// Rows to score: pending or all
     #[arg(long)]
     scope: Option<String>,
-    /// Only these of the job's versions
+    /// Only these versions of the job (comma-separated)
     #[arg(long, value_delimiter = ',')]
     versions: Vec<i32>,
-    /// Higher ones first
+    /// Priority of the runs; higher priorities run first
     #[arg(long)]
     priority: Option<i32>,
-    /// Limit on rows a second
+    /// Maximum number of rows per second
     #[arg(long, value_name = "ROWS")]
     max_rows_per_s: Option<i32>,
-    /// Why
+    /// Reason, stored with the trigger
     #[arg(long)]
     note: Option<String>,
-    /// Take the place of a trigger of that name
+    /// Replace an existing trigger of this name
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
@@ -128,11 +129,11 @@ impl Args {
     }
 }
 
-/// Writes the row, and tells its answer.
+/// Writes the trigger's row and returns its answer.
 ///
 /// # Errors
-/// Exit 2: the row makes no sense, and nothing was written; or it was refused. Exit 4: there is
-/// one of that name. Exit 5: no such job.
+/// Exit 2: an invalid row, which is not written, or a refusal; exit 4: the name is taken; exit 5: no
+/// such job.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let row = args.row();
     Trigger::read(&row).map_err(Failure::inputs)?;
@@ -140,26 +141,25 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     if store.job_rows(&row.job).await?.is_empty() {
         return Err(jobs::unknown(&store, &row.job).await?);
     }
-    let standing = store.trigger(&row.job, &row.name).await?;
-    if standing.is_some_and(|standing| standing.removed != Some(true)) && !args.replace {
+    let existing = store.trigger(&row.job, &row.name).await?;
+    if existing.is_some_and(|existing| existing.removed != Some(true)) && !args.replace {
         return Err(Failure::new(
             Exit::Conflict,
             Problem::new(
                 "trigger.exists",
-                format!("job `{}` has a trigger `{}`", row.job, row.name),
+                format!("job `{}` already has a trigger `{}`", row.job, row.name),
             )
-            .help("--replace puts this one in its place"),
+            .help("use --replace to replace it"),
         ));
     }
     store.put_trigger(&row).await?;
-    let told = wait::answered(&store, context, (&row.job, &row.name), args.wait).await?;
-    answer(told)
+    answer(wait::answered(&store, context, (&row.job, &row.name), args.wait).await?)
 }
 
-/// What stands, as an answer; a refusal as a failure.
-pub fn answer(told: Told) -> Result<Answer, Failure> {
-    if told.state() == "invalid" {
-        let problems = told
+/// Renders a trigger's state as an answer, and a refusal as a failure.
+pub fn answer(view: TriggerView) -> Result<Answer, Failure> {
+    if view.state() == "invalid" {
+        let problems = view
             .status
             .as_ref()
             .map(|status| status.problems.clone())
@@ -170,20 +170,20 @@ pub fn answer(told: Told) -> Result<Answer, Failure> {
         });
         return Err(Failure::inputs(problems.collect()));
     }
-    let text = match told.next() {
+    let text = match view.next() {
         Some(next) => format!(
             "trigger `{}` of job `{}` is {}; it fires next at {}",
-            told.row.name,
-            told.row.job,
-            told.state(),
-            told.spoken(next)
+            view.row.name,
+            view.row.job,
+            view.state(),
+            view.local_time(next)
         ),
         None => format!(
             "trigger `{}` of job `{}` is {}",
-            told.row.name,
-            told.row.job,
-            told.state()
+            view.row.name,
+            view.row.job,
+            view.state()
         ),
     };
-    Ok(Answer::new(told.json(), text))
+    Ok(Answer::new(view.json(), text))
 }

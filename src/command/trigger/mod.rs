@@ -1,50 +1,49 @@
 //! `helenus trigger …`.
 
 mod add;
+mod lifecycle;
 mod list;
 mod next;
 mod show;
 mod wait;
-mod wishes;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::Context;
+// The names that `wait` uses.
 use crate::{
     domain::{
+        names::nearest,
         problem::Problem,
         trigger::{Trigger, TriggerRow, TriggerState, TriggerStatus, When, decide::jitter},
-        words::nearest,
     },
     failure::Failure,
     output::Answer,
     store::Store,
 };
 
-/// Arguments of `trigger`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
 }
 
-/// What to do with triggers. Each is described where its arguments are: a comment here would hide
-/// that one from `--help`.
+/// The subcommands. Their help is where their arguments are: a doc comment here would hide it.
 #[derive(Debug, Subcommand)]
 enum Command {
     Add(Box<add::Args>),
     List(list::Args),
     Show(show::Args),
     Next(next::Args),
-    Pause(wishes::PauseArgs),
-    Resume(wishes::ResumeArgs),
-    Remove(wishes::RemoveArgs),
+    Pause(lifecycle::PauseArgs),
+    Resume(lifecycle::ResumeArgs),
+    Remove(lifecycle::RemoveArgs),
 }
 
 impl Args {
-    /// The command's words, as the JSON object names them.
+    /// Returns the command's name in the JSON object.
     pub fn name(&self) -> &'static str {
         match &self.command {
             Command::Add(_) => "trigger add",
@@ -58,23 +57,23 @@ impl Args {
     }
 }
 
-/// Runs one of them.
+/// Runs the subcommand.
 ///
 /// # Errors
-/// As the command has them.
+/// Those of the subcommand.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     match args.command {
         Command::Add(args) => add::run(*args, context).await,
         Command::List(args) => list::run(args, context).await,
         Command::Show(args) => show::run(args, context).await,
         Command::Next(args) => next::run(args, context).await,
-        Command::Pause(args) => wishes::pause(args.which, context, true).await,
-        Command::Resume(args) => wishes::pause(args.which, context, false).await,
-        Command::Remove(args) => wishes::remove(args.which, context).await,
+        Command::Pause(args) => lifecycle::pause(args.which, context, true).await,
+        Command::Resume(args) => lifecycle::pause(args.which, context, false).await,
+        Command::Remove(args) => lifecycle::remove(args.which, context).await,
     }
 }
 
-/// One trigger.
+/// Arguments that name one trigger.
 #[derive(Debug, clap::Args)]
 struct Which {
     /// The job
@@ -85,32 +84,35 @@ struct Which {
     wait: wait::Wait,
 }
 
-/// A row and what stands beside it.
-struct Told {
+/// A trigger's row with its status.
+struct TriggerView {
     row: TriggerRow,
     status: Option<TriggerStatus>,
-    /// The row as it stands now, whatever was answered.
+    /// The parsed row, whatever its status; `None` if it is invalid.
     trigger: Option<Trigger>,
 }
 
-/// Triggers with their answers, by job and name; of one job, or of one name.
-async fn told(
+/// Returns triggers sorted by job and name, filtered by either. `removed` includes removed triggers.
+///
+/// # Errors
+/// Exit 5: both job and name are given, and there is no such trigger.
+async fn find(
     store: &Store,
     job: Option<&str>,
     name: Option<&str>,
     removed: bool,
-) -> Result<Vec<Told>, Failure> {
+) -> Result<Vec<TriggerView>, Failure> {
     let mut rows = store.triggers().await?;
     rows.retain(|row| removed || row.removed != Some(true));
     rows.sort_by(|a, b| (&a.job, &a.name).cmp(&(&b.job, &b.name)));
     let statuses = store.trigger_statuses().await?;
-    let is_asked = |row: &&TriggerRow| {
+    let matches = |row: &&TriggerRow| {
         job.is_none_or(|job| job == row.job) && name.is_none_or(|name| name == row.name)
     };
-    let found: Vec<Told> = rows
+    let found: Vec<TriggerView> = rows
         .iter()
-        .filter(is_asked)
-        .map(|row| Told {
+        .filter(matches)
+        .map(|row| TriggerView {
             status: statuses
                 .iter()
                 .find(|status| status.job == row.job && status.name == row.name)
@@ -131,8 +133,8 @@ fn unknown(rows: &[TriggerRow], job: &str, name: &str) -> Failure {
         .filter(|row| row.job == job)
         .map(|row| row.name.as_str());
     let help = nearest(name, names).map_or_else(
-        || "`helenus trigger list` shows all".to_owned(),
-        |near| format!("did you mean `{near}`?"),
+        || "list the triggers with `helenus trigger list`".to_owned(),
+        |near| format!("check the name: did you mean `{near}`?"),
     );
     Failure::not_found(
         Problem::new(
@@ -143,7 +145,7 @@ fn unknown(rows: &[TriggerRow], job: &str, name: &str) -> Failure {
     )
 }
 
-impl Told {
+impl TriggerView {
     fn state(&self) -> &'static str {
         match &self.status {
             Some(status) if status.row_hash == self.row.hash() => status.state.as_str(),
@@ -155,14 +157,14 @@ impl Told {
         self.state() == TriggerState::Ready.as_str()
     }
 
-    /// When its next tick is served.
+    /// Returns when it fires next, if that is a time.
     fn next(&self) -> Option<DateTime<Utc>> {
         let status = self.status.as_ref().filter(|_| self.is_ready())?;
         let due = status.next_due?;
         Some(due + jitter(self.trigger.as_ref()?, due))
     }
 
-    /// When it fires next, or what it waits for, in words.
+    /// Describes when it fires next or what it waits for.
     fn waits_for(&self) -> String {
         let Some(status) = self.status.as_ref().filter(|_| self.is_ready()) else {
             return self.status.as_ref().map_or_else(
@@ -174,7 +176,7 @@ impl Told {
             );
         };
         if let Some(due) = status.queued_due {
-            return format!("its run of {} to be planned", time(due));
+            return format!("the run due at {} to be planned", time(due));
         }
         match (
             self.trigger.as_ref().map(|trigger| &trigger.when),
@@ -191,13 +193,13 @@ impl Told {
                 ),
                 None => "its first estimate".to_owned(),
             },
-            (Some(when), None) => format!("it fires {when}"),
+            (Some(when), None) => format!("fires {when}"),
             (None, None) => String::new(),
         }
     }
 
-    /// What it last came to.
-    fn last(&self) -> String {
+    /// Describes its last outcome.
+    fn last_outcome(&self) -> String {
         let Some(status) = &self.status else {
             return String::new();
         };
@@ -243,8 +245,8 @@ impl Told {
         }
     }
 
-    /// A moment in UTC and, where it has another one, in its own zone.
-    fn spoken(&self, at: DateTime<Utc>) -> String {
+    /// Renders a time in UTC and, if different, in the trigger's time zone.
+    fn local_time(&self, at: DateTime<Utc>) -> String {
         match self.zone() {
             chrono_tz::Tz::UTC => time(at),
             zone => format!(
@@ -256,7 +258,7 @@ impl Told {
     }
 }
 
-/// A time as people and JSON read it.
+/// Renders a time for JSON and text.
 fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

@@ -2,16 +2,16 @@
 
 use serde_json::json;
 
-use super::{Context, time, told};
+use super::{Context, find, time};
 use crate::{failure::Failure, output::Answer};
 
-/// Show a trigger: its row, its answer, when it fires next, why it last did or did not
+/// Show a trigger: its row, state, next time and last outcome
 ///
 /// Example:
 ///
 ///     helenus trigger show tumour nightly
 ///
-/// JSON result: {"job", "name", "state", "problems": [..], "fires", "next", "next_local", "next_due",
+/// JSON result: {"job", "name", "state", "problems": […], "fires", "next", "next_local", "next_due",
 ///   "queued_due", "waits_for", "last_due", "last_run", "last_outcome", "last_reason", "last_at",
 ///   "estimate": {"at", "rows", "pending", "low", "high", "exact", "sampled", "pending_since"},
 ///   "row": {the columns}, "created_by", "note"}
@@ -24,37 +24,37 @@ pub struct Args {
     name: String,
 }
 
-/// Shows it.
+/// Shows the trigger.
 ///
 /// # Errors
 /// Exit 5: no such trigger.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
-    let found = told(&store, Some(&args.job), Some(&args.name), true).await?;
+    let found = find(&store, Some(&args.job), Some(&args.name), true).await?;
     let mut json = json!(null);
     let mut lines = Vec::new();
-    for told in found {
-        json = told.json();
-        json["row"] = json!(told.row);
-        json["created_by"] = json!(told.row.created_by);
-        json["note"] = json!(told.row.note);
+    for view in found {
+        json = view.json();
+        json["row"] = json!(view.row);
+        json["created_by"] = json!(view.row.created_by);
+        json["note"] = json!(view.row.note);
         lines.push(format!(
             "trigger {} of job {}: {}",
-            told.row.name,
-            told.row.job,
-            told.state()
+            view.row.name,
+            view.row.job,
+            view.state()
         ));
-        if let Some(trigger) = &told.trigger {
+        if let Some(trigger) = &view.trigger {
             lines.push(format!("fires    {}", trigger.when));
         }
-        let next = told
+        let next = view
             .next()
-            .map_or_else(|| told.waits_for(), |next| told.spoken(next));
+            .map_or_else(|| view.waits_for(), |next| view.local_time(next));
         lines.push(format!("next     {next}"));
-        lines.push(format!("last     {}", told.last()));
-        let Some(status) = &told.status else { continue };
+        lines.push(format!("last     {}", view.last_outcome()));
+        let Some(status) = &view.status else { continue };
         if let (Some(due), Some(run)) = (status.last_due, status.last_run) {
-            lines.push(format!("last run {run}, due {}", told.spoken(due)));
+            lines.push(format!("last run {run}, due {}", view.local_time(due)));
         }
         if let Some(estimate) = &status.estimate {
             lines.push(format!(

@@ -1,60 +1,63 @@
-//! A row that was written, and its answer.
+//! A row of `triggers`, and its answer.
 
-use std::time::{Duration, Instant};
+use futures::future::{BoxFuture, FutureExt};
 
-use super::{Context, Told, told};
-use crate::{
-    domain::problem::Problem, failure::Failure, output::Format, store::Store,
-    worker::scheduler::Scheduler,
+use super::{
+    super::ask::{self, Intent, Reconciled},
+    Context, TriggerView, find,
 };
+pub use crate::command::ask::Wait;
+use crate::{control::scheduler::Scheduler, failure::Failure, store::Store};
 
-/// How long to wait for somebody else.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub struct Wait {
-    /// How long to wait for a worker, where this login may not answer the row itself
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub wait: u64,
-}
-
-/// Answers the row here if this login may, or waits for a worker's answer.
+/// Answers the row here if this login is permitted to, or waits for a worker's answer.
 ///
 /// # Errors
-/// Exit 3: nobody answered, or Cassandra. The row stands.
+/// Exit 3: nobody answered, or Cassandra. The row remains.
 pub async fn answered(
     store: &Store,
     context: &Context,
     (job, name): (&str, &str),
     wait: Wait,
-) -> Result<Told, Failure> {
-    let until = Instant::now() + Duration::from_secs(wait.wait);
-    let mut may_answer = true;
-    loop {
-        if may_answer {
-            match Scheduler::default().answer(store).await {
-                Ok(_) => {}
-                Err(failure) if failure.is("cassandra.denied") => {
-                    may_answer = false;
-                    if context.format == Format::Text {
-                        eprintln!(
-                            "this login may not answer triggers; waiting up to {} s for a worker",
-                            wait.wait
-                        );
-                    }
-                }
-                Err(failure) => return Err(failure),
-            }
+) -> Result<TriggerView, Failure> {
+    let mut row = TriggerIntent { job, name };
+    Ok(ask::ask(store, context, &mut row, wait).await?.0)
+}
+
+struct TriggerIntent<'n> {
+    job: &'n str,
+    name: &'n str,
+}
+
+impl Intent for TriggerIntent<'_> {
+    type Answer = TriggerView;
+
+    fn what(&self) -> &'static str {
+        "answer triggers"
+    }
+
+    fn reconcile<'a>(
+        &'a mut self,
+        store: &'a Store,
+    ) -> BoxFuture<'a, Result<Reconciled<TriggerView>, Failure>> {
+        async move {
+            Scheduler::default().answer(store).await?;
+            Ok(match self.answer(store).await? {
+                Some(answer) => Reconciled::Answered(answer),
+                None => Reconciled::Waits(None),
+            })
         }
-        let found = told(store, Some(job), Some(name), true).await?;
-        if let Some(told) = found.into_iter().find(|told| told.state() != "unanswered") {
-            return Ok(told);
+        .boxed()
+    }
+
+    fn answer<'a>(
+        &'a mut self,
+        store: &'a Store,
+    ) -> BoxFuture<'a, Result<Option<TriggerView>, Failure>> {
+        async move {
+            let found = find(store, Some(self.job), Some(self.name), true).await?;
+            let mut found = found.into_iter();
+            Ok(found.find(|trigger| trigger.state() != "unanswered"))
         }
-        if Instant::now() >= until {
-            return Err(Failure::system(
-                Problem::new("worker.silent", format!("no answer after {} s", wait.wait)).help(
-                    "the row stands: a worker (`helenus worker`) answers it as soon as one runs",
-                ),
-            ));
-        }
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        .boxed()
     }
 }

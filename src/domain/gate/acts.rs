@@ -1,81 +1,81 @@
-//! Gates that act by themselves: what they wait for, and what speaks for going back.
+//! Automatic gates: their cooldown, and the evidence for a rollback.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::{Evidence, Gate, GateRow};
-use crate::domain::{evaluation::report::higher_is_better, trigger::duration};
+use crate::domain::trigger::duration;
 
-/// What a gate may do without an approval.
+/// Actions of a gate without an approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Acts {
-    /// Not before so long after the alias's last change.
+    /// Minimum time since the alias's last change.
     pub cooldown: Duration,
-    /// Whether it rolls back, too.
+    /// Whether it also rolls back.
     pub demotes: Demotes,
 }
 
-/// Whether a gate rolls back what turned out worse.
+/// Whether a gate rolls back a version that turned out to be worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Demotes {
     /// After two evaluations in a row.
     AfterTwo,
-    /// That is for people.
+    /// Never: people decide.
     Never,
 }
 
-/// Reads the columns of a gate that acts; `None`: it waits for approvals.
+/// Reads the columns of an automatic gate; `None`: it waits for approvals.
 ///
 /// # Errors
-/// The column that makes no sense, what is wrong, and what would help.
+/// The invalid column, the problem and a remedy.
 pub(super) fn read(row: &GateRow) -> Result<Option<Acts>, (&'static str, String, &'static str)> {
     let demotes = match row.demote {
         Some(true) => Demotes::AfterTwo,
         _ => Demotes::Never,
     };
     if row.auto != Some(true) {
-        let help = "without auto = true a gate moves nothing";
+        let help = "set auto = true: other gates move no alias";
         return match (demotes, &row.cooldown) {
-            (Demotes::AfterTwo, _) => Err(("demote", "it is wanted without auto".to_owned(), help)),
-            (_, Some(_)) => Err(("cooldown", "it is named without auto".to_owned(), help)),
+            (Demotes::AfterTwo, _) => Err(("demote", "requires auto = true".to_owned(), help)),
+            (_, Some(_)) => Err(("cooldown", "requires auto = true".to_owned(), help)),
             (Demotes::Never, None) => Ok(None),
         };
     }
-    let help = "how long an alias stays where it is before a gate moves it again, such as 1d";
+    let help = "set the minimum time between two moves of the alias, such as 1d";
     let cooldown = row.cooldown.as_deref().ok_or_else(|| {
-        let message = "a gate that acts needs a cool-down".to_owned();
+        let message = "an automatic gate requires a cooldown".to_owned();
         ("cooldown", message, help)
     })?;
     let cooldown = duration::parse(cooldown).map_err(|error| ("cooldown", error, help))?;
     Ok(Some(Acts { cooldown, demotes }))
 }
 
-/// What an evaluation says of the version that an alias points at, held against the one before.
+/// Comparison of the version that an alias points at with the one before.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Looked {
-    /// Why it does not count; none: it does.
+pub struct Comparison {
+    /// Reasons why it does not count; empty if it counts.
     pub reasons: Vec<String>,
-    /// Improvement over the version before; negative: it is worse.
+    /// Improvement over the version before; negative if it is worse.
     pub improvement: Option<f64>,
-    /// The upper end of that, whatever the number of looks.
+    /// Upper end of its confidence sequence, valid at every look.
     pub high: Option<f64>,
 }
 
-impl Looked {
-    /// Whether it may be one of two.
+impl Comparison {
+    /// Returns whether it may be one of the two.
     pub fn counts(&self) -> bool {
         self.reasons.is_empty()
     }
 
-    /// Whether it shows the version worse.
+    /// Returns whether it shows that the version is worse.
     pub fn is_worse(&self) -> bool {
         self.counts() && self.high.is_some_and(|high| high < 0.0)
     }
 }
 
 impl Evidence {
-    /// The same, of the baseline against the version.
+    /// Returns the comparison of the baseline with the version.
     pub fn mirrored(self) -> Self {
         let Some(baseline) = self.baseline else {
             return self;
@@ -86,7 +86,7 @@ impl Evidence {
             version: baseline,
             unusable: [before, version],
             differences: self.differences.into_iter().map(|(m, d)| (m, -d)).collect(),
-            // They speak of the version; a demotion does not go by them.
+            // Segments are of the version, and a demotion ignores them.
             segments: None,
             ..self
         }
@@ -94,31 +94,23 @@ impl Evidence {
 }
 
 impl Gate {
-    /// Looks at the version that the alias points at, held against `before`. Counts what would count
-    /// for a promotion.
-    pub fn look_back(&self, evidence: &Evidence, before: i32, now: DateTime<Utc>) -> Looked {
+    /// Compares the version that the alias points at with `before`, by the rules of a promotion.
+    pub fn compare_with(&self, evidence: &Evidence, before: i32, now: DateTime<Utc>) -> Comparison {
         let mut reasons = Vec::new();
         self.check_evidence(evidence, Some(before), now, &mut reasons);
-        let sign = match higher_is_better(&self.metric) {
-            true => 1.0,
-            false => -1.0,
-        };
         let difference = evidence.differences.get(&self.metric);
         let error = evidence.standard_errors.get(&self.metric);
-        let improvement = difference.map(|difference| sign * difference);
+        let improvement = difference.map(|difference| self.better.improvement(*difference));
         let bound = evidence.bounds.get(&self.metric).copied().unwrap_or(0.0);
         let high = improvement.zip(error).map(|(improvement, error)| {
             improvement + bound + self.margin(*error, evidence.evaluated)
         });
         if high.is_none() {
-            reasons.push(format!(
-                "{} has no difference with an interval",
-                self.metric
-            ));
+            reasons.push(self.without_interval());
         } else if error == Some(&0.0) {
-            reasons.push(format!("{} does not vary", self.metric));
+            reasons.push(self.without_variation());
         }
-        Looked {
+        Comparison {
             reasons,
             improvement,
             high,
@@ -163,7 +155,7 @@ mod tests {
 
     #[test]
     fn only_what_is_surely_worse_speaks_for_going_back() {
-        let look = |evidence: &Evidence| gate().look_back(evidence, 3, now());
+        let look = |evidence: &Evidence| gate().compare_with(evidence, 3, now());
         assert!(!look(&evidence()).is_worse());
         // Of 3 against 4: what is better for one is worse for the other.
         let mirrored = Evidence {

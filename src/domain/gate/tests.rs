@@ -1,4 +1,7 @@
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
+use uuid::Uuid;
 
 use super::*;
 
@@ -8,8 +11,8 @@ pub(super) fn gate() -> Gate {
         name: "better".to_owned(),
         metric: Some("roc_auc".to_owned()),
         labels: Some("clinic.outcomes.diagnosis".to_owned()),
-        least_improvement: Some(0.001),
-        least_labelled: Some(1_000),
+        min_improvement: Some(0.001),
+        min_labelled_rows: Some(1_000),
         ..GateRow::default()
     })
     .unwrap()
@@ -34,6 +37,7 @@ pub(super) fn evidence() -> Evidence {
         differences: map(0.02),
         standard_errors: map(0.004),
         bounds: map(0.0002),
+        is_fine: true,
         segments: None,
     }
 }
@@ -68,6 +72,7 @@ fn a_clear_improvement_passes_and_a_doubtful_one_does_not() {
 fn less_is_better_for_losses() {
     let gate = Gate {
         metric: "log_loss".to_owned(),
+        better: Better::Lower,
         ..gate()
     };
     let map = |value: f64| BTreeMap::from([("log_loss".to_owned(), value)]);
@@ -138,6 +143,60 @@ fn stale_partial_unlabelled_and_leaky_evidence_never_passes() {
 }
 
 #[test]
+fn evidence_from_the_future_has_no_age() {
+    let ahead = |minutes: i64| Evidence {
+        at: Some(now() + TimeDelta::minutes(minutes)),
+        ..evidence()
+    };
+    assert!(why(&gate(), &ahead(6)).contains("dated in the future"));
+    assert!(why(&gate(), &ahead(100 * 24 * 60)).starts_with("stale"));
+    let nearly = gate().judge(&ahead(4), Some(3), now());
+    assert!(nearly.passes(), "clocks differ a little: {nearly:?}");
+}
+
+#[test]
+fn intervals_of_an_earlier_helenus_are_not_believed() {
+    let coarse = Evidence {
+        is_fine: false,
+        ..evidence()
+    };
+    assert!(why(&gate(), &coarse).starts_with("coarse"));
+    let map = |value: f64| BTreeMap::from([("log_loss".to_owned(), value)]);
+    let loss = Evidence {
+        differences: map(-0.02),
+        standard_errors: map(0.001),
+        ..coarse
+    };
+    let gate = Gate {
+        metric: "log_loss".to_owned(),
+        better: Better::Lower,
+        ..gate()
+    };
+    assert!(gate.judge(&loss, Some(3), now()).passes());
+}
+
+#[test]
+fn a_metric_with_a_sign_makes_no_gate() {
+    for metric in ["mean_error", "best_threshold"] {
+        let row = GateRow {
+            model: "m".to_owned(),
+            name: "g".to_owned(),
+            metric: Some(metric.to_owned()),
+            labels: Some("a.b.c".to_owned()),
+            min_labelled_rows: Some(100),
+            ..GateRow::default()
+        };
+        let problems = Gate::read(&row).unwrap_err();
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].place.as_deref(), Some("metric"));
+        assert!(
+            problems[0].message.contains("neither higher nor lower"),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
 fn a_gain_over_all_does_not_pay_for_a_loss_in_a_segment() {
     let gate = Gate {
         segment_margin: Some(0.01),
@@ -149,6 +208,7 @@ fn a_gain_over_all_does_not_pay_for_a_loss_in_a_segment() {
             rows: 1_000,
             difference,
             standard_error: difference.map(|_| error),
+            bound: 0.0,
         };
         Evidence {
             segments: Some(BTreeMap::from([("north".to_owned(), segment)])),
@@ -159,13 +219,40 @@ fn a_gain_over_all_does_not_pay_for_a_loss_in_a_segment() {
     assert!(why(&gate, &with(Some(-0.02), 0.002)).contains("may be worse"));
     assert!(why(&gate, &with(Some(0.0), 0.02)).contains("may be worse"));
     assert!(why(&gate, &with(None, 0.0)).contains("no difference"));
+    // As for all rows: what does not vary is no evidence, and binning may have made the rest.
+    assert!(why(&gate, &with(Some(0.0), 0.0)).contains("segment `north`: roc_auc does not vary"));
+    let mut binned = with(Some(0.0), 0.002);
+    for segment in binned.segments.iter_mut().flat_map(|all| all.values_mut()) {
+        segment.bound = 0.01;
+    }
+    assert!(why(&gate, &binned).contains("may be worse"));
+}
+
+#[test]
+fn rows_under_the_old_names_of_columns_are_read() {
+    let row = GateRow {
+        model: "tumour".to_owned(),
+        name: "old".to_owned(),
+        metric: Some("roc_auc".to_owned()),
+        labels: Some("clinic.outcomes.diagnosis".to_owned()),
+        least_improvement: Some(0.002),
+        least_labelled: Some(500),
+        ..GateRow::default()
+    };
+    let gate = Gate::read(&row).unwrap();
+    assert_eq!((gate.min_improvement, gate.min_labelled_rows), (0.002, 500));
+    let mended = GateRow {
+        min_labelled_rows: Some(600),
+        ..row
+    };
+    assert_eq!(Gate::read(&mended).unwrap().min_labelled_rows, 600);
 }
 
 #[test]
 fn a_row_is_told_all_that_is_wrong_with_it() {
     let row = GateRow {
         alias: Some("previous".to_owned()),
-        least_improvement: Some(f64::NAN),
+        min_improvement: Some(f64::NAN),
         confidence: Some(95.0),
         max_age: Some("soon".to_owned()),
         ..GateRow::default()
@@ -181,9 +268,9 @@ fn a_row_is_told_all_that_is_wrong_with_it() {
             "alias",
             "metric",
             "labels",
-            "least_improvement",
+            "min_improvement",
             "confidence",
-            "least_labelled",
+            "min_labelled_rows",
             "max_age"
         ]
     );

@@ -1,10 +1,10 @@
-//! Jobs that run after others: which upstream runs are news, and cycles.
+//! Jobs that run after others: which upstream runs are new, and cycles.
 //!
 //! **A generation** of a dependent job is one new run of *each* job that its trigger names: a run
-//! over the whole ring (scope pending or all) that succeeded and that no earlier generation took.
-//! A trigger fires once for each generation. So in a diamond (A and B after R, C after `A, B`) C
-//! runs once when both have followed R; where A ran twice meanwhile, C runs once, and both of A's
-//! runs are taken. Who wants a run after either writes two triggers.
+//! over the whole ring (scope pending or all) that succeeded and that no earlier generation
+//! consumed. A trigger fires once for each generation. So in a diamond (A and B after R, C after
+//! `A, B`) C runs once when both have followed R; if A ran twice meanwhile, C runs once and
+//! consumes both of A's runs. To run after either job, write two triggers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,18 +12,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Finishing times come from different workers' clocks, which may be seconds apart.
+/// Maximum difference of workers' clocks, which give the finishing times.
 const CLOCKS_APART: TimeDelta = TimeDelta::minutes(10);
 
 /// A run over the whole ring that succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct UpstreamRun {
     pub run_id: Uuid,
     pub finished_at: DateTime<Utc>,
 }
 
-/// What a trigger took already, by upstream job: kept in its status as JSON.
+/// The runs that a trigger consumed already, by upstream job: stored in its status as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken(BTreeMap<String, TakenRuns>);
 
@@ -36,17 +35,17 @@ struct TakenRuns {
 /// One new run of each upstream job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generation {
-    /// When the last of them had finished.
+    /// When the last of them finished.
     pub due: DateTime<Utc>,
-    /// What is taken with it.
+    /// The consumed runs including these.
     pub taken: Taken,
 }
 
-/// The newest runs of each upstream job that succeeded, in any order.
+/// The newest successful runs of each upstream job, in any order.
 pub type Upstream = BTreeMap<String, Vec<UpstreamRun>>;
 
 impl Taken {
-    /// Everything that is there: the baseline of a new trigger, which follows only what comes.
+    /// Consumes all existing runs: the baseline of a new trigger, which follows only later runs.
     pub fn all(upstream: &Upstream) -> Self {
         Self(
             upstream
@@ -62,14 +61,15 @@ impl Taken {
         )
     }
 
-    /// The next generation, if each upstream job has a new run; otherwise the jobs that have none.
+    /// Returns the next generation if each upstream job has a new run, otherwise the jobs without
+    /// one.
     pub fn next(&self, upstream: &Upstream) -> Result<Generation, Vec<String>> {
         let mut waits_for = Vec::new();
         let mut due = None;
         for (job, runs) in upstream {
             let taken = self.0.get(job).cloned().unwrap_or_default();
             let news = runs.iter().filter(|run| {
-                // A run far older than one that was taken shows up when newer rows were deleted.
+                // A run far older than a consumed one becomes visible when newer rows were deleted.
                 !taken.runs.contains(&run.run_id)
                     && taken
                         .newest
@@ -90,20 +90,20 @@ impl Taken {
     }
 }
 
-/// Which job runs after which.
+/// Dependencies between jobs.
 #[derive(Debug, Default)]
 pub struct Graph(BTreeMap<String, BTreeSet<String>>);
 
 impl Graph {
-    /// Adds `job` after each of `upstream`, unless that closes a cycle.
+    /// Adds `job` after each of `upstream`, unless this closes a cycle.
     ///
     /// # Errors
-    /// The path, from `job` back to `job`, each after the one before it.
+    /// The cycle from `job` to `job`, each job after the one before it.
     pub fn add(&mut self, job: &str, upstream: &BTreeSet<String>) -> Result<(), Vec<String>> {
         for before in upstream {
             let mut path = vec![before.clone()];
             if self.reaches(job, &mut path) {
-                // Found against the arrows: from the upstream back to the job.
+                // It was found against the direction of the dependencies.
                 path.reverse();
                 path.push(job.to_owned());
                 return Err(path);
@@ -114,7 +114,7 @@ impl Graph {
         Ok(())
     }
 
-    /// Extends `path`, at whose end stands a job, upstream until it comes to `goal`.
+    /// Extends `path`, which ends with a job, upstream until it reaches `goal`.
     fn reaches(&self, goal: &str, path: &mut Vec<String>) -> bool {
         let Some(at) = path.last().cloned() else {
             return false;
@@ -123,7 +123,7 @@ impl Graph {
             return true;
         }
         for before in self.0.get(&at).into_iter().flatten() {
-            // The graph holds no cycle, so this ends.
+            // The graph has no cycle, so this terminates.
             path.push(before.clone());
             if self.reaches(goal, path) {
                 return true;

@@ -1,8 +1,8 @@
-//! The one decision: what happens to a trigger at a moment.
+//! Decides what a trigger does at a given time.
 //!
-//! It is made from the status, which is written back conditionally before anything is done about
-//! it: of two schedulers that decide about the same tick only one is heard, and whoever goes on
-//! from there finds the due time that was decided, from which the run's id follows.
+//! The decision depends on the status, which is written back conditionally before the decision is
+//! acted on. If two schedulers decide about the same tick, only one write succeeds; every scheduler
+//! that continues finds the due time of that decision, from which the run's id follows.
 
 use std::time::Duration;
 
@@ -18,55 +18,52 @@ use super::{
     tick::{Tick, tick},
 };
 
-/// After a run that failed, a trigger on pending rows waits for so long.
+/// Waiting time of a trigger on pending rows after a run that failed.
 const AFTER_FAILURE: TimeDelta = TimeDelta::minutes(5);
 
-/// What is known beside trigger and status.
+/// Inputs of a decision besides trigger and status.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// Whether anything may start by itself.
+    /// The job's state.
     pub job: JobIs,
-    /// A run of the job that is being worked on.
+    /// The job's open run.
     pub open: Option<OpenRun>,
-    /// What happened, for triggers that have no clock.
+    /// New events, for triggers that have no clock.
     pub news: News,
 }
 
-/// A job, as far as triggers care.
+/// State of a job, as far as triggers are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum JobIs {
     Active,
     Paused,
     Deleted,
 }
 
-/// A run in the way.
+/// An open run of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenRun {
-    /// Its id.
     pub run_id: Uuid,
-    /// A person asked for it.
+    /// Whether a person requested it.
     pub asked_for: bool,
 }
 
-/// What happened.
+/// New events.
 #[derive(Debug, Clone)]
 pub enum News {
-    /// Nothing beside the clock's going on.
+    /// None but the passage of time.
     None,
-    /// Each upstream job has a new run; its taken runs as JSON.
+    /// Each upstream job has a new run; with the consumed runs as JSON.
     Generation(Generation, String),
-    /// The alias moved: the number of the change, as the cursor has it.
+    /// The alias moved; the cursor is the number of the change.
     Moved {
-        /// When.
         at: DateTime<Utc>,
-        /// What is seen with it.
+        /// Cursor after this event.
         cursor: String,
     },
-    /// How many rows wait.
+    /// Number of pending rows.
     Waiting {
-        /// By sample; `None`: not looked yet.
+        /// By sample; `None`: not sampled yet.
         estimate: Option<Estimate>,
         /// By hints.
         hints: Option<Hints>,
@@ -78,59 +75,60 @@ pub enum News {
 /// Rows of `changed_keys` since the last firing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hints {
-    /// Each key once, as many as a run over keys takes; `None`: there are more.
+    /// Distinct keys, as many as a run over keys permits; `None`: there are more.
     pub keys: Option<Vec<Key>>,
-    /// How many, each once.
+    /// Number of distinct keys.
     pub count: u64,
     /// When the oldest was written.
     pub oldest: Option<DateTime<Utc>>,
-    /// Up to where they were read.
+    /// Cursor after a run for these hints.
     pub cursor: String,
+    /// Whether a run over all pending rows is due, because hints may have been missed.
+    pub overdue: bool,
 }
 
 /// A decided firing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firing {
-    /// From which the run's id follows.
+    /// Due time, which determines the run's id.
     pub due: DateTime<Utc>,
     /// The next tick to decide about.
     pub next_due: Option<DateTime<Utc>>,
-    /// What is seen with it.
+    /// Cursor after this firing.
     pub cursor: Option<String>,
-    /// Only these rows.
+    /// The rows to score; `None`: all pending ones.
     pub keys: Option<Vec<Key>>,
-    /// Why now, beside the obvious.
+    /// The reason, if it is not obvious.
     pub why: Option<String>,
 }
 
-/// What happens.
+/// The decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing, until then at least; why, if there is something to say.
+    /// Wait at least until then; with a reason if there is one.
     Wait {
-        /// `None`: until something happens.
+        /// `None`: until an event.
         until: Option<DateTime<Utc>>,
-        /// For who asks why it did not fire.
+        /// Explanation for people.
         reason: Option<String>,
     },
-    /// A run.
+    /// Start a run.
     Fire(Firing),
-    /// A run once that one has ended.
+    /// Start a run once the open run has ended.
     Queue(Firing, Uuid),
-    /// That one is cancelled, and then a run.
+    /// Cancel the open run, then start a run.
     CancelThenFire(Firing, Uuid),
-    /// No run; the tick or the event is passed.
+    /// Start no run; the tick or event is consumed.
     Skip {
         /// The next tick to decide about.
         next_due: Option<DateTime<Utc>>,
-        /// What is seen with it.
+        /// Cursor after this event.
         cursor: Option<String>,
-        /// Why.
         reason: String,
     },
 }
 
-/// Decides about a ready trigger of which nothing is queued.
+/// Decides about a ready trigger without a queued firing.
 pub fn decide(
     trigger: &Trigger,
     status: &TriggerStatus,
@@ -160,7 +158,7 @@ pub fn decide(
             {
                 return wait(
                     Some(until),
-                    "the last run failed; the next one waits for 5m",
+                    "the last run failed; the next one starts after 5m",
                 );
             }
             if let Some(reason) = hindered(facts.job) {
@@ -190,7 +188,7 @@ pub fn decide(
     let firing = Firing {
         due: match trigger.when {
             When::Scheduled(_) => firing.due,
-            // Two events may bear the same time; two runs may not.
+            // Two events may have the same time; two runs must not.
             _ => later_than_last(firing.due, status),
         },
         ..firing
@@ -205,7 +203,7 @@ pub fn decide(
     }
     match (facts.open, trigger.overlap) {
         (None, _) => Outcome::Fire(firing),
-        // Each missed tick was promised its run: one after the other.
+        // Each missed tick gets its run, one after the other.
         (Some(open), _) if is_late && matches!(trigger.missed, Missed::All(_)) => {
             wait(None, &format!("missed ticks wait for run {}", open.run_id))
         }
@@ -217,20 +215,20 @@ pub fn decide(
     }
 }
 
-/// What happens to a firing that was decided and is not planned yet.
+/// The decision about a queued firing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resume {
-    /// Its run is planned now.
+    /// Plan its run now.
     Plan,
-    /// It waits for the open run.
+    /// Wait for the open run.
     Wait(Uuid),
-    /// The open run is to be cancelled first.
+    /// Cancel the open run first.
     Cancel(Uuid),
-    /// It is dropped.
+    /// Drop it, with the reason.
     Drop(String),
 }
 
-/// Decides about a queued firing, whose run will have the id `own`.
+/// Decides about a queued firing, whose run has the id `own`.
 pub fn resume(trigger: &Trigger, own: Uuid, job: JobIs, open: Option<OpenRun>) -> Resume {
     if let Some(reason) = hindered(job) {
         return Resume::Drop(reason.to_owned());
@@ -245,8 +243,8 @@ pub fn resume(trigger: &Trigger, own: Uuid, job: JobIs, open: Option<OpenRun>) -
     }
 }
 
-/// The next tick once a firing that waited in the queue has its run: ticks that passed meanwhile
-/// are that run's, unless each was promised its own.
+/// Returns the next tick after a queued firing has its run: that run covers ticks that passed
+/// meanwhile, unless each missed tick gets a run.
 pub fn next_after_queue(
     trigger: &Trigger,
     next_due: Option<DateTime<Utc>>,
@@ -261,8 +259,8 @@ pub fn next_after_queue(
     }
 }
 
-/// How much later than its due time a tick is served: spread evenly over the jitter, by a hash of
-/// job, trigger and due time, so that all schedulers agree.
+/// Returns the delay of a tick after its due time: uniformly distributed over the jitter, by a hash
+/// of job, trigger and due time, so that all schedulers agree.
 pub fn jitter(trigger: &Trigger, due: DateTime<Utc>) -> TimeDelta {
     let jitter = trigger.jitter.as_millis() as u64;
     if jitter == 0 {
@@ -332,7 +330,7 @@ fn waiting(
             why: Some(why),
         })
     };
-    // The estimate comes first: its run scores what is hinted at, too.
+    // The estimate comes first: its run also scores the hinted keys.
     if let Some(estimate) = estimate {
         if enough(estimate.pending) {
             return firing(None, format!("about {} rows are pending", estimate.pending));
@@ -345,8 +343,12 @@ fn waiting(
         }
     }
     let hints = hints?;
+    if hints.overdue {
+        let why = "hints came too fast to recognise late ones; scanning for their rows";
+        return firing(None, why.to_owned());
+    }
     if hints.count > 0 && (enough(hints.count) || too_old(hints.oldest)) {
-        return firing(hints.keys, format!("{} keys were hinted at", hints.count));
+        return firing(hints.keys, format!("{} keys have hints", hints.count));
     }
     None
 }

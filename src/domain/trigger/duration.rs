@@ -1,42 +1,24 @@
-//! Durations as people write them in rows: `30s`, `5m`, `1h`, `7d`.
+//! Durations in rows: whole seconds up to ten years, written as [`duration`] parses them.
 
 use std::time::Duration;
 
-/// Longest duration taken: ten years, so that no sum of times overflows.
-const LONGEST_S: u64 = 10 * 366 * 86_400;
+use crate::domain::duration;
+pub use crate::domain::duration::render as spoken;
 
-/// A whole number and its unit: s, m, h, d.
+/// Maximum duration in seconds: ten years, so that no sum of times overflows.
+const MAX_SECONDS: u64 = 10 * 366 * 86_400;
+
+/// Parses a duration of whole seconds, such as `30s`, `5m` or `7d`.
 ///
 /// # Errors
-/// A sentence for who wrote it.
+/// A message with the text and the valid form or range.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no duration: write 30s, 5m, 1h or 7d");
-    let text = text.trim();
-    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-    let (number, unit) = text.split_at(unit_at);
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return Err(wrong()),
-    };
-    match number.checked_mul(seconds) {
-        Some(seconds) if (1..=LONGEST_S).contains(&seconds) => Ok(Duration::from_secs(seconds)),
-        _ => Err(format!("`{text}` is not between 1s and 3660d")),
+    let duration = duration::parse(text)?;
+    match (duration.as_secs(), duration.subsec_nanos()) {
+        (1..=MAX_SECONDS, 0) => Ok(duration),
+        (1..=MAX_SECONDS, _) => Err(format!("invalid duration `{text}`: use whole seconds")),
+        _ => Err(format!("duration `{text}` is not between 1s and 3660d")),
     }
-}
-
-/// The same, in the largest unit that needs no fraction.
-pub fn spoken(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    for (unit, name) in [(86_400, "d"), (3_600, "h"), (60, "m")] {
-        if seconds >= unit && seconds.is_multiple_of(unit) {
-            return format!("{}{name}", seconds / unit);
-        }
-    }
-    format!("{seconds}s")
 }
 
 #[cfg(test)]
@@ -44,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_and_said_alike() {
+    fn durations_are_whole_seconds_up_to_ten_years() {
         for text in ["1s", "90s", "5m", "1h", "36h", "7d", "3660d"] {
             assert_eq!(spoken(parse(text).unwrap()), text);
         }
@@ -52,7 +34,8 @@ mod tests {
             "",
             "5",
             "m",
-            "5 m",
+            "500ms",
+            "1500ms",
             "-5m",
             "1.5h",
             "0s",

@@ -1,33 +1,33 @@
-//! From a sample of token ranges to a number of pending rows.
+//! Estimates the number of pending rows from a sample of token ranges.
 //!
-//! Each cluster is a run of neighbouring rows from a random token on: `rows`, `pending` of them,
-//! over `width` tokens. With R = Σ pending / Σ width the table has R × 2^64 pending rows (the ratio
-//! estimator of cluster sampling; W. G. Cochran, *Sampling Techniques*, 3rd ed., 1977, §6.3), with the
-//! variance of its formula 6.13: Σ (pending_i − R width_i)² / (k (k − 1) w̄²), w̄ the mean width.
-//! The interval is ± t × √variance, t of Student's distribution with k − 1 degrees of freedom at
-//! 95 %. Where no sampled row is pending, the upper end is 3 rows of the sample (the rule of
-//! three): a few pending rows among millions are likely to be missed.
+//! Each cluster is a sequence of neighbouring rows from a random token on: `rows`, `pending` of
+//! them, over `width` tokens. With R = Σ pending / Σ width the table has R × 2^64 pending rows (the
+//! ratio estimator of cluster sampling; W. G. Cochran, *Sampling Techniques*, 3rd ed., 1977, §6.3),
+//! with the variance of its formula 6.13: Σ (pending_i − R width_i)² / (k (k − 1) w̄²), w̄ the mean
+//! width. The interval is ± t × √variance, t of Student's distribution with k − 1 degrees of freedom
+//! at 95 %. If no sampled row is pending, the upper end is 3 rows of the sample (the rule of three):
+//! a few pending rows among millions are likely to be missed.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Tokens of the ring.
+/// Number of tokens of the ring.
 const RING: f64 = 18_446_744_073_709_551_616.0;
 
-/// 95 % of Student's t, by degrees of freedom from 1 on (two-sided).
+/// 95 % quantiles of Student's t (two-sided), by degrees of freedom from 1 on.
 const STUDENT: [f64; 20] = [
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
     2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
 ];
 
-/// Neighbouring rows that were looked at.
+/// A sampled sequence of neighbouring rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cluster {
     /// Source rows.
     pub rows: u64,
-    /// Those that are pending for at least one version.
+    /// Rows that are pending for at least one version.
     pub pending: u64,
-    /// Tokens they stand for.
+    /// Number of tokens covered.
     pub width: u64,
 }
 
@@ -36,24 +36,24 @@ pub struct Cluster {
 pub struct Estimate {
     /// When the sample was taken.
     pub at: DateTime<Utc>,
-    /// Source rows.
+    /// Estimated number of source rows.
     pub rows: u64,
-    /// Pending rows.
+    /// Estimated number of pending rows.
     pub pending: u64,
-    /// The interval that holds the true number in 95 of 100 samples, about.
+    /// Lower end of the 95 % confidence interval.
     pub low: u64,
-    /// Its upper end.
+    /// Upper end.
     pub high: u64,
-    /// All rows were counted: no error but what changed meanwhile.
+    /// Whether all rows were counted, so that there is no sampling error.
     pub exact: bool,
-    /// Rows looked at.
+    /// Number of sampled rows.
     pub sampled: u64,
     /// Since when estimates have found pending rows that no run has scored.
     pub pending_since: Option<DateTime<Utc>>,
 }
 
 impl Estimate {
-    /// All rows were seen.
+    /// Returns an exact result: all rows were read.
     pub fn counted(at: DateTime<Utc>, rows: u64, pending: u64) -> Self {
         Self {
             at,
@@ -67,7 +67,7 @@ impl Estimate {
         }
     }
 
-    /// Extrapolates; at least two clusters.
+    /// Extrapolates from at least two clusters.
     pub fn sampled(at: DateTime<Utc>, clusters: &[Cluster]) -> Self {
         let count = clusters.len() as f64;
         let sum = |of: fn(&Cluster) -> u64| {
@@ -107,9 +107,8 @@ impl Estimate {
         }
     }
 
-    /// Since when rows have been waiting, as far as estimates can tell: since the first of the
-    /// estimates that found some, or since the start of the last run over the whole ring, which
-    /// scored all that had been there before.
+    /// Sets since when rows have been pending: since the first of the estimates that found some, or
+    /// since the start of the last run over the whole ring, which scored all earlier ones.
     pub fn since(mut self, before: Option<&Self>, last_run_started: Option<DateTime<Utc>>) -> Self {
         self.pending_since = (self.pending > 0).then(|| {
             let first = before

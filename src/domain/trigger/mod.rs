@@ -1,15 +1,16 @@
-//! When jobs run by themselves: a person's row, what it says, and what is decided at a moment.
+//! Triggers: rows that make jobs run automatically, and the decision to fire.
 //!
-//! - [`read`](Trigger::read): a row of `triggers` → a [`Trigger`], or everything that is wrong.
+//! - [`read`](Trigger::read): a row of `triggers` → a [`Trigger`], or all problems.
 //! - [`schedule`]: cron and intervals, as due times in UTC.
-//! - [`decide`]: the one decision, pure: trigger, status and facts → what happens now.
-//! - [`after`]: which upstream runs a dependent job has yet to follow, and cycles.
-//! - [`estimate`]: from a sample to a number of pending rows, with its error.
+//! - [`decide`]: the decision, a pure function of trigger, status and facts.
+//! - [`after`]: upstream runs that a dependent job has yet to follow, and cycles.
+//! - [`estimate`]: the number of pending rows and its error, from a sample.
 
 pub mod after;
 pub mod decide;
 pub mod duration;
 pub mod estimate;
+pub mod hinted;
 mod read;
 pub mod schedule;
 mod status;
@@ -32,9 +33,8 @@ use schedule::Schedule;
 /// A key of a source row: column → CQL literal without quotes.
 pub type Key = BTreeMap<String, String>;
 
-/// A row of `triggers` as somebody wrote it: nothing about it is certain but its key.
+/// A row of `triggers` as written by a person; only its key is certain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[allow(missing_docs)]
 pub struct TriggerRow {
     pub job: String,
     pub name: String,
@@ -57,7 +57,7 @@ pub struct TriggerRow {
     pub max_rows_per_s: Option<i32>,
     pub paused: Option<bool>,
     pub removed: Option<bool>,
-    /// Who wrote it: part of no decision.
+    /// Its author, who does not affect decisions.
     #[serde(skip)]
     pub created_by: Option<String>,
     #[serde(skip)]
@@ -65,8 +65,8 @@ pub struct TriggerRow {
 }
 
 impl TriggerRow {
-    /// Changes with everything that is decided upon: the xxh3-128 of the row's JSON without
-    /// `created_by` and `note`.
+    /// Returns the xxh3-128 of the row's JSON without `created_by` and `note`, which changes with
+    /// everything that affects decisions.
     pub fn hash(&self) -> Vec<u8> {
         // Plain strings and numbers always serialise.
         let json = serde_json::to_vec(self).unwrap_or_default();
@@ -74,71 +74,70 @@ impl TriggerRow {
     }
 }
 
-/// A trigger that makes sense by itself. Whether its job exists is not known here.
+/// A valid trigger. Whether its job exists is not known here.
 #[derive(Debug, Clone)]
 pub struct Trigger {
-    /// Its job.
     pub job: String,
-    /// Its name among the job's triggers.
+    /// Its name, unique among the job's triggers.
     pub name: String,
-    /// What makes it fire.
+    /// The event that makes it fire.
     pub when: When,
-    /// What happens when it fires while a run of the job is open.
+    /// Behaviour if it fires while a run of the job is open.
     pub overlap: Overlap,
-    /// What becomes of ticks that no scheduler saw.
+    /// Handling of ticks that no scheduler saw.
     pub missed: Missed,
-    /// A tick is served up to so much later.
+    /// Maximum delay of a tick.
     pub jitter: Duration,
-    /// A run that has not ended so long after its due time is late.
+    /// Time after its due time when a run that has not ended is late.
     pub deadline: Option<Duration>,
-    /// Unchanged rows are scored, too (scope `all`).
+    /// Whether unchanged rows are also scored (scope `all`).
     pub rewrite: bool,
-    /// Only these of the job's versions.
+    /// The versions to score; `None`: all of the job's.
     pub versions: Option<BTreeSet<i32>>,
-    /// Higher ones first; 0 is usual.
+    /// Higher values come first; the default is 0.
     pub priority: i32,
-    /// Limit on rows a second.
+    /// Maximum number of rows per second.
     pub max_rows_per_s: Option<i32>,
 }
 
-/// What makes a trigger fire.
+/// The event that makes a trigger fire.
 #[derive(Debug, Clone)]
 pub enum When {
     /// Due times: cron or an interval.
     Scheduled(Schedule),
-    /// Rows that wait.
+    /// Pending rows.
     Pending {
-        /// So many.
+        /// Minimum number of pending rows.
         rows: Option<u64>,
-        /// One of them for so long.
+        /// Minimum age of the oldest pending row.
         oldest: Option<Duration>,
-        /// `changed_keys` is read, too.
+        /// Whether `changed_keys` is read, too.
         hints: bool,
     },
-    /// Each of these jobs has a new run that succeeded.
+    /// Each of these jobs has a new successful run.
     After(BTreeSet<String>),
     /// This alias of the job's model moved.
     Promotion(String),
 }
 
-/// `overlap`.
+/// `overlap`: behaviour if a run of the job is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overlap {
-    /// Nothing happens.
+    /// The firing is skipped.
     Skip,
-    /// One firing waits for the run's end.
+    /// One firing waits for the end of the run.
     Queue,
-    /// As queue; a run that a trigger started is cancelled, one that a person asked for is not.
+    /// As queue, but a run that a trigger started is cancelled; one that a person requested is not.
     Cancel,
 }
 
-/// `missed`: ticks that passed while no scheduler ran.
+/// `missed`: handling of ticks that passed while no scheduler ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missed {
-    /// The newest stands for all of them.
+    /// One run for the newest tick.
     Once,
-    /// Each gets its run, the newest so many of them.
+    /// One run for each of the newest ticks, at most this many.
     All(u32),
-    /// None of them.
+    /// No runs.
     Skip,
 }

@@ -1,4 +1,4 @@
-//! A person's row → a trigger, or everything that is wrong with it.
+//! Validates a row of `triggers`.
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
@@ -6,22 +6,21 @@ use chrono_tz::Tz;
 
 use super::{Missed, Overlap, Trigger, TriggerRow, When, duration, schedule::Schedule};
 use crate::domain::{
-    alias::PREVIOUS,
-    model::check_name,
+    model::{alias::PREVIOUS, check_name},
+    names::{as_identifier, nearest},
     problem::Problem,
-    words::{as_identifier, nearest},
 };
 
-/// Ticks that `missed = 'all'` makes up for unless `missed_limit` says otherwise; and at most.
+/// Default and maximum of `missed_limit`.
 const MISSED_LIMIT: (u32, u32) = (100, 10_000);
-/// Zones in all spellings that are known.
+/// Time zones in all known spellings.
 const ZONES: &[Tz] = &chrono_tz::TZ_VARIANTS;
 
 impl Trigger {
-    /// Reads a row.
+    /// Validates a row.
     ///
     /// # Errors
-    /// Every problem, each placed at its column.
+    /// All problems, each with its column.
     pub fn read(row: &TriggerRow) -> Result<Self, Vec<Problem>> {
         let mut reader = Reader {
             row,
@@ -51,12 +50,12 @@ impl Reader<'_> {
 
     fn trigger(&mut self) -> Option<Trigger> {
         let row = self.row;
-        // Runs name the trigger that made them; those that people ask for say `request`.
+        // Runs name the trigger that started them; `request` marks those that people requested.
         if row.name == "request" || check_name("a trigger", &row.name).is_err() {
             self.wrong(
                 "name",
-                format!("`{}` can't name a trigger", row.name),
-                "a lower-case letter, then lower-case letters, digits and `_`; 48 at most, and not `request`",
+                format!("`{}` is not a valid name for a trigger", row.name),
+                "use a lower-case letter, then lower-case letters, digits and `_`; 48 at most, and not `request`",
             );
         }
         let when = self.when();
@@ -79,8 +78,8 @@ impl Reader<'_> {
         {
             self.wrong(
                 "jitter",
-                "the jitter is not shorter than the interval",
-                "or ticks would overtake each other",
+                "the jitter must be shorter than the interval",
+                "reduce the jitter: ticks would overtake each other",
             );
         }
         let deadline = self.duration("deadline", row.deadline.as_deref());
@@ -90,8 +89,8 @@ impl Reader<'_> {
             Some(other) => {
                 self.wrong(
                     "scope",
-                    format!("scope `{other}` is none of a trigger's"),
-                    "pending (or null) or all",
+                    format!("scope `{other}` is not supported in triggers"),
+                    "write pending (or null) or all",
                 );
                 false
             }
@@ -99,15 +98,15 @@ impl Reader<'_> {
         if rewrite && is_pending {
             self.wrong(
                 "scope",
-                "a trigger on pending rows scores what is pending",
-                "leave scope null",
+                "a trigger on pending rows always scores pending rows",
+                "set scope to null",
             );
         }
         if row.max_rows_per_s.is_some_and(|rows| rows < 1) {
             self.wrong(
                 "max_rows_per_s",
-                "it must be at least 1",
-                "or null: no limit",
+                "`max_rows_per_s` must be at least 1",
+                "write null for no limit",
             );
         }
         Some(Trigger {
@@ -150,8 +149,8 @@ impl Reader<'_> {
             ["on_promotion"] => self.promotion(),
             [] => {
                 self.problems.push(
-                    Problem::new("trigger.no_kind", "the row does not say when it fires")
-                        .help("give exactly one of cron, every, pending_rows and/or oldest_wait, after_job, on_promotion"),
+                    Problem::new("trigger.no_kind", "the row does not specify when it fires")
+                        .help("set exactly one of cron, every, pending_rows and/or oldest_wait, after_job, on_promotion"),
                 );
                 None
             }
@@ -159,12 +158,9 @@ impl Reader<'_> {
                 self.problems.push(
                     Problem::new(
                         "trigger.several_kinds",
-                        format!(
-                            "the row says several times when it fires: {}",
-                            several.join(", ")
-                        ),
+                        format!("the row specifies several events: {}", several.join(", ")),
                     )
-                    .help("one trigger each"),
+                    .help("write one trigger for each"),
                 );
                 None
             }
@@ -180,14 +176,13 @@ impl Reader<'_> {
                 Err(_) => {
                     let near = nearest(&as_identifier(name), ZONES.iter().map(|zone| zone.name()));
                     let help = near.map_or_else(
-                        || "a name of the IANA time zone database, such as Europe/Rome".to_owned(),
+                        || {
+                            "use a name of the IANA time zone database, such as Europe/Rome"
+                                .to_owned()
+                        },
                         |near| format!("did you mean {near}?"),
                     );
-                    self.wrong(
-                        "time_zone",
-                        format!("there is no time zone `{name}`"),
-                        &help,
-                    );
+                    self.wrong("time_zone", format!("unknown time zone `{name}`"), &help);
                     None
                 }
             },
@@ -198,7 +193,7 @@ impl Reader<'_> {
                 self.wrong(
                     "cron",
                     format!("`{pattern}`: {error}"),
-                    "minute hour day month weekday, or second in front of them",
+                    "write minute hour day month weekday, optionally preceded by second",
                 );
                 None
             }
@@ -209,7 +204,7 @@ impl Reader<'_> {
         let row = self.row;
         let oldest = self.duration("oldest_wait", row.oldest_wait.as_deref());
         if row.pending_rows.is_some_and(|rows| rows < 1) {
-            self.wrong("pending_rows", "it must be at least 1", "");
+            self.wrong("pending_rows", "`pending_rows` must be at least 1", "");
             return None;
         }
         Some(When::Pending {
@@ -225,16 +220,16 @@ impl Reader<'_> {
         if jobs.iter().any(String::is_empty) {
             self.wrong(
                 "after_job",
-                format!("`{list}` names no job somewhere"),
-                "names with commas between",
+                format!("`{list}` has an empty name"),
+                "separate job names with commas",
             );
             return None;
         }
         if jobs.contains(&self.row.job) {
             self.wrong(
                 "after_job",
-                format!("a cycle: {0} → {0}", self.row.job),
-                "a job can't run after itself",
+                format!("cycle: {0} → {0}", self.row.job),
+                "remove the job itself: it cannot run after itself",
             );
             return None;
         }
@@ -246,8 +241,8 @@ impl Reader<'_> {
         if alias == PREVIOUS || check_name("an alias", alias).is_err() {
             self.wrong(
                 "on_promotion",
-                format!("`{alias}` is no alias that moves"),
-                "such as champion; `previous` moves whenever champion does",
+                format!("`{alias}` is not an alias that can be moved"),
+                "name an alias such as champion, with which `previous` also moves",
             );
             return None;
         }
@@ -257,7 +252,7 @@ impl Reader<'_> {
     fn overlap(&mut self, when: &Option<When>) -> Overlap {
         let is_pending = matches!(when, Some(When::Pending { .. }));
         match self.row.overlap.as_deref() {
-            // An event that is passed over does not come again, a tick does.
+            // A skipped event does not recur, a tick does.
             None => match when {
                 Some(When::After(_) | When::Promotion(_)) => Overlap::Queue,
                 _ => Overlap::Skip,
@@ -266,8 +261,8 @@ impl Reader<'_> {
             Some("queue" | "cancel") if is_pending => {
                 self.wrong(
                     "overlap",
-                    "a trigger on pending rows looks again once the open run has ended",
-                    "leave overlap null",
+                    "a trigger on pending rows always waits for the open run",
+                    "set overlap to null",
                 );
                 Overlap::Skip
             }
@@ -276,8 +271,8 @@ impl Reader<'_> {
             Some(other) => {
                 self.wrong(
                     "overlap",
-                    format!("overlap `{other}` is unknown"),
-                    "skip, queue or cancel",
+                    format!("unknown overlap `{other}`"),
+                    "use skip, queue or cancel",
                 );
                 Overlap::Skip
             }
@@ -288,7 +283,7 @@ impl Reader<'_> {
         let row = self.row;
         let is_all = row.missed.as_deref() == Some("all");
         if row.missed_limit.is_some() && !is_all {
-            self.wrong("missed_limit", "it goes with missed = 'all'", "");
+            self.wrong("missed_limit", "`missed_limit` requires missed = 'all'", "");
         }
         match row.missed.as_deref() {
             None | Some("once") => Missed::Once,
@@ -298,7 +293,7 @@ impl Reader<'_> {
                 _ => {
                     self.wrong(
                         "missed_limit",
-                        format!("it must be 1 to {}", MISSED_LIMIT.1),
+                        format!("`missed_limit` must be 1 to {}", MISSED_LIMIT.1),
                         "",
                     );
                     Missed::Once
@@ -307,8 +302,8 @@ impl Reader<'_> {
             Some(other) => {
                 self.wrong(
                     "missed",
-                    format!("missed `{other}` is unknown"),
-                    "once, all or skip",
+                    format!("unknown value `{other}` of missed"),
+                    "use once, all or skip",
                 );
                 Missed::Once
             }
@@ -325,7 +320,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Columns that mean nothing to other kinds.
+    /// Reports columns that do not apply to this kind of trigger.
     fn only(&mut self, fits: bool, kinds: &str, columns: &[&str]) {
         let row = self.row;
         for column in columns {
@@ -339,8 +334,8 @@ impl Reader<'_> {
             if given && !fits {
                 self.wrong(
                     column,
-                    format!("it goes with {kinds} only"),
-                    "leave it null",
+                    format!("`{column}` applies to {kinds} only"),
+                    "set it to null",
                 );
             }
         }

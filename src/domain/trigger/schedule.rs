@@ -1,4 +1,4 @@
-//! Due times in UTC.
+//! Schedules: due times in UTC, by cron pattern or interval.
 
 use std::{fmt, time::Duration};
 
@@ -8,20 +8,20 @@ use croner::{Cron, parser::CronParser};
 
 use super::duration::spoken;
 
-/// When something is due.
+/// A schedule.
 ///
-/// **Cron** follows Vixie cron where clocks change, by `croner`: a fixed time of day that the clock
-/// jumps over is due right after the jump, one that comes twice is due the first time only;
-/// patterns with `*` or a step in minutes or hours go by what the clock shows.
-/// **Every** so often is counted from 1970-01-01T00:00:00Z, so that all schedulers agree and a
-/// restart moves nothing: `every 5m` is due at :00, :05, :10 …
+/// **Cron** follows Vixie cron at clock changes, as implemented by `croner`: a fixed time of day
+/// that the clock skips is due right after the change, one that occurs twice is due the first time
+/// only; patterns with `*` or a step in minutes or hours follow the wall clock. **Every** is
+/// counted from 1970-01-01T00:00:00Z, so that all schedulers agree and a restart changes nothing:
+/// `every 5m` is due at :00, :05, :10 …
 #[derive(Debug, Clone)]
 pub enum Schedule {
     /// By wall clock.
     Cron {
         /// The pattern.
         cron: Box<Cron>,
-        /// Whose wall clock.
+        /// Time zone of the wall clock.
         zone: Tz,
     },
     /// By interval.
@@ -29,10 +29,10 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// A cron pattern of five fields, or of six, the first of them seconds.
+    /// Parses a cron pattern of five fields, or of six, the first of them seconds.
     ///
     /// # Errors
-    /// A sentence: no pattern, or one that is never due.
+    /// A sentence: the pattern is invalid, or never due.
     pub fn cron(pattern: &str, zone: Tz) -> Result<Self, String> {
         let parser = CronParser::builder()
             .year(croner::parser::Year::Disallowed)
@@ -42,14 +42,14 @@ impl Schedule {
             cron: Box::new(cron),
             zone,
         };
-        // Any Gregorian day comes within eight years.
+        // Every Gregorian date occurs within eight years.
         match schedule.next_after(DateTime::UNIX_EPOCH) {
             Some(_) => Ok(schedule),
-            None => Err("it is never due".to_owned()),
+            None => Err("the pattern is never due".to_owned()),
         }
     }
 
-    /// The first due time after `at`.
+    /// Returns the first due time after `at`.
     pub fn next_after(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             Self::Cron { cron, zone } => {
@@ -65,11 +65,11 @@ impl Schedule {
         }
     }
 
-    /// The last due time up to `at`.
+    /// Returns the last due time up to `at`.
     pub fn last_up_to(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             Self::Cron { cron, zone } => {
-                // To the second: croner's wall clock has no fractions.
+                // Truncated to seconds: croner's wall clock has no fractions.
                 let at = DateTime::from_timestamp(at.timestamp(), 0)?;
                 let local = at.with_timezone(zone);
                 let last = cron.find_previous_occurrence(&local, true).ok()?;
@@ -82,12 +82,12 @@ impl Schedule {
         }
     }
 
-    /// The last due time before `at`.
+    /// Returns the last due time before `at`.
     pub fn last_before(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.last_up_to(at - TimeDelta::seconds(1))
     }
 
-    /// Where its wall clock hangs.
+    /// Returns the time zone of its wall clock.
     pub fn zone(&self) -> Tz {
         match self {
             Self::Cron { zone, .. } => *zone,

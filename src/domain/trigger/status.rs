@@ -1,4 +1,4 @@
-//! What a scheduler keeps about a trigger, in `trigger_status`.
+//! A scheduler's state of a trigger, in `trigger_status`.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -10,17 +10,17 @@ use super::{Key, estimate::Estimate};
 pub enum TriggerState {
     /// It fires.
     Ready,
-    /// It does not, for the problems listed.
+    /// It does not fire because of the problems listed.
     #[default]
     Invalid,
-    /// It does not, on request.
+    /// It does not fire, on request.
     Paused,
-    /// Nor ever again, unless its row comes back.
+    /// Its row was deleted: it does not fire unless the row is written again.
     Removed,
 }
 
 impl TriggerState {
-    /// As stored.
+    /// Returns the stored spelling.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
@@ -30,7 +30,7 @@ impl TriggerState {
         }
     }
 
-    /// The other way round.
+    /// Parses the stored spelling.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Ready, Self::Invalid, Self::Paused, Self::Removed]
             .into_iter()
@@ -41,55 +41,52 @@ impl TriggerState {
 /// A row of `trigger_status`. Times are whole milliseconds, as Cassandra keeps them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TriggerStatus {
-    /// Its key.
     pub job: String,
-    /// Its key.
     pub name: String,
-    /// Raised by each write, which is conditional on it; 0: not written yet.
+    /// Incremented by each write, which is conditional on it; 0: not written yet.
     pub seq: i32,
     /// Whether it fires.
     pub state: TriggerState,
-    /// Why not, a line each.
+    /// Problems, one per line.
     pub problems: Vec<String>,
-    /// What makes it fire, in words.
+    /// The event that makes it fire, for people.
     pub fires: Option<String>,
-    /// The first tick that is not decided yet, without jitter.
+    /// The first undecided tick, without jitter.
     pub next_due: Option<DateTime<Utc>>,
-    /// Due time of the newest firing that came to something.
+    /// Due time of the newest firing with an outcome.
     pub last_due: Option<DateTime<Utc>>,
-    /// The run it made, or joined.
+    /// The run that it started or joined.
     pub last_run: Option<Uuid>,
     /// fired, joined, queued, cancelling, skipped, refused or delayed.
     pub last_outcome: Option<String>,
-    /// Why.
+    /// The reason of the outcome.
     pub last_reason: Option<String>,
-    /// When that was.
+    /// When the outcome was noted.
     pub last_at: Option<DateTime<Utc>>,
-    /// Decided, and not planned yet.
+    /// Due time of a firing that was decided but is not planned yet.
     pub queued_due: Option<DateTime<Utc>>,
-    /// Its keys, where hints gave them.
+    /// Its keys, if hints gave them.
     pub queued_keys: Option<Vec<Key>>,
-    /// The newest one.
+    /// The newest estimate.
     pub estimate: Option<Estimate>,
-    /// What was seen already: upstream runs, a change of an alias, hints.
+    /// Events that were consumed: upstream runs, a change of an alias, hints.
     pub cursor: Option<String>,
-    /// [`super::TriggerRow::hash`] of the row that this answers.
+    /// [`super::TriggerRow::hash`] of the row to which this applies.
     pub row_hash: Vec<u8>,
     /// The process that decided.
     pub decided_by: Option<String>,
-    /// When.
     pub decided_at: Option<DateTime<Utc>>,
 }
 
 impl TriggerStatus {
-    /// Notes what came of a firing or why there was none.
+    /// Notes the outcome of a firing, or why there was none.
     pub fn note(&mut self, outcome: &str, reason: Option<String>, now: DateTime<Utc>) {
         self.last_outcome = Some(outcome.to_owned());
         self.last_reason = reason;
         self.last_at = Some(now);
     }
 
-    /// Nothing is decided and unplanned any more.
+    /// Clears the queued firing.
     pub fn settle(&mut self) {
         if self.queued_due.is_some() {
             self.last_due = self.queued_due;

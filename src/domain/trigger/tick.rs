@@ -1,4 +1,4 @@
-//! Ticks: which one is due, those that were missed, and a clock that goes back.
+//! Ticks: which one is due, which ones were missed, and clocks that go back.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -8,22 +8,22 @@ use super::{
     schedule::Schedule,
 };
 
-/// A tick that is served later than this was missed: no scheduler ran.
+/// A tick that is handled later than this was missed: no scheduler ran.
 const GRACE: TimeDelta = TimeDelta::seconds(60);
-/// A clock that goes back further than this is not waited for.
+/// Maximum step back of a clock for which helenus waits.
 const BACK: TimeDelta = TimeDelta::hours(1);
-/// Missed ticks are counted so far.
+/// Maximum number of missed ticks counted.
 const COUNTED: u32 = 1_000;
 
-/// What a trigger's clock says.
+/// State of a trigger's clock.
 pub(super) enum Tick {
-    /// And whether it was missed.
+    /// A tick is due; with whether it was missed.
     Due(Firing, bool),
-    /// Nothing fires.
+    /// No tick is due.
     Not(Outcome),
 }
 
-/// Which tick is to be decided about now, if any.
+/// Returns the tick to decide about now, if any.
 pub(super) fn tick(
     trigger: &Trigger,
     schedule: &Schedule,
@@ -56,7 +56,7 @@ pub(super) fn tick(
             reason: None,
         });
     }
-    // The tick after the last that is ready may have passed, too, and wait for its jitter.
+    // The tick after the last ready one may also have passed, and wait for its jitter.
     let following = schedule.next_after(latest);
     let is_late = now - latest > GRACE + TimeDelta::from_std(trigger.jitter).unwrap_or_default();
     let firing = |due, next_due, why| Firing {
@@ -77,7 +77,7 @@ pub(super) fn tick(
         }),
         Missed::Once | Missed::Skip => {
             let missed = passed(schedule, next, latest);
-            let why = (missed > 0).then(|| format!("stands for {} before it, too", ticks(missed)));
+            let why = (missed > 0).then(|| format!("also covers {} before it", ticks(missed)));
             Tick::Due(firing(latest, following, why), is_late)
         }
         Missed::All(limit) => {
@@ -88,8 +88,8 @@ pub(super) fn tick(
                     None => break,
                 }
             }
-            let why = (first > next)
-                .then(|| format!("older ticks than the last {limit} are passed over"));
+            let why =
+                (first > next).then(|| format!("ticks older than the last {limit} are skipped"));
             Tick::Due(
                 firing(first, schedule.next_after(first), why),
                 now - first > GRACE,
@@ -98,7 +98,7 @@ pub(super) fn tick(
     }
 }
 
-/// Ticks from `from` up to but without `to`.
+/// Returns the number of ticks from `from` to `to`, excluding `to`.
 fn passed(schedule: &Schedule, from: DateTime<Utc>, to: DateTime<Utc>) -> u32 {
     if let Schedule::Every(every) = schedule {
         let ticks =
@@ -121,9 +121,9 @@ fn ticks(count: u32) -> String {
     }
 }
 
-/// The next tick lies ahead. If another one comes before it, the clock has gone back since that was
-/// decided: by little, the ticks that were served are not served again; by more than an hour,
-/// whatever it had been before is not believed. A due time that comes again is the same run.
+/// Handles a next tick in the future. If another one comes before it, the clock has gone back since
+/// that decision: by at most an hour, then ticks that were handled are not repeated; by more, then
+/// the earlier clock is not trusted. A due time that recurs is the same run.
 fn ahead(
     schedule: &Schedule,
     status: &TriggerStatus,

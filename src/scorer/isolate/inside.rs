@@ -1,10 +1,10 @@
-//! The child's side: loads the models, gives up what it needs no more, and scores what it is asked.
+//! The child's side: loads the models, drops its privileges, and scores requested rows.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 
 use super::{
     super::{
-        confined::{confine, open_nothing},
+        confined::{confine, forbid_opening},
         image::Image,
         runtime,
         session::{Model, RowOutcomes, RunError},
@@ -12,15 +12,15 @@ use super::{
     BUFFER,
     wire::{Answer, Ask, Load, read_block, read_header, read_tensor, write_header, write_tensor},
 };
-use crate::domain::{problem::Problem, tensor::InputBatch};
+use crate::domain::{model::tensor::InputBatch, problem::Problem};
 
-/// Until the parent hangs up.
+/// Serves requests until the parent closes the pipe.
 pub(in crate::scorer) fn serve() -> io::Result<()> {
     let mut input = BufReader::with_capacity(BUFFER, io::stdin().lock());
     let order = read_block(&mut input)?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let order: Load = serde_json::from_slice(&order)?;
     confine(order.memory, None)?;
-    // What a library prints must not end up among the answers.
+    // Library output on stdout must not be mixed with the answers.
     let output = rustix::io::dup(io::stdout())?;
     rustix::stdio::dup2_stdout(io::stderr())?;
     let mut output = BufWriter::with_capacity(BUFFER, std::fs::File::from(output));
@@ -31,7 +31,7 @@ pub(in crate::scorer) fn serve() -> io::Result<()> {
             return output.flush();
         }
     };
-    open_nothing()?;
+    forbid_opening()?;
     write_header(&mut output, &Answer::Ready)?;
     output.flush()?;
     let mut loaded: Vec<_> = models
@@ -44,7 +44,7 @@ pub(in crate::scorer) fn serve() -> io::Result<()> {
     while let Some(ask) = read_header::<Ask>(&mut input)? {
         let (model, batch) = loaded
             .get_mut(ask.version as usize)
-            .ok_or_else(|| io::Error::other("a version that was not loaded"))?;
+            .ok_or_else(|| io::Error::other("the version is not loaded"))?;
         batch.clear();
         batch.rows = ask.rows as usize;
         for (input_, data) in model.signature().inputs.iter().zip(&mut batch.inputs) {
@@ -59,7 +59,7 @@ pub(in crate::scorer) fn serve() -> io::Result<()> {
     Ok(())
 }
 
-/// Reads each model's bytes and makes its session; the bytes of one at a time.
+/// Reads each model's bytes and creates its session, with one model's bytes in memory at a time.
 fn load(order: &Load, input: &mut impl Read) -> io::Result<Result<Vec<Model>, Problem>> {
     let runtime = match runtime::load(Some(&order.library)) {
         Ok(runtime) => runtime,

@@ -1,9 +1,10 @@
-//! Scoring in processes without credentials (the setting `isolate`): one beside each scoring thread.
+//! Scoring in processes without credentials (the setting `isolate`), one per scoring thread.
 //!
-//! A model that crashes its process or takes all of its memory costs no more than that process. The
-//! batch is halved until the rows that do it stand alone; a row that kills a fresh process twice is
-//! refused, so a process that something else killed (the kernel for want of memory, a person) is
-//! held against no row.
+//! A model that crashes its process, takes all of its memory or hangs costs no more than that
+//! process: the pool kills a hanging process and searches for the row. After a crash the batch is
+//! halved until the rows that cause it are isolated. A row that crashes a fresh process twice is
+//! refused, so a process that something else killed (the kernel for lack of memory, a person) does
+//! not reject a row.
 
 pub(super) mod inside;
 mod process;
@@ -27,52 +28,60 @@ use super::{
     session::{RowOutcomes, RunError},
 };
 use crate::domain::{
-    model::Signature,
+    model::{
+        Signature,
+        tensor::{InputBatch, OutputBatch, TensorData},
+    },
     problem::Problem,
-    tensor::{InputBatch, OutputBatch, TensorData},
 };
 
-/// The hidden subcommand.
+/// Name of the hidden subcommand.
 pub const WORD: &str = "__score";
-/// Bytes gathered before a pipe is used; larger tensors go past it.
+/// Bytes buffered before a write to a pipe; larger tensors bypass the buffer.
 const BUFFER: usize = 64 << 10;
-/// Times that loading may end in a death before the model is given up.
+/// Maximum number of attempts to load the models.
 const LOADS: u32 = 3;
-/// Deaths of one thread's processes without a row scored in between, before a row that is known to
-/// go through is tried. Finding one row among 65,536 takes 18.
-const DEATHS_IN_A_ROW: u32 = 32;
-/// Deaths of a run that are suffered in any case, and one more for so many rows scored.
-const DEATHS: u64 = 1_000;
-const ROWS_A_DEATH: u64 = 100;
+/// Number of consecutive crashes of a thread's processes after which a row that was scored before
+/// is tried again. Finding one row among 65,536 takes 18.
+const MAX_CRASHES_IN_A_ROW: u32 = 32;
+/// Maximum number of crashes of a run, plus one for each [`ROWS_PER_CRASH`] rows scored.
+const MAX_CRASHES: u64 = 1_000;
+const ROWS_PER_CRASH: u64 = 100;
 
-/// What the processes load, and may take.
+/// The models that the processes load, and their resource limits.
 #[derive(Debug)]
 pub struct Models {
     program: PathBuf,
     library: PathBuf,
     memory: u64,
     versions: Vec<(Image, Signature)>,
-    tally: Tally,
+    tally: ProcessTally,
 }
 
-/// What all threads know about their processes.
+/// Counters shared by all threads.
 #[derive(Debug, Default)]
-struct Tally {
+struct ProcessTally {
     deaths: AtomicU64,
     scored: AtomicU64,
     hopeless: OnceLock<String>,
 }
 
 impl Models {
-    /// `memory`: address space of a process in bytes; four times the models' size more.
+    /// `memory`: limit on a process's address space in bytes; four times the models' size more.
     pub fn new(library: &Path, memory: u64, versions: Vec<(Image, Signature)>) -> Self {
         Self {
             program: confined::program(),
             library: library.to_owned(),
             memory,
             versions,
-            tally: Tally::default(),
+            tally: ProcessTally::default(),
         }
+    }
+
+    /// Returns the models' signatures.
+    pub(super) fn signatures(&self) -> Vec<Signature> {
+        let versions = self.versions.iter();
+        versions.map(|(_, signature)| signature.clone()).collect()
     }
 
     fn memory(&self) -> u64 {
@@ -81,20 +90,29 @@ impl Models {
         self.memory.saturating_add(size.saturating_mul(4))
     }
 
-    /// How many there are.
+    /// Returns the number of models.
     pub(super) fn len(&self) -> usize {
         self.versions.len()
     }
 }
 
-/// One thread's process, and those that take its place.
+/// Phase of a call; each has a separate time limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Starting a process and loading its models.
+    Loading,
+    /// Scoring.
+    Scoring,
+}
+
+/// One thread's process and its successors.
 #[derive(Debug)]
 pub(super) struct Isolated {
     models: Arc<Models>,
     process: Option<Process>,
     killer: Arc<Killer>,
     deaths_in_a_row: u32,
-    /// Of each version, a row that was scored.
+    /// A row that was scored, by version.
     proven: Vec<Option<InputBatch>>,
 }
 
@@ -109,20 +127,21 @@ impl Isolated {
         }
     }
 
-    /// Ends the process that is there when it is used. Of the following ones, too.
+    /// Returns a handle that kills the current process, whichever it is then.
     pub(super) fn killer(&self) -> Arc<Killer> {
         Arc::clone(&self.killer)
     }
 
-    /// How many versions there are.
+    /// Returns the number of versions.
     pub(super) fn versions(&self) -> usize {
         self.models.len()
     }
 
-    /// Starts the process unless it is there.
+    /// Starts the process unless it is running.
     ///
     /// # Errors
-    /// `model.process_died` when none survives loading, ONNX Runtime's refusal, no process.
+    /// `model.process_died` if none survives loading; ONNX Runtime's refusal; no process could be
+    /// started.
     pub(super) fn load(&mut self) -> Result<(), Problem> {
         if self.process.is_some() {
             return Ok(());
@@ -137,33 +156,33 @@ impl Isolated {
                 Err(NotStarted::Refused(problem)) => return Err(problem),
                 Err(NotStarted::Died(cause)) => last = cause,
             }
-            if self.killer.was_told() {
+            if self.killer.is_stopped() {
                 break;
             }
         }
         Err(Problem::new(
             "model.process_died",
-            format!("the scoring process dies while it loads the models: {last}"),
+            format!("the scoring process crashes while it loads the models: {last}"),
         )
-        .help("the limit on its memory is isolate_memory_mib"))
+        .help("raise its memory limit isolate_memory_mib if memory is the cause"))
     }
 
-    /// As [`super::session::Model::run_rows`]; rows that kill the process are among the refused.
-    /// `alive` is called before each attempt.
+    /// Scores as [`super::session::Model::run_rows`] does; rows that crash the process are among
+    /// the refused. `alive` is called when a phase begins.
     ///
     /// # Errors
-    /// [`RunError::Died`] when everything does; never `Refused`.
+    /// [`RunError::Died`] if every row does; never `Refused`.
     pub(super) fn run_rows(
         &mut self,
         version: usize,
         batch: &InputBatch,
-        alive: &dyn Fn(),
+        alive: &dyn Fn(Phase),
     ) -> Result<RowOutcomes, RunError> {
         if let Some(why) = self.models.tally.hopeless.get() {
             return Err(RunError::Died(why.clone()));
         }
-        if self.killer.take_told() {
-            // Killed over the last batch, perhaps after it was done with it.
+        if self.killer.take_stop() {
+            // It was killed during the last batch, perhaps after its end.
             self.process = None;
         }
         let mut outcomes = none_yet(&self.models.versions[version].1);
@@ -177,10 +196,12 @@ impl Isolated {
         batch: &InputBatch,
         rows: Range<usize>,
         outcomes: &mut RowOutcomes,
-        alive: &dyn Fn(),
+        alive: &dyn Fn(Phase),
     ) -> Result<(), RunError> {
-        alive();
-        if self.ask(version, batch, rows.clone(), outcomes)?.is_none() {
+        if self
+            .ask(version, batch, rows.clone(), outcomes, alive)?
+            .is_none()
+        {
             return Ok(());
         }
         if rows.len() > 1 {
@@ -188,28 +209,30 @@ impl Isolated {
             self.halve(version, batch, rows.start..middle, outcomes, alive)?;
             return self.halve(version, batch, middle..rows.end, outcomes, alive);
         }
-        alive();
-        if let Some(cause) = self.ask(version, batch, rows.clone(), outcomes)? {
-            let reason = format!("the model's process died on it: {cause}");
+        if let Some(cause) = self.ask(version, batch, rows.clone(), outcomes, alive)? {
+            let reason = format!("the model's process crashed on it: {cause}");
             outcomes.refused.push((rows.start, reason));
         }
         Ok(())
     }
 
-    /// Has the rows scored; gives the cause if the process died of them.
+    /// Scores the rows in the process; returns the cause if it crashed.
     fn ask(
         &mut self,
         version: usize,
         batch: &InputBatch,
         rows: Range<usize>,
         outcomes: &mut RowOutcomes,
+        alive: &dyn Fn(Phase),
     ) -> Result<Option<String>, RunError> {
+        alive(Phase::Loading);
         self.load()
             .map_err(|problem| self.give_up(problem.line()))?;
+        alive(Phase::Scoring);
         let models = Arc::clone(&self.models);
         let signature = &models.versions[version].1;
         let Some(process) = &mut self.process else {
-            return Err(RunError::Died("there is no process".to_owned()));
+            return Err(RunError::Died("there is no scoring process".to_owned()));
         };
         let first = rows.start;
         let refused = outcomes.refused.len();
@@ -226,14 +249,14 @@ impl Isolated {
                         .get(refused)
                         .is_none_or(|row| row.0 > first)
                 {
-                    self.proven[version] = Some(row_of(batch, signature, first));
+                    self.proven[version] = Some(part_of(batch, signature, first..first + 1));
                 }
                 Ok(None)
             }
             Err(Unanswered::Misaligned(what)) => Err(RunError::Misaligned(what)),
             Err(Unanswered::Died(cause)) => {
                 self.process = None;
-                if self.killer.take_told() {
+                if self.killer.take_stop() {
                     return Err(RunError::Stopped);
                 }
                 self.died(version, &cause)?;
@@ -242,31 +265,31 @@ impl Isolated {
         }
     }
 
-    /// Counts a death, unless there is no end to them.
+    /// Counts a crash, and fails if there are too many.
     fn died(&mut self, version: usize, cause: &str) -> Result<(), RunError> {
         let tally = &self.models.tally;
         let deaths = 1 + tally.deaths.fetch_add(1, Ordering::Relaxed);
         let scored = tally.scored.load(Ordering::Relaxed);
-        tracing::warn!(version, deaths, "a scoring process died: {cause}");
-        if deaths > DEATHS + scored / ROWS_A_DEATH {
+        tracing::warn!(version, deaths, "a scoring process crashed: {cause}");
+        if deaths > MAX_CRASHES + scored / ROWS_PER_CRASH {
             return Err(self.give_up(format!(
-                "the model's processes died {deaths} times over {scored} rows, the last time of: {cause}"
+                "the model's processes crashed {deaths} times over {scored} rows, most recently: {cause}"
             )));
         }
         self.deaths_in_a_row += 1;
-        if self.deaths_in_a_row < DEATHS_IN_A_ROW {
+        if self.deaths_in_a_row < MAX_CRASHES_IN_A_ROW {
             return Ok(());
         }
         if !self.still_scores(version)? {
             return Err(self.give_up(format!(
-                "the model's process dies on everything it is given, the last time of: {cause}"
+                "the model's process crashes on every row, most recently: {cause}"
             )));
         }
         self.deaths_in_a_row = 0;
         Ok(())
     }
 
-    /// Whether a row that went through once still does.
+    /// Returns whether a row that was scored before can still be scored.
     fn still_scores(&mut self, version: usize) -> Result<bool, RunError> {
         let Some(row) = self.proven[version].clone() else {
             return Ok(false);
@@ -289,16 +312,17 @@ impl Isolated {
         }
     }
 
-    /// No thread tries any more.
+    /// Makes all threads give up.
     fn give_up(&self, why: String) -> RunError {
-        if self.killer.take_told() {
+        if self.killer.take_stop() {
             return RunError::Stopped;
         }
         RunError::Died(self.models.tally.hopeless.get_or_init(|| why).clone())
     }
 }
 
-fn none_yet(signature: &Signature) -> RowOutcomes {
+/// Returns outcomes without rows.
+pub(super) fn none_yet(signature: &Signature) -> RowOutcomes {
     let outputs = signature.outputs.iter();
     RowOutcomes {
         outputs: OutputBatch {
@@ -311,12 +335,13 @@ fn none_yet(signature: &Signature) -> RowOutcomes {
     }
 }
 
-fn row_of(batch: &InputBatch, signature: &Signature, row: usize) -> InputBatch {
+/// Returns some rows of a batch.
+pub(super) fn part_of(batch: &InputBatch, signature: &Signature, rows: Range<usize>) -> InputBatch {
     let inputs = signature.inputs.iter().zip(&batch.inputs);
     InputBatch {
-        rows: 1,
+        rows: rows.len(),
         inputs: inputs
-            .map(|(input, data)| data.slice(row * input.width()..(row + 1) * input.width()))
+            .map(|(input, data)| data.slice(rows.start * input.width()..rows.end * input.width()))
             .collect(),
     }
 }

@@ -1,7 +1,7 @@
-//! A scoring process: started, asked, ended.
+//! Starts, calls and ends a scoring process.
 
 use std::{
-    io::{self, BufReader, BufWriter, Read, Write},
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
     process::{Child, ChildStdin, ChildStdout},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -11,16 +11,20 @@ use std::{
 };
 
 use super::{
-    super::{confined, session::RowOutcomes},
+    super::{confined, log, session::RowOutcomes},
     BUFFER, Models, WORD,
     wire::{Answer, Ask, Load, read_header, read_tensor, write_block, write_header, write_tensor},
 };
-use crate::domain::{model::Signature, problem::Problem, tensor::InputBatch};
+use crate::domain::{
+    model::{Signature, tensor::InputBatch},
+    problem::Problem,
+};
 
-/// Bytes of the process's last words that are kept.
+/// Maximum number of bytes of the process's last stderr output that are kept.
 const LAST_WORDS: usize = 4096;
+const LONGEST_LINE: u64 = 64 << 10;
 
-/// Ends a thread's process from another thread; shared by all that follow each other.
+/// Kills a thread's process from another thread; shared by all successive processes.
 #[derive(Debug, Default)]
 pub(in crate::scorer) struct Killer {
     child: Mutex<Option<Child>>,
@@ -28,22 +32,22 @@ pub(in crate::scorer) struct Killer {
 }
 
 impl Killer {
-    /// Kills whatever process runs now, which says nothing about the rows it was given.
+    /// Kills the running process, which says nothing about its rows.
     pub(in crate::scorer) fn stop(&self) {
         self.told.store(true, Ordering::Relaxed);
         if let Some(child) = self.lock().as_mut() {
-            // It may have ended by itself meanwhile.
+            // It may have exited by itself meanwhile.
             let _ = child.kill();
         }
     }
 
-    /// Whether [`Killer::stop`] was called and nobody has asked since.
-    pub(super) fn was_told(&self) -> bool {
+    /// Returns whether [`Killer::stop`] was called since the last [`Killer::take_stop`].
+    pub(super) fn is_stopped(&self) -> bool {
         self.told.load(Ordering::Relaxed)
     }
 
-    /// The same, and it counts as asked.
-    pub(super) fn take_told(&self) -> bool {
+    /// Does the same and resets it.
+    pub(super) fn take_stop(&self) -> bool {
         self.told.swap(false, Ordering::Relaxed)
     }
 
@@ -52,8 +56,8 @@ impl Killer {
     }
 }
 
-/// A process with all models loaded. Must be started by the thread that owns it, and while that one
-/// lives: the kernel ends the child with the thread that made it (prctl(2), PR_SET_PDEATHSIG).
+/// A process with all models loaded. The thread that owns it must start it and outlive it: the
+/// kernel kills the child when the thread that created it ends (prctl(2), PR_SET_PDEATHSIG).
 #[derive(Debug)]
 pub(super) struct Process {
     killer: Arc<Killer>,
@@ -62,31 +66,31 @@ pub(super) struct Process {
     last_words: Option<thread::JoinHandle<String>>,
 }
 
-/// Why there is no process.
+/// Reason why there is no process.
 #[derive(Debug)]
 pub(super) enum NotStarted {
-    /// None could be made, or ONNX Runtime refuses a model: the next one would fare no better.
+    /// It could not be started, or ONNX Runtime refuses a model: a retry would fail, too.
     Refused(Problem),
-    /// It died.
+    /// It crashed.
     Died(String),
 }
 
-/// Why rows have no answer.
+/// Reason why rows have no results.
 #[derive(Debug)]
 pub(super) enum Unanswered {
-    /// The process died on them, of this.
+    /// The process crashed; with the cause.
     Died(String),
-    /// It does not behave as admitted.
+    /// The model does not behave as admitted.
     Misaligned(String),
 }
 
 impl Process {
-    /// Starts one and has it load the models.
+    /// Starts a process and loads the models in it.
     pub(super) fn start(models: &Models, killer: &Arc<Killer>) -> Result<Self, NotStarted> {
         let refused = |error: &io::Error| {
             NotStarted::Refused(Problem::new(
                 "scorer.not_started",
-                format!("the scoring process could not be started: {error}"),
+                format!("cannot start the scoring process: {error}"),
             ))
         };
         let mut child = confined::command(models.program.as_os_str(), WORD)
@@ -136,8 +140,8 @@ impl Process {
         read_header(&mut self.stdout)
     }
 
-    /// Has the rows scored and appends what came of them; on an error `outcomes` is as it was, and
-    /// after a death this process is of no more use.
+    /// Scores the rows and appends their outcomes. After an error `outcomes` is unchanged; after a
+    /// crash this process is unusable.
     pub(super) fn ask(
         &mut self,
         version: usize,
@@ -187,7 +191,7 @@ impl Process {
             Answer::Scored { rows, refused } => (rows as usize, refused),
             Answer::Misaligned(what) => return misaligned(&what),
             Answer::Ready | Answer::NotLoaded(_) => {
-                return misaligned("its process answers what it was not asked");
+                return misaligned("its process returns an unexpected answer");
             }
         };
         let ascending = refused.windows(2).all(|pair| pair[0].0 < pair[1].0)
@@ -195,7 +199,7 @@ impl Process {
                 .last()
                 .is_none_or(|(row, _)| (*row as usize) < rows.len());
         if !ascending || scored + refused.len() != rows.len() {
-            return misaligned("its process does not answer for each row once");
+            return misaligned("its process does not return exactly one answer per row");
         }
         let outputs = outcomes.outputs.outputs.iter_mut();
         for (data, output) in outputs.zip(&signature.outputs) {
@@ -208,18 +212,18 @@ impl Process {
         Ok(Ok(()))
     }
 
-    /// Ends the process and tells what it died of, if it was dead already.
+    /// Ends the process and returns the cause of its crash, if it had crashed already.
     pub(super) fn end(&mut self) -> String {
         let Some(mut child) = self.killer.lock().take() else {
             return "ended already".to_owned();
         };
-        // One that closed its streams and lives on would be waited for for ever; the status of one
-        // that has died stays what it was.
+        // A process that closed its streams but is still running would never exit by itself; the
+        // status of one that has exited is not affected.
         let _ = child.kill();
         let status = child.wait();
         let words = self.last_words.take().and_then(|words| words.join().ok());
         match status {
-            Ok(status) => confined::cause_of_death(status, &words.unwrap_or_default()),
+            Ok(status) => confined::exit_cause(status, &words.unwrap_or_default()),
             Err(error) => error.to_string(),
         }
     }
@@ -231,14 +235,24 @@ impl Drop for Process {
     }
 }
 
-/// The end of what the process says on stderr; a full pipe would hold it up.
-fn last_words(mut stderr: impl Read) -> String {
-    let mut kept = Vec::new();
-    let mut buffer = [0; 1024];
-    while let Ok(read @ 1..) = stderr.read(&mut buffer) {
-        kept.extend_from_slice(&buffer[..read]);
-        let excess = kept.len().saturating_sub(LAST_WORDS);
-        kept.drain(..excess);
+/// Reads stderr until its end: passes ONNX Runtime's messages on and returns the end of the rest. A
+/// full pipe would block the process.
+fn last_words(stderr: impl Read) -> String {
+    let mut stderr = BufReader::new(stderr);
+    let mut kept = String::new();
+    let mut line = Vec::new();
+    while let Ok(1..) = stderr
+        .by_ref()
+        .take(LONGEST_LINE)
+        .read_until(b'\n', &mut line)
+    {
+        let text = String::from_utf8_lossy(&line);
+        if !log::relayed(text.trim_end()) {
+            kept.push_str(&text);
+            let excess = kept.len().saturating_sub(LAST_WORDS);
+            kept.drain(..kept.ceil_char_boundary(excess));
+        }
+        line.clear();
     }
-    String::from_utf8_lossy(&kept).into_owned()
+    kept
 }

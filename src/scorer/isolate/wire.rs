@@ -1,9 +1,9 @@
-//! What the two processes say to each other over the child's stdin and stdout.
+//! Protocol of the two processes over the child's stdin and stdout.
 //!
-//! A message is the header's length (u32), the header, and the tensors that it announces: numbers as
-//! they lie in memory (both ends are one program on one machine), texts as all their lengths (u32)
-//! followed by all their bytes. One side speaks at a time and says everything before it listens, so
-//! neither can wait for the other in mid-sentence.
+//! A message is the header's length (u32), the header, and the tensors that it announces: numbers
+//! as in memory (both ends are one program on one machine), texts as all their lengths (u32)
+//! followed by all their bytes. The sides alternate, and each sends a whole message before it
+//! reads, so there is no deadlock.
 
 use std::{
     io::{self, Read, Write},
@@ -14,11 +14,14 @@ use std::{
 use half::slice::HalfFloatSliceExt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::domain::{model::Signature, problem::Problem, tensor::TensorData};
+use crate::domain::{
+    model::{Signature, tensor::TensorData},
+    problem::Problem,
+};
 
-/// Headers are small; so are the reasons for which rows are refused.
+/// Maximum size of a header, including the reasons of refused rows.
 const MAX_HEADER: u32 = 64 << 20;
-/// Bytes of text in one tensor.
+/// Maximum number of bytes of text in one tensor.
 const MAX_TEXT: u64 = 1 << 30;
 
 /// The first message, in JSON; the models' bytes follow.
@@ -26,34 +29,34 @@ const MAX_TEXT: u64 = 1 << 30;
 pub(super) struct Load {
     /// ONNX Runtime's library.
     pub library: PathBuf,
-    /// Address space in bytes.
+    /// Limit on address space in bytes.
     pub memory: u64,
-    /// Size of each model in bytes, and what it is held to.
+    /// Size in bytes and signature of each model.
     pub models: Vec<(u64, Signature)>,
 }
 
 /// Rows to score; their inputs follow.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ask {
-    /// Which of the loaded models.
+    /// Index of the loaded model.
     pub version: u32,
-    /// How many rows.
+    /// Number of rows.
     pub rows: u32,
 }
 
-/// What the child answers.
+/// The child's answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     /// All models are loaded.
     Ready,
-    /// One is not, for this reason ([`Problem`] in JSON).
+    /// A model could not be loaded; with the [`Problem`] in JSON.
     NotLoaded(String),
     /// The outputs of `rows` rows follow; the others were refused (index, reason), in order.
     Scored {
         rows: u32,
         refused: Vec<(u32, String)>,
     },
-    /// The model is not what was admitted.
+    /// The model does not behave as admitted.
     Misaligned(String),
 }
 
@@ -70,7 +73,7 @@ pub(super) fn write_header(to: &mut impl Write, header: &impl Serialize) -> io::
     write_block(to, &bytes)
 }
 
-/// `None` when the other side has nothing more to say.
+/// Reads a header; `None` at the end of the stream.
 pub(super) fn read_header<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
     let Some(bytes) = read_block(from)? else {
         return Ok(None);
@@ -94,7 +97,7 @@ pub(super) fn read_block(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     }
     let length = u32::from_ne_bytes(length);
     if length > MAX_HEADER {
-        return Err(io::Error::other("a header beyond all bounds"));
+        return Err(io::Error::other("the header exceeds the size limit"));
     }
     let mut bytes = vec![0; length as usize];
     from.read_exact(&mut bytes)?;
@@ -131,7 +134,7 @@ pub(super) fn write_tensor(
 /// Appends `count` values.
 ///
 /// # Errors
-/// Also what no model may answer: text that is no UTF-8, or without end.
+/// I/O errors; text that is not UTF-8 or exceeds the limit.
 pub(super) fn read_tensor(
     from: &mut impl Read,
     data: &mut TensorData,
@@ -169,7 +172,7 @@ pub(super) fn read_tensor(
             from.read_exact(bytemuck::cast_slice_mut(&mut lengths))?;
             let total: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
             if total > MAX_TEXT {
-                return Err(io::Error::other("texts beyond all bounds"));
+                return Err(io::Error::other("texts exceed the size limit"));
             }
             let mut bytes = Vec::new();
             for length in lengths {

@@ -4,6 +4,7 @@ use std::{
     io::Read,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -80,8 +81,14 @@ pub fn run(command: Command) -> Output {
 /// A program under way; killed when dropped.
 pub struct Running {
     child: Child,
-    stdout: Option<std::thread::JoinHandle<String>>,
-    stderr: Option<std::thread::JoinHandle<String>>,
+    stdout: Option<Collected>,
+    stderr: Option<Collected>,
+}
+
+/// What a program has written to a stream, and the thread that reads it.
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: std::thread::JoinHandle<()>,
 }
 
 impl Running {
@@ -102,6 +109,14 @@ impl Running {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has written to stderr until now.
+    pub fn stderr_so_far(&self) -> String {
+        self.stderr
+            .as_ref()
+            .map(Collected::text)
+            .unwrap_or_default()
     }
 
     /// Whether it has not ended yet.
@@ -140,16 +155,12 @@ impl Running {
             }
             if Instant::now() > until {
                 self.child.kill().unwrap();
-                let stderr = self.stderr.take().map(|thread| thread.join().unwrap());
+                let stderr = self.stderr.take().map(Collected::whole);
                 panic!("still running after {TOO_LONG:?}; stderr: {stderr:?}");
             }
             std::thread::sleep(Duration::from_millis(5));
         };
-        let text = |thread: Option<std::thread::JoinHandle<String>>| {
-            thread
-                .map(|thread| thread.join().unwrap())
-                .unwrap_or_default()
-        };
+        let text = |stream: Option<Collected>| stream.map(Collected::whole).unwrap_or_default();
         Output {
             code: status.code(),
             stdout: text(self.stdout.take()),
@@ -165,10 +176,31 @@ impl Drop for Running {
     }
 }
 
-fn collect(mut stream: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).unwrap();
+impl Collected {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    /// Waits for the end of the stream.
+    fn whole(self) -> String {
+        let bytes = Arc::clone(&self.bytes);
+        self.reader.join().unwrap();
+        let bytes = bytes.lock().unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
-    })
+    }
+}
+
+fn collect(mut stream: impl Read + Send + 'static) -> Collected {
+    let bytes = Arc::<Mutex<Vec<u8>>>::default();
+    let shared = Arc::clone(&bytes);
+    let reader = std::thread::spawn(move || {
+        let mut buffer = [0; 8192];
+        loop {
+            match stream.read(&mut buffer).unwrap() {
+                0 => break,
+                read => shared.lock().unwrap().extend(&buffer[..read]),
+            }
+        }
+    });
+    Collected { bytes, reader }
 }

@@ -3,9 +3,10 @@
 
 use chrono::{DateTime, Utc};
 use helenus::{
+    control::scheduler::{Fired, Scheduler},
     domain::{run::Run, trigger::TriggerStatus},
+    engine::run::{shared::Shared, work::Worked},
     store::Store,
-    worker::scheduler::{Fired, Scheduler},
 };
 
 use super::{Model, Sandbox, block_on};
@@ -80,9 +81,27 @@ impl Garden {
         })
     }
 
-    /// Works on the open run over the whole source to its end.
-    pub fn finish(&self, job: &str) -> serde_json::Value {
-        self.sandbox.json(&["score", job]).ok().result()
+    /// Works on the job's open run to its end, as a worker does; where there is none, scores what is
+    /// pending.
+    pub fn finish(&self, job: &str) -> Run {
+        let open = self
+            .runs(job)
+            .into_iter()
+            .find(|run| !run.state.is_terminal());
+        let Some(run) = open else {
+            self.sandbox.helenus(&["score", job]).ok();
+            return self.runs(job).remove(0);
+        };
+        let worked = block_on(async {
+            let shared = Shared::new(self.store.config());
+            helenus::engine::work_on(&self.store, run, &shared)
+                .await
+                .unwrap()
+        });
+        match worked {
+            Worked::Ended(run) => *run,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// `helenus worker --once`; nothing went wrong.

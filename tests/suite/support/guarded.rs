@@ -1,13 +1,13 @@
 //! A Cassandra with logins and permissions of a test's own.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Instant};
 
 use scylla::client::{session::Session, session_builder::SessionBuilder};
 
 use super::{
     block_on,
     cli::{self, Output, Running},
-    required,
+    required, times,
 };
 
 /// Started for one test, because it takes a quarter of a minute; wiped when dropped, and by
@@ -17,10 +17,12 @@ pub struct Guarded {
     pub contact: String,
     directory: tempfile::TempDir,
     administrator: Session,
+    began: Instant,
 }
 
 impl Guarded {
     pub fn start(what: &str) -> Self {
+        let began = Instant::now();
         let name = format!("{}-{what}", required("HELENUS_TEST_NAME"));
         let up = script(
             &name,
@@ -34,6 +36,7 @@ impl Guarded {
             contact,
             directory: tempfile::tempdir().unwrap(),
             administrator,
+            began,
         }
     }
 
@@ -91,6 +94,7 @@ impl Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
+        times::note(self.began);
         script(&self.name, &["wipe"]);
     }
 }

@@ -13,13 +13,17 @@
 
 pub mod biopsies;
 pub mod browser;
+pub mod cases;
 pub mod cassandra;
 pub mod cli;
 pub mod garden;
 pub mod guarded;
+pub mod keyspaces;
 pub mod model;
 pub mod numbers;
 pub mod sandbox;
+pub mod served;
+pub mod times;
 pub mod tools;
 
 use std::{future::Future, sync::OnceLock};
@@ -27,6 +31,8 @@ use std::{future::Future, sync::OnceLock};
 #[allow(unused_imports)]
 pub use model::Model;
 pub use sandbox::Sandbox;
+#[allow(unused_imports)]
+pub use served::Served;
 
 /// Runs a future on the process's runtime.
 pub fn block_on<F: Future>(future: F) -> F::Output {

@@ -204,7 +204,7 @@ impl Model {
                     continue;
                 }
                 let value = if rejected { None } else { value.as_deref() };
-                if !self.same(row.get(*name), value) {
+                if !is_close(row.get(*name), value, self.tolerance()) {
                     differences.push(format!(
                         "{id:?}.{name}: {:?}, should be {value:?}",
                         row.get(*name)
@@ -219,30 +219,31 @@ impl Model {
         );
         differences
     }
+}
 
-    fn same(&self, stored: Option<&CqlValue>, expected: Option<&str>) -> bool {
-        let (rtol, atol) = self.tolerance();
-        let close = |a: f64, text: &str| {
-            let b: f64 = text.trim().parse().unwrap();
-            (a.is_nan() && b.is_nan()) || a == b || (a - b).abs() <= atol + rtol * b.abs()
-        };
-        match (stored, expected) {
-            (None, None) => true,
-            (Some(value), Some(text)) => match value {
-                CqlValue::Float(a) => close(f64::from(*a), text),
-                CqlValue::Double(a) => close(*a, text),
-                CqlValue::Vector(values) | CqlValue::List(values) => {
-                    let wanted: Vec<_> = text.trim_matches(['[', ']']).split(',').collect();
-                    values.len() == wanted.len()
-                        && values
-                            .iter()
-                            .zip(wanted)
-                            .all(|(a, b)| self.same(Some(a), Some(b)))
-                }
-                other => spelled(other) == text,
-            },
-            _ => false,
-        }
+/// Whether a stored value equals the text of an expected one, floats within `(rtol, atol)`.
+pub fn is_close(stored: Option<&CqlValue>, expected: Option<&str>, tolerance: (f64, f64)) -> bool {
+    let (rtol, atol) = tolerance;
+    let close = |a: f64, text: &str| {
+        let b: f64 = text.trim().parse().unwrap();
+        (a.is_nan() && b.is_nan()) || a == b || (a - b).abs() <= atol + rtol * b.abs()
+    };
+    match (stored, expected) {
+        (None, None) => true,
+        (Some(value), Some(text)) => match value {
+            CqlValue::Float(a) => close(f64::from(*a), text),
+            CqlValue::Double(a) => close(*a, text),
+            CqlValue::Vector(values) | CqlValue::List(values) => {
+                let wanted: Vec<_> = text.trim_matches(['[', ']']).split(',').collect();
+                values.len() == wanted.len()
+                    && values
+                        .iter()
+                        .zip(wanted)
+                        .all(|(a, b)| is_close(Some(a), Some(b.trim()), tolerance))
+            }
+            other => spelled(other) == text,
+        },
+        _ => false,
     }
 }
 
@@ -323,7 +324,7 @@ fn as_json(cql_type: &str, field: Option<String>) -> Value {
 }
 
 /// A value as `expected.csv` spells keys and labels.
-fn spelled(value: &CqlValue) -> String {
+pub fn spelled(value: &CqlValue) -> String {
     match value {
         CqlValue::Text(text) | CqlValue::Ascii(text) => text.clone(),
         CqlValue::Boolean(truth) => truth.to_string(),

@@ -4,18 +4,21 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::OnceLock,
+    time::Instant,
 };
 
 use super::{
     cassandra::{self, Named, contact},
     cli::{self, Output, Running},
-    random_name,
+    keyspaces::Keyspace,
+    random_name, times,
 };
 
 /// helenus's keyspace, a keyspace for the user's tables, and a directory.
 ///
-/// Each table costs Cassandra a few hundred kilobytes of heap, and helenus has 18: a keyspace of
-/// helenus that is not shared is dropped with the sandbox, unless the test failed.
+/// Each table costs Cassandra a few hundred kilobytes of heap and every later schema change some
+/// time: with the sandbox its keyspaces are dropped, or emptied for the next test, unless the test
+/// failed.
 pub struct Sandbox {
     /// helenus's own keyspace.
     pub keyspace: String,
@@ -23,13 +26,24 @@ pub struct Sandbox {
     pub data: String,
     directory: tempfile::TempDir,
     suffix: String,
-    is_own: bool,
+    /// Whether tests share helenus's keyspace.
+    is_shared: bool,
+    /// helenus's keyspace, if it came from the pool or goes there.
+    pooled: Option<Keyspace>,
+    began: Instant,
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        if self.is_own && !std::thread::panicking() {
-            cassandra::cql(&format!("DROP KEYSPACE IF EXISTS \"{}\"", self.keyspace));
+        times::note(self.began);
+        // A worker of another test may still look at a shared one's jobs, and so at their tables.
+        if self.is_shared || std::thread::panicking() {
+            return;
+        }
+        cassandra::cql(&format!("DROP KEYSPACE IF EXISTS \"{}\"", self.data));
+        match self.pooled.take() {
+            Some(keyspace) => keyspace.give_back(),
+            None => cassandra::cql(&format!("DROP KEYSPACE IF EXISTS \"{}\"", self.keyspace)),
         }
     }
 }
@@ -44,7 +58,9 @@ impl Sandbox {
             data: format!("d_{stem}_{suffix}"),
             directory: tempfile::tempdir().unwrap(),
             suffix,
-            is_own: true,
+            is_shared: false,
+            pooled: None,
+            began: Instant::now(),
         };
         create_keyspace(&sandbox.data);
         sandbox
@@ -58,9 +74,14 @@ impl Sandbox {
     /// A migrated keyspace of the test's own, with options of `migrate` (`--lease-seconds 2`).
     #[track_caller]
     pub fn migrated_with(test: &str, options: &[&str]) -> Self {
-        let sandbox = Self::empty(test);
-        create_keyspace(&sandbox.keyspace);
-        sandbox.helenus(&[&["migrate"], options].concat()).ok();
+        let mut sandbox = Self::empty(test);
+        let keyspace = Keyspace::idle(options).unwrap_or_else(|| {
+            create_keyspace(&sandbox.keyspace);
+            sandbox.helenus(&[&["migrate"], options].concat()).ok();
+            Keyspace::just_migrated(&sandbox.keyspace, options)
+        });
+        sandbox.keyspace.clone_from(&keyspace.name);
+        sandbox.pooled = Some(keyspace);
         sandbox
     }
 
@@ -70,12 +91,12 @@ impl Sandbox {
         static SHARED: OnceLock<String> = OnceLock::new();
         let keyspace = SHARED.get_or_init(|| {
             let mut sandbox = Self::migrated("shared");
-            sandbox.is_own = false;
+            sandbox.is_shared = true;
             sandbox.keyspace.clone()
         });
         let mut sandbox = Self::empty(test);
         sandbox.keyspace.clone_from(keyspace);
-        sandbox.is_own = false;
+        sandbox.is_shared = true;
         sandbox
     }
 

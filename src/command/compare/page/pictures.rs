@@ -1,4 +1,4 @@
-//! Coverage, differences, agreement by segment.
+//! Pictures of coverage, differences, and agreement by segment.
 
 use maud::{Markup, html};
 
@@ -12,11 +12,11 @@ use crate::{
         number::count,
         shares::{self, Whole},
     },
-    domain::comparison::difference::BARS,
-    worker::compare::{Against, Report},
+    domain::evidence::comparison::difference::BARS,
+    inspect::compare::{Against, Report},
 };
 
-/// Where each version stands on the source's rows.
+/// Draws the share of source rows with a current, stale, rejected or missing prediction by version.
 pub fn coverage(report: &Report) -> Markup {
     let standings = report
         .scope
@@ -24,16 +24,21 @@ pub fn coverage(report: &Report) -> Markup {
         .iter()
         .zip(&report.found.part.standings);
     let wholes: Vec<Whole> = standings
-        .map(|(version, of)| Whole {
+        .map(|(version, standing)| Whole {
             name: named(report, *version),
-            parts: vec![of.current, of.stale, of.rejected, of.missing],
+            parts: vec![
+                standing.current,
+                standing.stale,
+                standing.rejected,
+                standing.missing,
+            ],
         })
         .collect();
     let figure = Figure {
         id: "coverage".to_owned(),
-        title: "Predictions of the rows as they are now",
-        words: "The table below tells the counts.".to_owned(),
-        note: "Stale: made of other values than the row has now, or by another model.",
+        title: "Predictions of the current source rows",
+        words: "The table below has the counts.".to_owned(),
+        note: "Stale: made from other values than the row's current ones, or by another model.",
         height: 0.0,
     };
     shares::draw(
@@ -43,14 +48,14 @@ pub fn coverage(report: &Report) -> Markup {
     )
 }
 
-/// How far the scores lie apart.
+/// Draws the distribution of score differences.
 pub fn differences(report: &Report, at: usize, version: i32, against: &Against) -> Markup {
     let differences = &against.all.differences;
     let limits = report.settings.limits[at];
     if differences.bars.is_empty() {
         return html! {};
     }
-    // The first and the last count what lies beyond the limits.
+    // The first and the last bar count the rows beyond the limits.
     let width = (limits.to - limits.from) / BARS as f64;
     let inner = differences.bars.iter().skip(1).take(BARS).enumerate();
     let drawn: Vec<Bar> = inner
@@ -60,19 +65,19 @@ pub fn differences(report: &Report, at: usize, version: i32, against: &Against) 
             height: logarithmic(*rows),
         })
         .collect();
-    let most = differences.bars.iter().copied().max().unwrap_or(0);
+    let max = differences.bars.iter().copied().max().unwrap_or(0);
     let frame = Frame::new(
         Axis::round(
             limits.from,
             limits.to,
             &format!("Difference of {}", score_name(report)),
         ),
-        Axis::counts(most, "Rows, logarithmic"),
+        Axis::counts(max, "Rows, logarithmic"),
     );
     let beyond = differences.bars.first().copied().unwrap_or(0)
         + differences.bars.get(BARS + 1).copied().unwrap_or(0);
     let note = format!(
-        "{}, {} less {}: few rows are seen beside many. {} rows lie beyond the ends.",
+        "{}, {} minus {}, on a logarithmic scale. {} rows are beyond the ends.",
         score_name(report),
         named(report, version),
         named(report, report.baseline()),
@@ -80,7 +85,7 @@ pub fn differences(report: &Report, at: usize, version: i32, against: &Against) 
     );
     let figure = Figure {
         id: format!("differences-{version}"),
-        title: "How far the scores lie apart",
+        title: "Score differences",
         words: format!("{} rows have both scores.", count(differences.count)),
         note: &note,
         height: frame.height,
@@ -88,7 +93,7 @@ pub fn differences(report: &Report, at: usize, version: i32, against: &Against) 
     bars::draw(&figure, &frame, at + 1, &drawn)
 }
 
-/// Agreement, or the mean difference where there are no labels.
+/// Draws the agreement by segment, or the mean absolute difference if there are no labels.
 pub fn segments(report: &Report, column: &str) -> Markup {
     let series: Vec<Series> = report
         .against()
@@ -106,7 +111,7 @@ pub fn segments(report: &Report, column: &str) -> Markup {
                 .against()
                 .map(|(_, against)| against.segments.get(name));
             let pairs: Vec<_> = pairs.collect();
-            let value = |pair: &Option<&crate::domain::comparison::pair::Pair>| {
+            let value = |pair: &Option<&crate::domain::evidence::comparison::pair::Pair>| {
                 let pair = (*pair)?;
                 let value = match report.label() {
                     Some(_) => pair.agreement(),
@@ -128,13 +133,13 @@ pub fn segments(report: &Report, column: &str) -> Markup {
         .collect();
     let label = match report.label() {
         Some(label) => format!("Share of rows with the same {label}"),
-        None => format!("Mean difference of {}, without sign", score_name(report)),
+        None => format!("Mean absolute difference of {}", score_name(report)),
     };
     let title = format!("{label}, by {column}");
     let figure = Figure {
         id: "segments".to_owned(),
         title: &title,
-        words: format!("{} segments; their values stand in the table.", items.len()),
+        words: format!("{} segments; the table has their values.", items.len()),
         note: "",
         height: 0.0,
     };

@@ -1,8 +1,8 @@
-//! The numbers behind the pictures.
+//! Tables of the numbers behind the pictures.
 
 use maud::{Markup, html};
 
-use super::{named, score_name, segment_name, segment_names, sentence};
+use super::{capitalize, named, score_name, segment_name, segment_names};
 use crate::{
     command::{
         compare::json::statement,
@@ -11,29 +11,29 @@ use crate::{
             parts,
         },
     },
-    worker::compare::{Against, QUANTILES, Report},
+    inspect::compare::{Against, QUANTILES, Report},
 };
 
-/// Label changes shown.
-const CHANGES: usize = 30;
+/// Maximum number of label changes shown.
+const MAX_CHANGES: usize = 30;
 
-/// Predictions by version.
+/// Renders the predictions by version.
 pub fn standings(report: &Report) -> Markup {
     let standings = report
         .scope
         .versions
         .iter()
         .zip(&report.found.part.standings);
-    let rows = standings.map(|(version, of)| {
+    let rows = standings.map(|(version, standing)| {
         let orphaned = report.found.orphaned.get(version).copied().unwrap_or(0);
-        let share = of.current as f64 / report.found.source_rows.max(1) as f64;
+        let share = standing.current as f64 / report.found.source_rows.max(1) as f64;
         [
-            sentence(&named(report, *version)),
-            count(of.current),
+            capitalize(&named(report, *version)),
+            count(standing.current),
             percent(share),
-            count(of.stale),
-            count(of.rejected),
-            count(of.missing),
+            count(standing.stale),
+            count(standing.rejected),
+            count(standing.missing),
             count(orphaned),
         ]
     });
@@ -53,12 +53,12 @@ pub fn standings(report: &Report) -> Markup {
     parts::table(&caption, header, rows)
 }
 
-/// Rows by pair.
+/// Renders the rows of each pair.
 pub fn rows(report: &Report) -> Markup {
     let rows = report.against().map(|(version, against)| {
         let rows = &against.all.rows;
         [
-            sentence(&named(report, version)),
+            capitalize(&named(report, version)),
             count(rows.compared),
             count(rows.stale),
             count(rows.missing),
@@ -75,13 +75,13 @@ pub fn rows(report: &Report) -> Markup {
         "Without a number",
     ];
     let caption = format!(
-        "Rows held against {}; all figures are about those compared",
+        "Rows compared with {}; all figures are about these",
         named(report, report.baseline())
     );
     parts::table(&caption, header, rows)
 }
 
-/// Which label became which.
+/// Renders the label transitions.
 pub fn changes(report: &Report, against: &Against) -> Markup {
     let (Some(label), pair) = (report.label(), &against.all) else {
         return html! {};
@@ -90,16 +90,20 @@ pub fn changes(report: &Report, against: &Against) -> Markup {
         return html! {};
     }
     if pair.labelled == pair.agreeing {
-        return html! { p { "Every row that is compared has the same " (label) "." } };
+        return html! { p { "Every compared row has the same " (label) "." } };
     }
     let mut changes: Vec<_> = pair.changes.iter().collect();
     changes.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
     let share = |rows: u64| percent(rows as f64 / pair.labelled.max(1) as f64);
-    let rest: u64 = changes.iter().skip(CHANGES).map(|(_, rows)| **rows).sum();
+    let rest: u64 = changes
+        .iter()
+        .skip(MAX_CHANGES)
+        .map(|(_, rows)| **rows)
+        .sum();
     let rest = rest + pair.other_changes;
     let rows = changes
         .iter()
-        .take(CHANGES)
+        .take(MAX_CHANGES)
         .map(|((from, to), rows)| [from.clone(), to.clone(), count(**rows), share(**rows)]);
     let rest = (rest > 0).then(|| {
         [
@@ -113,7 +117,7 @@ pub fn changes(report: &Report, against: &Against) -> Markup {
     parts::table(&format!("Changes of {label}"), header, rows.chain(rest))
 }
 
-/// The entities that differ most, with a statement for cqlsh.
+/// Renders the entities that differ most, each with a statement for cqlsh.
 pub fn most(report: &Report, against: &Against) -> Markup {
     let most = against.most.sorted();
     if most.is_empty() {
@@ -121,9 +125,9 @@ pub fn most(report: &Report, against: &Against) -> Markup {
     }
     let caption = "The entities that differ most";
     let score = |score: Option<f64>| score.map_or_else(String::new, number::value);
-    let side = |label: &Option<String>, told: Option<f64>| {
+    let side = |label: &Option<String>, value: Option<f64>| {
         let label = label.clone().unwrap_or_default();
-        format!("{label} {}", score(told)).trim().to_owned()
+        format!("{label} {}", score(value)).trim().to_owned()
     };
     html! {
         div .scroll tabindex="0" role="region" aria-label=(caption) {
@@ -153,11 +157,11 @@ pub fn most(report: &Report, against: &Against) -> Markup {
                 }
             }
         }
-        p .note { "This page names entities: it is as confidential as the table. “helenus forget” does not reach it; --top 0 leaves them out." }
+        p .note { "This page names entities, so it is as confidential as the table. “helenus forget” does not reach it; --top 0 leaves them out." }
     }
 }
 
-/// By version; `None` where no score is compared.
+/// Renders the quantiles of score differences by version; `None` if no score is compared.
 pub fn quantiles(report: &Report) -> Option<Markup> {
     let mut header = vec!["Share of rows".to_owned()];
     let all: Vec<_> = report
@@ -169,7 +173,7 @@ pub fn quantiles(report: &Report) -> Option<Markup> {
     }
     header.extend(
         all.iter()
-            .map(|(version, _)| sentence(&named(report, *version))),
+            .map(|(version, _)| capitalize(&named(report, *version))),
     );
     let rows = QUANTILES.into_iter().map(|(_, q)| {
         let value = |(_, against): &(i32, &Against)| {
@@ -179,13 +183,16 @@ pub fn quantiles(report: &Report) -> Option<Markup> {
         let row = std::iter::once(format!("{} have at most", percent(q)));
         row.chain(all.iter().map(value)).collect()
     });
-    let caption = format!("Difference of {}, within 1 % of itself", score_name(report));
+    let caption = format!(
+        "Difference of {}, within 1 % of its value",
+        score_name(report)
+    );
     Some(parts::wide_table(&caption, &header, rows))
 }
 
-/// All again by segment.
+/// Renders the figures by segment.
 pub fn segments(report: &Report, column: &str) -> Markup {
-    let told = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), number::value);
+    let value_text = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), number::value);
     let mut rows = Vec::new();
     for name in segment_names(report) {
         for (version, against) in report.against() {
@@ -204,7 +211,7 @@ pub fn segments(report: &Report, column: &str) -> Markup {
                     0 => "–".to_owned(),
                     _ => number::signed(differences.mean),
                 },
-                told(differences.mean_absolute()),
+                value_text(differences.mean_absolute()),
                 correlation.map_or_else(
                     || "–".to_owned(),
                     |c| format!("{:.3} ± {:.3}", c.value, c.error),
@@ -219,8 +226,8 @@ pub fn segments(report: &Report, column: &str) -> Markup {
         "Left out",
         "Agreement",
         "Mean difference",
-        "Without sign",
+        "Mean absolute difference",
         "Rank correlation",
     ];
-    parts::table(&format!("Each {column}"), header, rows)
+    parts::table(&format!("Figures by {column}"), header, rows)
 }

@@ -1,4 +1,4 @@
-//! Two classes: curves, calibration, scores by class, decisions.
+//! Pictures of binary classification: curves, calibration, scores by class, decisions.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ use crate::{
         lines::{self, Guide, Line},
         matrix, number,
     },
-    domain::evaluation::{
+    domain::evidence::evaluation::{
         binary::Binary, labels::Meaning, report::POINTS, score_bins::Scale, threshold::Confusion,
     },
-    worker::evaluate::Evaluated,
+    inspect::evaluate::Evaluated,
 };
 
 type Versions<'a> = [(Series, &'a Binary)];
 
-/// All pictures of versions that tell a positive class from the rest.
+/// Draws all pictures of the versions.
 pub fn draw(versions: &Versions<'_>, evaluated: &Evaluated) -> Markup {
     let (positive, other) = classes(&evaluated.target.meaning);
     html! {
@@ -35,7 +35,7 @@ pub fn draw(versions: &Versions<'_>, evaluated: &Evaluated) -> Markup {
             @for (series, own) in versions {
                 @for (threshold, decided) in own.confusions() {
                     @let from = own.shown(threshold);
-                    @let caption = format!("{}: {positive} from {from} on", series.name);
+                    @let caption = format!("{}: {positive} at scores of {from} or more", series.name);
                     (matrix::draw(&caption, &[positive.clone(), other.clone()], &cells(&decided)))
                 }
             }
@@ -66,14 +66,14 @@ fn cells(decided: &Confusion) -> matrix::Cells {
     ])
 }
 
-/// What each version's metric is, in words.
-fn told(versions: &Versions<'_>, evaluated: &Evaluated, metric: &str) -> String {
+/// Describes the metric of each version.
+fn describe_metric(versions: &Versions<'_>, evaluated: &Evaluated, metric: &str) -> String {
     let results = versions.iter().zip(&evaluated.results);
-    let told = results.map(|((series, _), result)| match result.metrics.get(metric) {
+    let texts = results.map(|((series, _), result)| match result.metrics.get(metric) {
         Some(value) => format!("{}: {}.", series.name, number::value(*value)),
         None => format!("{}: none.", series.name),
     });
-    told.collect::<Vec<_>>().join(" ")
+    texts.collect::<Vec<_>>().join(" ")
 }
 
 fn has_both_classes(own: &Binary) -> bool {
@@ -87,7 +87,7 @@ fn roc(versions: &Versions<'_>, evaluated: &Evaluated) -> Markup {
         .map(|(series, own)| {
             let all = own.rows();
             let points = own.curve(POINTS).into_iter().map(|point| {
-                let share = |rows: u64, of: u64| rows as f64 / of as f64;
+                let share = |rows: u64, total: u64| rows as f64 / total as f64;
                 (
                     share(point.rows.negative, all.negative),
                     share(point.rows.positive, all.positive),
@@ -104,17 +104,17 @@ fn roc(versions: &Versions<'_>, evaluated: &Evaluated) -> Markup {
         return html! {};
     }
     let frame = Frame::new(
-        Axis::shares("Negatives called positive (false positive rate)"),
-        Axis::shares("Positives found (recall)"),
+        Axis::shares("False positive rate"),
+        Axis::shares("True positive rate (recall)"),
     );
     let figure = Figure {
         id: "roc".to_owned(),
         title: "ROC curve",
         words: format!(
             "Area under the curve. {}",
-            told(versions, evaluated, "roc_auc")
+            describe_metric(versions, evaluated, "roc_auc")
         ),
-        note: "The further to the upper left, the better; the dotted line is chance.",
+        note: "Closer to the upper left is better; the dotted line is chance.",
         height: frame.height,
     };
     let guide = Guide {
@@ -147,18 +147,15 @@ fn precision(versions: &Versions<'_>, evaluated: &Evaluated) -> Markup {
         return html! {};
     };
     let share = first.rows().positive as f64 / first.rows().rows() as f64;
-    let frame = Frame::new(
-        Axis::shares("Positives found (recall)"),
-        Axis::shares("Right among those called positive"),
-    );
+    let frame = Frame::new(Axis::shares("Recall"), Axis::shares("Precision"));
     let figure = Figure {
         id: "precision".to_owned(),
         title: "Precision and recall",
         words: format!(
             "Average precision. {}",
-            told(versions, evaluated, "average_precision")
+            describe_metric(versions, evaluated, "average_precision")
         ),
-        note: "The further to the upper right, the better; the dotted line is the share of positives, which is chance.",
+        note: "Closer to the upper right is better; the dotted line is chance, the share of positives.",
         height: frame.height,
     };
     let guide = Guide {
@@ -187,19 +184,19 @@ fn calibration(versions: &Versions<'_>, evaluated: &Evaluated, positive: &str) -
     if lines.is_empty() {
         return html! {};
     }
-    let came = format!("Share that was {positive}");
+    let observed = format!("Observed share of {positive}");
     let frame = Frame::new(
         Axis::shares("Mean predicted probability"),
-        Axis::shares(&came),
+        Axis::shares(&observed),
     );
     let figure = Figure {
         id: "calibration".to_owned(),
         title: "Calibration: does 70 % mean 70 %?",
         words: format!(
             "Expected calibration error. {}",
-            told(versions, evaluated, "calibration_error")
+            describe_metric(versions, evaluated, "calibration_error")
         ),
-        note: "16 bins of equal width. On the dotted line, what was promised came true. Lines up and down are 95 % intervals for independent rows; long ones are bins of few rows.",
+        note: "16 bins of equal width. On the dotted line, predicted and observed shares are equal. Vertical lines are 95 % intervals for independent rows; long ones are bins of few rows.",
         height: frame.height,
     };
     let guide = Guide {
@@ -213,10 +210,12 @@ fn scores(series: &Series, own: &Binary, positive: &str, other: &str) -> Markup 
     let all = own.rows();
     let bars = own.histogram();
     let is_probability = own.scale() == Scale::Probability;
-    let share = |rows: u64, of: u64| rows as f64 / of.max(1) as f64;
-    let edges = |at: usize, bar: &crate::domain::evaluation::score_bins::Bar| match is_probability {
-        true => (bar.from, bar.to),
-        false => (at as f64, at as f64 + 1.0),
+    let share = |rows: u64, total: u64| rows as f64 / total.max(1) as f64;
+    let edges = |at: usize, bar: &crate::domain::evidence::evaluation::score_bins::Bar| {
+        match is_probability {
+            true => (bar.from, bar.to),
+            false => (at as f64, at as f64 + 1.0),
+        }
     };
     let drawn = bars.iter().enumerate().flat_map(|(at, bar)| {
         let (from, to) = edges(at, bar);
@@ -246,7 +245,7 @@ fn scores(series: &Series, own: &Binary, positive: &str, other: &str) -> Markup 
     let frame = Frame::new(x, y);
     let title = format!("Scores by class, {}", series.name);
     let note = format!(
-        "Up and filled: rows that were {positive}. Down and hollow: {other}. Each in shares of its class, on a square-root scale, so that few rows are seen beside many."
+        "Filled, upwards: rows that were {positive}. Hollow, downwards: {other}. Both are shares of their class on a square-root scale, so that small shares are visible."
     );
     let figure = Figure {
         id: format!("scores-{}", series.at),

@@ -1,4 +1,4 @@
-//! Several classes: who is taken for whom.
+//! Tables of multi-class classification: confusion matrices and figures by class.
 
 use maud::{Markup, html};
 
@@ -9,11 +9,11 @@ use crate::{
         number::{self, count},
         parts,
     },
-    domain::evaluation::{classes::Classes, target::class_names},
-    worker::evaluate::Evaluated,
+    domain::evidence::evaluation::{classes::Classes, target::class_names},
+    inspect::evaluate::Evaluated,
 };
 
-/// Confusion matrix and figures of each class, version by version.
+/// Renders the confusion matrix and the figures of each class, version by version.
 pub fn draw(versions: &[(Series, &Classes)], evaluated: &Evaluated) -> Markup {
     let names = class_names(&evaluated.target);
     html! {
@@ -27,9 +27,9 @@ pub fn draw(versions: &[(Series, &Classes)], evaluated: &Evaluated) -> Markup {
 }
 
 fn by_class(series: &Series, own: &Classes, names: &[String]) -> Markup {
-    let share = |part: u64, of: u64| match of {
+    let share = |part: u64, total: u64| match total {
         0 => "–".to_owned(),
-        of => number::value(part as f64 / of as f64),
+        total => number::value(part as f64 / total as f64),
     };
     let classes = own.by_class();
     let rows = names.iter().zip(&classes).map(|(name, class)| {

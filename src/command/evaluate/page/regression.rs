@@ -1,4 +1,4 @@
-//! Numbers: how far off they are.
+//! Pictures of regression: the distribution of errors.
 
 use maud::{Markup, html};
 
@@ -10,13 +10,13 @@ use crate::{
         lines::{self, Guide, Line},
         number, parts,
     },
-    domain::evaluation::{regression::Regression, report::CONFIDENCE},
+    domain::evidence::evaluation::{regression::Regression, report::CONFIDENCE},
 };
 
-/// Steps of the curve: one a percent of the rows.
+/// Steps of the curve: one per percent of the rows.
 const STEPS: u32 = 100;
 
-/// Errors of each version.
+/// Draws the errors of each version.
 pub fn draw(versions: &[(Series, &Regression)]) -> Markup {
     html! {
         div .figures {
@@ -32,7 +32,7 @@ fn curve(versions: &[(Series, &Regression)]) -> Markup {
         .iter()
         .map(|(series, own)| {
             let mut points = own.error_curve(STEPS);
-            // The outermost percent would squeeze all others.
+            // The outermost percent would compress all others.
             points.retain(|(share, _)| (0.01..=0.99).contains(share));
             Line {
                 series: series.clone(),
@@ -45,18 +45,18 @@ fn curve(versions: &[(Series, &Regression)]) -> Markup {
         .iter()
         .flat_map(|line| &line.points)
         .map(|point| point.1);
-    let (least, most) = all.fold((0.0_f64, 0.0_f64), |(least, most), error| {
-        (least.min(error), most.max(error))
+    let (min, max) = all.fold((0.0_f64, 0.0_f64), |(min, max), error| {
+        (min.min(error), max.max(error))
     });
     let frame = Frame::new(
-        Axis::shares("Share of rows").told(number::percent),
-        Axis::round(least, most, "Error, at most (prediction − truth)"),
+        Axis::shares("Share of rows").with_labels(number::percent),
+        Axis::round(min, max, "Error, at most (prediction − truth)"),
     );
     let figure = Figure {
         id: "errors".to_owned(),
-        title: "How far off: the error, from the lowest to the highest",
-        words: "The table of quantiles tells the same.".to_owned(),
-        note: "The flatter along the dotted line of no error, the better. Quantiles are within 1 % of their value; the outermost 1 % on either side is not drawn.",
+        title: "Errors in ascending order",
+        words: "The table of quantiles has the same values.".to_owned(),
+        note: "Closer to the dotted line of no error is better. Quantiles are within 1 % of their value; the outermost 1 % on either side is not drawn.",
         height: frame.height,
     };
     let guide = Guide {
@@ -79,10 +79,10 @@ fn histogram(series: &Series, own: &Regression) -> Markup {
     let (Some(first), Some(last)) = (drawn.first(), drawn.last()) else {
         return html! {};
     };
-    let most = drawn.iter().map(|bar| bar.height).fold(0.0, f64::max);
+    let max = drawn.iter().map(|bar| bar.height).fold(0.0, f64::max);
     let frame = Frame::new(
         Axis::round(first.from, last.to, "Error (prediction − truth)"),
-        Axis::round(0.0, most, "Share of rows").told(number::percent),
+        Axis::round(0.0, max, "Share of rows").with_labels(number::percent),
     );
     let title = format!("Errors, {}", series.name);
     let figure = Figure {

@@ -1,4 +1,4 @@
-//! The numbers behind the pictures.
+//! Tables of the numbers behind the pictures.
 
 use maud::{Markup, html};
 
@@ -9,10 +9,10 @@ use crate::{
         number::{self, count, percent},
         parts,
     },
-    worker::evaluate::Evaluated,
+    inspect::evaluate::Evaluated,
 };
 
-/// Every metric of every version, and differences to the first.
+/// Renders every metric of every version, with differences from the first version.
 pub fn metrics(evaluated: &Evaluated) -> Markup {
     let all = series(evaluated);
     let mut header = vec!["Metric".to_owned()];
@@ -38,7 +38,7 @@ pub fn metrics(evaluated: &Evaluated) -> Markup {
                 (None, Some(why)) => why.clone(),
                 (None, None) => "–".to_owned(),
             };
-            // Shown once it could be seen in the places that are told.
+            // Shown only if it is visible at the printed precision.
             if let Some(bound) = result.bounds.get(name).filter(|bound| **bound >= 0.000_05) {
                 value.push_str(&format!(" ± {bound:.4}"));
             }
@@ -46,10 +46,11 @@ pub fn metrics(evaluated: &Evaluated) -> Markup {
             row.push(number::interval(super::ends(result, name), number::value));
             if at > 0 {
                 let against = result.against.as_ref();
-                let get = |of: fn(
-                    &crate::domain::evaluation::report::Against,
-                ) -> &std::collections::BTreeMap<String, f64>| {
-                    against.and_then(|against| of(against).get(name).copied())
+                let get = |field: fn(
+                    &crate::domain::evidence::evaluation::report::Against,
+                )
+                    -> &std::collections::BTreeMap<String, f64>| {
+                    against.and_then(|against| field(against).get(name).copied())
                 };
                 row.push(get(|a| &a.differences).map_or_else(String::new, number::signed));
                 row.push(number::interval(
@@ -61,14 +62,14 @@ pub fn metrics(evaluated: &Evaluated) -> Markup {
         }
         row
     });
-    let caption = "Each version, and its difference to the first on the same rows";
+    let caption = "Each version, and its difference from the first on the same rows";
     html! {
         (parts::wide_table(caption, &header, rows))
-        p .note { "“±” is the largest error that binning can have made; without it the value is exact to the places told. Intervals are delete-a-group jackknives. They are for one look: whoever looks every day until an interval leaves zero will see it do so." }
+        p .note { "“±” is the largest error that binning can cause; a value without it is exact to the printed digits. Intervals are delete-a-group jackknives, widened by that error; there is none with fewer than ten groups, or if no group changes the value. They are valid for one evaluation: repeated evaluation until an interval excludes zero will eventually find one that does." }
     }
 }
 
-/// Paired tests, where every entity has one row.
+/// Renders paired tests, for sources with one row per entity.
 pub fn tests(evaluated: &Evaluated) -> Markup {
     let all = series(evaluated);
     let mut rows = Vec::new();
@@ -97,7 +98,7 @@ pub fn tests(evaluated: &Evaluated) -> Markup {
     parts::table(&caption, ["Test", "Version", "Found", "p"], rows)
 }
 
-/// Rows that count, and why others do not.
+/// Renders the number of rows that count, and of rows left out by reason.
 pub fn rows(evaluated: &Evaluated) -> Markup {
     let part = &evaluated.found.part;
     let header = [
@@ -114,16 +115,16 @@ pub fn rows(evaluated: &Evaluated) -> Markup {
     let versions = evaluated.scope.versions.iter();
     let versions = versions.zip(series(evaluated)).zip(&evaluated.results);
     let rows = versions.map(|((version, one), result)| {
-        let of = &result.predictions;
+        let predictions = &result.predictions;
         let orphaned = evaluated.found.orphaned.get(version).copied().unwrap_or(0);
         let [a, b, c, d, e, f, g, h] = [
-            of.usable,
-            of.missing,
-            of.rejected,
-            of.stale,
-            of.leaked,
-            of.immature,
-            of.not_a_number,
+            predictions.usable,
+            predictions.missing,
+            predictions.rejected,
+            predictions.stale,
+            predictions.leaked,
+            predictions.immature,
+            predictions.not_a_number,
             orphaned,
         ]
         .map(count);
@@ -135,13 +136,13 @@ pub fn rows(evaluated: &Evaluated) -> Markup {
             (count(evaluated.found.source_rows)) " rows in the source, " (count(part.labelled)) " with a label; "
             (count(part.all.rows)) " of them (" (percent(share)) ") have a usable prediction of every version and count. "
             @if part.untimed > 0 { (count(part.untimed)) " labels have no time. " }
-            @if evaluated.found.stray_labels > 0 { (count(evaluated.found.stray_labels)) " labels belong to no source row. " }
+            @if evaluated.found.stray_labels > 0 { (count(evaluated.found.stray_labels)) " labels have no source row. " }
         }
         (parts::table("Predictions of labelled rows", header, rows))
     }
 }
 
-/// The headline of every segment.
+/// Renders the headline metric of every segment.
 pub fn segments(evaluated: &Evaluated, column: &str) -> Markup {
     let headline = evaluated.headline;
     let all = series(evaluated);
@@ -151,7 +152,7 @@ pub fn segments(evaluated: &Evaluated, column: &str) -> Markup {
             let Some(segment) = result.segments.get(name) else {
                 continue;
             };
-            let get = |of: &std::collections::BTreeMap<String, f64>| of.get(headline).copied();
+            let get = |map: &std::collections::BTreeMap<String, f64>| map.get(headline).copied();
             let ends = get(&segment.low).zip(get(&segment.high));
             rows.push([
                 name.clone(),

@@ -80,6 +80,7 @@ fn hints_fire_a_run_over_their_keys_and_many_a_run_over_all() {
         count,
         oldest: Some(now),
         cursor: "here".into(),
+        overdue: false,
     };
     let decided = |hints| {
         decide(
@@ -104,6 +105,17 @@ fn hints_fire_a_run_over_their_keys_and_many_a_run_over_all() {
         panic!()
     };
     assert_eq!(firing.keys, None);
+    let overdue = Hints {
+        overdue: true,
+        ..hints(0, None)
+    };
+    let Outcome::Fire(firing) = decided(overdue) else {
+        panic!()
+    };
+    assert_eq!(
+        (firing.keys, firing.cursor.as_deref()),
+        (None, Some("here"))
+    );
 }
 
 #[test]

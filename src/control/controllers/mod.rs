@@ -1,0 +1,27 @@
+//! One controller for each kind of row, and the list of them.
+
+mod alias_requests;
+mod current;
+mod gates;
+mod jobs;
+mod retention;
+mod run_requests;
+mod triggers;
+mod versions;
+
+use super::Controller;
+
+/// Returns every controller, in the order in which one pass runs them: versions before the jobs
+/// that name them, both before the requests for runs.
+pub(super) fn list() -> Vec<Box<dyn Controller>> {
+    vec![
+        Box::<versions::Versions>::default(),
+        Box::new(jobs::Jobs),
+        Box::<gates::Gates>::default(),
+        Box::<alias_requests::AliasRequests>::default(),
+        Box::<run_requests::RunRequests>::default(),
+        Box::<triggers::Triggers>::default(),
+        Box::<current::CurrentTables>::default(),
+        Box::new(retention::Retention),
+    ]
+}

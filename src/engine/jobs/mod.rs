@@ -1,0 +1,19 @@
+//! Jobs: checks what users wrote against models and tables, and answers in `job_status`; does the
+//! same again when a run is planned.
+
+mod answer;
+mod expect;
+mod order;
+mod prepare;
+mod resolve;
+mod tamper;
+
+pub use answer::{run_once, serve};
+pub use expect::{DIFFERS as EXPECT_DIFFERS, check_rows};
+pub use order::{check_order, due as order_due, pointing, prove_order};
+pub use prepare::{
+    PreparedJob, prepare, prepare_planned, prepare_pointing, read_ready, ready_revision, refused,
+    unknown,
+};
+pub(crate) use resolve::unknown_alias;
+pub use resolve::{Checked, PENDING, check};

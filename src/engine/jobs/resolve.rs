@@ -1,0 +1,378 @@
+//! Resolves the names in a manifest to live tables and admitted versions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    codec::schema::TableSchema,
+    domain::{
+        job::{
+            CompiledJob,
+            compile::{Asked, Existing, compile},
+            manifest::{Manifest, TableName, VersionWish},
+            mapping::listed,
+        },
+        model::{ReadyVersion, alias::PREVIOUS},
+        names::nearest,
+        problem::Problem,
+    },
+    store::{
+        Store,
+        driver::{error::StoreError, names::aliases_of},
+        jobs::JobState,
+        predictions::prediction_tables::Claim,
+        registry::admissions::Readiness,
+    },
+};
+
+/// A manifest that fits its tables and models.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The compiled job, ready to run once its table exists.
+    pub job: CompiledJob,
+    /// The manifest's aliases and the versions they point to now.
+    pub aliases: BTreeMap<String, i32>,
+}
+
+/// Problem code for a version that admission has yet to decide about; not a mistake of the
+/// manifest.
+pub const PENDING: &str = "model.undecided";
+
+const NO_VERSION: &str = "job.no_version";
+
+/// Checks a manifest against everything that it names; changes nothing.
+///
+/// # Errors
+/// Errors of Cassandra; the inner error is all of the manifest's mistakes.
+pub async fn check(
+    store: &Store,
+    manifest: &Manifest,
+) -> Result<Result<Checked, Vec<Problem>>, StoreError> {
+    check_pointing(store, manifest, &BTreeMap::new()).await
+}
+
+/// As [`check`], as if these aliases pointed there.
+///
+/// # Errors
+/// As [`check`].
+pub async fn check_pointing(
+    store: &Store,
+    manifest: &Manifest,
+    pointing: &BTreeMap<String, i32>,
+) -> Result<Result<Checked, Vec<Problem>>, StoreError> {
+    let mut problems = Vec::new();
+    let source = source(store, manifest, &mut problems).await?;
+    let source_version = source_version(store, manifest, source.as_ref(), &mut problems).await?;
+    let (asked, aliases) = versions(store, manifest, pointing, &mut problems).await?;
+    let target = target(store, manifest, &mut problems).await?;
+    let Some(source) = source else {
+        return Ok(Err(problems));
+    };
+    let existing = target.live.as_ref().map(|schema| Existing {
+        schema,
+        made: target.claim.as_ref().map(|claim| &claim.outputs),
+    });
+    Ok(
+        match compile(manifest, &source, source_version, existing, &asked) {
+            Ok(job) if problems.is_empty() => match side_tables(store, &job).await? {
+                misfits if misfits.is_empty() => Ok(Checked { job, aliases }),
+                misfits => Err(misfits),
+            },
+            Ok(_) => Err(problems),
+            Err(more) => {
+                // Why there is no version was reported above.
+                problems.extend(more.into_iter().filter(|more| more.code != NO_VERSION));
+                Err(problems)
+            }
+        },
+    )
+}
+
+async fn source(
+    store: &Store,
+    manifest: &Manifest,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<TableSchema>, StoreError> {
+    let table = store.table(&manifest.source).await?;
+    if table.is_none() {
+        problems.push(missing_table(store, &manifest.source, "source.table").await?);
+    }
+    Ok(table)
+}
+
+async fn missing_table(
+    store: &Store,
+    table: &TableName,
+    place: &str,
+) -> Result<Problem, StoreError> {
+    let names = store.table_names(&table.keyspace).await?;
+    Ok(match names {
+        None => {
+            let keyspaces = store.keyspaces().await?;
+            let near = nearest(&table.keyspace, keyspaces.iter().map(String::as_str));
+            Problem::new(
+                "job.unknown_keyspace",
+                format!("there is no keyspace `{}`", table.keyspace),
+            )
+            .at(place)
+            .help(near.map_or_else(
+                || "names are exact, without quotes".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            ))
+        }
+        Some(names) => {
+            let near = nearest(&table.table, names.iter().map(String::as_str));
+            Problem::new("job.unknown_table", format!("there is no table `{table}`"))
+                .at(place)
+                .help(near.map_or_else(
+                    || {
+                        format!(
+                            "keyspace {} has {}",
+                            table.keyspace,
+                            listed(names.iter().map(String::as_str))
+                        )
+                    },
+                    |near| format!("did you mean `{}.{near}`?", table.keyspace),
+                ))
+        }
+    })
+}
+
+struct Target {
+    live: Option<TableSchema>,
+    claim: Option<Claim>,
+}
+
+async fn target(
+    store: &Store,
+    manifest: &Manifest,
+    problems: &mut Vec<Problem>,
+) -> Result<Target, StoreError> {
+    let name = manifest.target();
+    let live = store.table(&name).await?;
+    if live.is_none() && store.table_names(&name.keyspace).await?.is_none() {
+        // A missing source keyspace was reported for the source.
+        if name.keyspace != manifest.source.keyspace {
+            problems.push(missing_table(store, &name, "outputs.table").await?);
+        }
+    } else {
+        problems.extend(not_allowed(store, manifest).await?);
+    }
+    let claim = store.claim_of(&name).await?;
+    if let Some(claim) = &claim
+        && claim.job != manifest.job
+    {
+        problems.push(belongs_to(&name, &claim.job));
+    }
+    Ok(Target { live, claim })
+}
+
+/// Returns why the tables beside the prediction table cannot be this job's.
+async fn side_tables(store: &Store, job: &CompiledJob) -> Result<Vec<Problem>, StoreError> {
+    let mut problems = Vec::new();
+    for table in job.side_tables() {
+        let live = store.table(&table.name).await?;
+        match (store.claim_of(&table.name).await?, live) {
+            (Some(claim), _) if claim.job != job.job => {
+                problems.push(belongs_to(&table.name, &claim.job).at(table.place));
+            }
+            (None, Some(_)) => problems.push(
+                Problem::new(
+                    "job.target_taken",
+                    format!("{} was not made by helenus", table.name),
+                )
+                .at(table.place)
+                .help("rename or drop it, or name another prediction table"),
+            ),
+            (Some(_), Some(live)) => problems.extend(job.misfits(&table, &live)),
+            (_, None) => {}
+        }
+    }
+    Ok(problems)
+}
+
+/// Problem code for a prediction table in another keyspace that no administrator allowed.
+pub(super) const NOT_ALLOWED: &str = "job.target_not_allowed";
+
+/// Returns a problem if the job must not write into its target's keyspace. Predictions reveal facts
+/// about the rows that they are made from. Only an administrator may permit them in another
+/// keyspace, where others may read; in the source's own keyspace, its permissions apply.
+async fn not_allowed(store: &Store, manifest: &Manifest) -> Result<Option<Problem>, StoreError> {
+    let (source, target) = (&manifest.source, manifest.target());
+    if target.keyspace == source.keyspace || store.may_copy(source, &target.keyspace).await? {
+        return Ok(None);
+    }
+    let message = format!(
+        "predictions about {source} must not be written into keyspace {}",
+        target.keyspace
+    );
+    let help = format!(
+        "an administrator may allow it: `{}`; in the source's keyspace none is needed",
+        store.allow_statement(source, &target.keyspace)
+    );
+    Ok(Some(
+        Problem::new(NOT_ALLOWED, message)
+            .at("outputs.table")
+            .help(help),
+    ))
+}
+
+/// Returns the problem for a claimed table: one prediction table belongs to one job.
+pub(super) fn belongs_to(table: &TableName, job: &str) -> Problem {
+    Problem::new(
+        "job.target_claimed",
+        format!("prediction table {table} belongs to job `{job}`"),
+    )
+    .at("outputs.table")
+    .help("name another table, or leave it out")
+}
+
+/// Returns the versions that the manifest asks for, each once, and the aliases with their versions.
+async fn versions(
+    store: &Store,
+    manifest: &Manifest,
+    pointing: &BTreeMap<String, i32>,
+    problems: &mut Vec<Problem>,
+) -> Result<(Vec<Asked>, BTreeMap<String, i32>), StoreError> {
+    let model = &manifest.model;
+    let rows = store.versions(model).await?;
+    let pushed: BTreeSet<i32> = rows.iter().map(|row| row.version).collect();
+    if pushed.is_empty() {
+        let models = store.models().await?;
+        let near = nearest(model, models.iter().map(String::as_str));
+        problems.push(
+            Problem::new("job.unknown_model", format!("there is no model `{model}`"))
+                .at("model")
+                .help(near.map_or_else(
+                    || format!("push it first: helenus model push {model} FILE"),
+                    |near| format!("did you mean `{near}`?"),
+                )),
+        );
+        return Ok((Vec::new(), BTreeMap::new()));
+    }
+    let mut aliases = BTreeMap::new();
+    let mut numbers: BTreeMap<i32, Vec<VersionWish>> = BTreeMap::new();
+    for wish in &manifest.versions {
+        let number = match wish {
+            VersionWish::Number(number) => *number,
+            VersionWish::Alias(alias) => match match pointing.get(alias) {
+                Some(number) => Some(*number),
+                None => store.alias(model, alias).await?,
+            } {
+                Some(number) => {
+                    aliases.insert(alias.clone(), number);
+                    number
+                }
+                None => {
+                    problems.push(unknown_alias(store, model, alias, "versions").await?);
+                    continue;
+                }
+            },
+        };
+        let by = numbers
+            .entry(number)
+            .or_insert_with(|| vec![VersionWish::Number(number)]);
+        if !by.contains(wish) {
+            by.push(wish.clone());
+        }
+    }
+    let mut asked = Vec::new();
+    for (number, by) in numbers {
+        match ready(store, model, number, &pushed).await? {
+            Ok(ready) => asked.push(Asked { ready, by }),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    Ok((asked, aliases))
+}
+
+/// Returns the problem for an alias that the model does not have; it suggests the nearest name.
+pub(crate) async fn unknown_alias(
+    store: &Store,
+    model: &str,
+    alias: &str,
+    place: &str,
+) -> Result<Problem, StoreError> {
+    let known = store.names(&aliases_of(model)).await?;
+    let near = nearest(alias, known.iter().map(String::as_str));
+    Ok(Problem::new(
+        "job.unknown_alias",
+        format!("no version of model `{model}` is `{alias}`"),
+    )
+    .at(place)
+    .help(match near.filter(|near| *near != alias) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if alias == PREVIOUS => {
+            "there is a previous one only after the champion has moved".to_owned()
+        }
+        None => format!("promote one: helenus model promote {model} VERSION --alias {alias}"),
+    }))
+}
+
+/// Returns a version that may score, or why it must not.
+async fn ready(
+    store: &Store,
+    model: &str,
+    number: i32,
+    pushed: &BTreeSet<i32>,
+) -> Result<Result<ReadyVersion, Problem>, StoreError> {
+    let readiness = store.readiness(model, number).await?;
+    if let Readiness::Ready(ready) = readiness {
+        return Ok(Ok(*ready));
+    }
+    let Some(problem) = readiness.problem(model, number) else {
+        return Err(StoreError::corrupt("neither ready nor not", "admissions"));
+    };
+    let known: Vec<String> = pushed.iter().map(ToString::to_string).collect();
+    Ok(Err(match readiness {
+        Readiness::Missing => problem.help(format!("it has {}", known.join(", "))),
+        _ => problem,
+    }
+    .at("versions")))
+}
+
+/// Returns the version whose rows are read if the source is a prediction table.
+async fn source_version(
+    store: &Store,
+    manifest: &Manifest,
+    source: Option<&TableSchema>,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<i32>, StoreError> {
+    let (Some(source), Some(wish)) = (source, &manifest.source_version) else {
+        return Ok(None);
+    };
+    if !source.is_prediction_table() {
+        return Ok(None);
+    }
+    let alias = match wish {
+        VersionWish::Number(number) => return Ok(Some(*number)),
+        VersionWish::Alias(alias) => alias,
+    };
+    // The alias belongs to the model whose predictions the source holds.
+    let mut model = None;
+    if let Some(claim) = store.claim_of(&manifest.source).await? {
+        let statuses = store.job_statuses(&claim.job).await?;
+        model = statuses
+            .into_iter()
+            .find(|status| status.state == JobState::Ready)
+            .and_then(|status| status.model);
+    }
+    let Some(model) = model else {
+        problems.push(
+            Problem::new(
+                "job.source_version",
+                format!(
+                    "no job of this helenus writes {}, so `{alias}` means nothing there",
+                    manifest.source
+                ),
+            )
+            .at("source.version")
+            .help("say the version by its number"),
+        );
+        return Ok(None);
+    };
+    let number = store.alias(&model, alias).await?;
+    if number.is_none() {
+        problems.push(unknown_alias(store, &model, alias, "source.version").await?);
+    }
+    Ok(number)
+}

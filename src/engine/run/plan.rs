@@ -1,0 +1,461 @@
+//! Turns a request into a run whose splits can be claimed.
+//!
+//! Each step may be repeated, by the same process or another. The run's id is derived from the
+//! request, and one conditional batch takes the table. The run's row is inserted once, and its plan
+//! is written once. If a planner crashes, the next process that answers the request resumes where
+//! it stopped.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::{
+    base::{Base, let_others_go_on, take_base},
+    close, current,
+    heartbeat::{self, planners_beat, watch_on},
+    share::{began_after, ended_since},
+    source,
+};
+use crate::{
+    codec::ring::{self, TokenRange},
+    domain::{
+        job::{CompiledJob, compile::is_unproven},
+        problem::Problem,
+        run::{Part, Plan, Run, RunState, Scope, lease::Watch, run_id},
+    },
+    engine::{
+        clock, forecast,
+        jobs::{self, PreparedJob},
+    },
+    failpoint,
+    failure::Failure,
+    process::boot_time,
+    scorer::runtime,
+    store::{
+        Store,
+        admin::signals::OPEN_RUNS,
+        runs::open_runs::{OpenRun, Opened},
+    },
+};
+
+/// Approximate number of rows of a split.
+const SPLIT_ROWS: u64 = 25_000;
+/// Maximum number of splits of a run; the configuration sets the minimum.
+const MOST_SPLITS: u64 = 10_000;
+/// How often the last step of planning is sent while it is not applied.
+const START_TRIES: u32 = 5;
+
+/// A request for a run.
+#[derive(Debug, Clone)]
+pub struct RunSpec {
+    pub job: String,
+    /// Which rows to score.
+    pub scope: Scope,
+    /// Restricts the run to these of the job's versions.
+    pub versions: Option<BTreeSet<i32>>,
+    /// `request`, or the trigger's name.
+    pub trigger: String,
+    /// The request's id, or the trigger's name. The run's id is derived from it and `due_at`.
+    pub cause: String,
+    /// When the run is due.
+    pub due_at: DateTime<Utc>,
+    /// The id of the request, if there is one.
+    pub request_id: Option<Uuid>,
+    /// Who asked for the run.
+    pub requested_by: Option<String>,
+    /// The requester's note.
+    pub note: Option<String>,
+    /// Higher priorities run first; the default is 0.
+    pub priority: i32,
+    /// Limit on rows per second.
+    pub max_rows_per_s: Option<i32>,
+    /// The time after which the run counts as late.
+    pub deadline: Option<DateTime<Utc>>,
+    /// The base of a run that was open with the same scope when this run was requested. A run
+    /// planned after the end of that one began after the request, whatever the clocks show.
+    pub after: Option<i64>,
+}
+
+/// Why a run failed whose planner found its place taken by another run.
+const LOST_PLACE: &str = "it lost its place in open_runs while it was planned";
+/// Why a run failed whose planner stopped writing its place.
+const PLANNER_VANISHED: &str = "its planner vanished";
+
+/// The outcome of planning a request.
+#[derive(Debug)]
+pub enum Planned {
+    /// A new run was opened for the request, or exists already from an earlier attempt.
+    Opened(Box<Run>),
+    /// A run does the same and began after the request, so it reads every row as it was then, or
+    /// newer. It may have ended already.
+    Joined(Box<Run>),
+    /// An open run does the same, but may have passed rows that changed before the request. The
+    /// request must be planned again when that run has ended.
+    Behind(Box<Run>),
+}
+
+/// Opens and plans the run that `wish` asks for, or finds the open run that does the same.
+///
+/// # Errors
+/// Wrong input, a conflict with an open run, a clock that is off, or Cassandra's errors.
+pub async fn plan(store: &Store, wish: &RunSpec) -> Result<Planned, Failure> {
+    Box::pin(plan_pointing(store, wish, &BTreeMap::new())).await
+}
+
+/// Plans like [`plan`], with these aliases of the job's model overridden.
+///
+/// # Errors
+/// Those of [`plan`].
+pub async fn plan_pointing(
+    store: &Store,
+    wish: &RunSpec,
+    pointing: &BTreeMap<String, i32>,
+) -> Result<Planned, Failure> {
+    let ticks = wish.due_at.timestamp_micros().max(0) as u64 * 10;
+    let run_id = run_id::derive(&wish.job, &wish.cause, ticks);
+    if let Some(run) = store.run(&wish.job, run_id).await?
+        && run.state != RunState::Planning
+    {
+        return Ok(Planned::Opened(Box::new(run)));
+    }
+    let mut prepared =
+        jobs::prepare_pointing(store, &wish.job, wish.versions.as_ref(), pointing).await?;
+    if wish.scope.refresh {
+        current::only_champion(&mut prepared)?;
+    }
+    if let Part::Keys(keys) = &wish.scope.part {
+        source::asked_keys(&prepared.job, keys).map_err(Failure::inputs)?;
+    }
+    // A version may be new to the job because an alias moved to it.
+    jobs::prove_order(store, &prepared).await?;
+    let versions: BTreeSet<i32> = prepared
+        .job
+        .versions
+        .iter()
+        .map(|version| version.ready.version)
+        .collect();
+    if let Some(same) = open(store, wish, &prepared, &versions, run_id).await? {
+        return Ok(match began_after(&same, wish) {
+            true => Planned::Joined(Box::new(same)),
+            false => Planned::Behind(Box::new(same)),
+        });
+    }
+    failpoint::hit("after_open");
+    store.refresh_open_run(&wish.job, &versions, run_id).await?;
+    let opened = store.open_runs(&wish.job).await?;
+    // In both cases nothing was written under this run.
+    let give_back = || async {
+        let unused = unused(&versions);
+        store.free_open_run(&wish.job, run_id, None, &unused).await
+    };
+    if let Some(ended) = ended_since(store, wish, prepared.revision, &versions, &opened).await? {
+        give_back().await?;
+        return Ok(Planned::Joined(Box::new(ended)));
+    }
+    if let Err(problem) = check_clock(&opened, run_id) {
+        give_back().await?;
+        return Err(Failure::system(problem));
+    }
+    store
+        .insert_run(&new_run(store, wish, &prepared, &versions, run_id))
+        .await?;
+    failpoint::hit("after_insert_run");
+    let place = (wish.job.as_str(), &versions, run_id);
+    let started = Box::pin(start(store, wish, &prepared, &versions, run_id));
+    let run = match heartbeat::beating(store, place, started).await {
+        Some(run) => run?,
+        None => planned_by_others(store, &wish.job, run_id).await?,
+    };
+    failpoint::hit("after_start");
+    if let Err(error) = store.raise(OPEN_RUNS).await {
+        tracing::warn!(%error, "workers will find the run later than they could");
+    }
+    Ok(Planned::Opened(Box::new(run)))
+}
+
+fn new_run(
+    store: &Store,
+    wish: &RunSpec,
+    prepared: &PreparedJob,
+    versions: &BTreeSet<i32>,
+    run_id: Uuid,
+) -> Run {
+    let job = &prepared.job;
+    let sha256 = job.versions.iter().map(|version| {
+        let ready = &version.ready;
+        (ready.version, ready.admitted.sha256.to_vec())
+    });
+    Run {
+        job_revision: prepared.revision,
+        versions: versions.clone(),
+        aliases: prepared.aliases.clone(),
+        model_sha256: sha256.collect(),
+        scope: wish.scope.clone(),
+        source: format!("{}.{}", job.source.keyspace, job.source.table),
+        source_version: job.source_version,
+        target: format!("{}.{}", job.target.keyspace, job.target.table),
+        trigger: wish.trigger.clone(),
+        request_id: wish.request_id,
+        requested_by: wish.requested_by.clone(),
+        note: wish.note.clone(),
+        priority: wish.priority,
+        max_rows_per_s: wish.max_rows_per_s,
+        deadline: wish.deadline,
+        runtime_version: runtime_version(store),
+        ..Run::planning(&wish.job, run_id, wish.due_at)
+    }
+}
+
+/// Returns `None` if the library can't be loaded: this process then only plans, and others score.
+fn runtime_version(store: &Store) -> Option<String> {
+    let runtime = runtime::load(store.config().onnxruntime.as_deref()).ok()?;
+    Some(runtime.version.clone())
+}
+
+/// Takes the job's versions for this run. Returns `Some` if another run holds them and does the
+/// same.
+async fn open(
+    store: &Store,
+    wish: &RunSpec,
+    prepared: &PreparedJob,
+    versions: &BTreeSet<i32>,
+    run_id: Uuid,
+) -> Result<Option<Run>, Failure> {
+    let mut watch: Option<(Uuid, Watch)> = None;
+    let mut forgotten = None;
+    loop {
+        let holder = match store.open_run(&wish.job, versions, run_id).await? {
+            Opened::Mine => match forgotten {
+                // The keys were read before that run erased an entity, so they may name it.
+                Some(run) if matches!(wish.scope.part, Part::Keys(_)) => {
+                    let unused = unused(versions);
+                    store
+                        .free_open_run(&wish.job, run_id, None, &unused)
+                        .await?;
+                    return Err(forgotten_meanwhile(&run));
+                }
+                _ => return Ok(None),
+            },
+            Opened::HeldBy(holder) => holder,
+        };
+        let run = store.run(&wish.job, holder).await?;
+        match &run {
+            Some(run) if run.state.is_terminal() => {
+                close::free(store, run).await?;
+                continue;
+            }
+            Some(run) => {
+                let same = run.scope == wish.scope
+                    && run.versions == *versions
+                    && run.job_revision == prepared.revision;
+                match (same, run.state) {
+                    (true, RunState::Planning) => {
+                        let started = start(store, wish, prepared, versions, holder).await?;
+                        return Ok(Some(started));
+                    }
+                    (true, _) => return Ok(Some(run.clone())),
+                    (false, RunState::Planning) => {}
+                    (false, _) => return Err(conflict(run)),
+                }
+            }
+            None => {}
+        }
+        forgotten = run
+            .clone()
+            .filter(|run| run.trigger == "forget")
+            .or(forgotten);
+        // Between opening and planning: its planner is about to continue, or has crashed.
+        let seen = planners_beat(store, &wish.job, holder).await?;
+        let now = boot_time();
+        let watched = watch_on(watch, holder, seen, now);
+        if watched.remaining(store.settings().lease, now).is_zero() {
+            match &run {
+                Some(run) => drop(close::fail(store, run, PLANNER_VANISHED).await?),
+                None => {
+                    let held = unused(versions);
+                    store.free_open_run(&wish.job, holder, None, &held).await?;
+                }
+            }
+        }
+        watch = Some((holder, watched));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn unused(versions: &BTreeSet<i32>) -> Vec<(i32, Vec<TokenRange>)> {
+    versions
+        .iter()
+        .map(|version| (*version, Vec::new()))
+        .collect()
+}
+
+fn conflict(run: &Run) -> Failure {
+    let versions: Vec<_> = run.versions.iter().map(i32::to_string).collect();
+    Failure::conflict(
+        Problem::new(
+            "run.conflict",
+            format!(
+                "run {} of job `{}` is open over scope `{}`, versions {}, revision {}: it must end first",
+                run.run_id,
+                run.job,
+                run.scope.as_str(),
+                versions.join(", "),
+                run.job_revision,
+            ),
+        )
+        .help(format!(
+            "`helenus run show {} {}` follows it, `helenus run cancel {} {}` ends it",
+            run.job, run.run_id, run.job, run.run_id
+        )),
+    )
+}
+
+fn forgotten_meanwhile(run: &Run) -> Failure {
+    let message = format!(
+        "run {} of job `{}` erased an entity while this run over keys waited for it",
+        run.run_id, run.job
+    );
+    Failure::conflict(
+        Problem::new("run.conflict", message).help("ask again, without the key that was erased"),
+    )
+}
+
+/// Checks this process's clock against Cassandra's, which assigns the timestamps, so that a large
+/// difference is reported at once.
+pub(crate) fn check_clock(opened: &[OpenRun], run_id: Uuid) -> Result<(), Problem> {
+    let written_at = opened
+        .iter()
+        .filter(|row| row.run_id == Some(run_id))
+        .find_map(|row| row.written_at);
+    let Some(written_at) = written_at else {
+        return Ok(());
+    };
+    clock::check(TimeDelta::microseconds(
+        Utc::now().timestamp_micros() - written_at,
+    ))
+}
+
+/// Moves a run from `planning` to `running`, with its base and plan.
+async fn start(
+    store: &Store,
+    wish: &RunSpec,
+    prepared: &PreparedJob,
+    versions: &BTreeSet<i32>,
+    run_id: Uuid,
+) -> Result<Run, Failure> {
+    let guarded = forecast::guard(store, &prepared.job, &wish.scope, run_id);
+    let (stopped, mut warnings) = match guarded.await {
+        Ok(stopped) => (stopped, Vec::new()),
+        Err(why) => (None, vec![format!("guard_unread: {why}")]),
+    };
+    // An unproven order is reported with the version and the job, not repeated with each run.
+    let lasting = prepared.job.warnings.iter();
+    warnings.extend(lasting.filter(|warning| !is_unproven(warning)).cloned());
+    if let Some(reason) = &stopped {
+        // No worker can have claimed a split yet, unless another planner found no reason to stop.
+        if let Some(run) = store.run(&wish.job, run_id).await?
+            && run.state == RunState::Planning
+        {
+            close::fail(store, &run, reason).await?;
+        }
+    }
+    while stopped.is_none()
+        && let Some(Base { base, unfinished }) =
+            take_base(store, wish, prepared, versions, run_id).await?
+    {
+        failpoint::hit("after_base");
+        let current = match current::of(store, prepared, &wish.scope).await {
+            Err(failure) if failure.is(current::OUTDATED) => {
+                if let Some(run) = store.run(&wish.job, run_id).await? {
+                    close::fail(store, &run, &failure.to_string()).await?;
+                }
+                return Err(failure);
+            }
+            current => current?,
+        };
+        // A run with a higher base may have read an earlier champion, and its writes would win
+        // against this run's.
+        if current.is_some() && !current::is_newest(store, &wish.job, run_id, base).await? {
+            let_others_go_on().await;
+            continue;
+        }
+        let plan = Plan {
+            splits: splits(store, &prepared.job, &wish.scope.part).await?,
+            unfinished,
+        };
+        failpoint::hit("during_planning");
+        for _ in 0..START_TRIES {
+            let run = (wish.job.as_str(), run_id);
+            let started = store.start_run(run, base, current, &plan, &warnings);
+            // Another planner was first, or the outcome is unknown: the run's row shows which.
+            if started.await? || !is_in_planning(store, &wish.job, run_id).await? {
+                break;
+            }
+        }
+        break;
+    }
+    let run = store.run(&wish.job, run_id).await?;
+    if let Some(run) = &run
+        && run.state == RunState::Planning
+    {
+        close::fail(store, run, LOST_PLACE).await?;
+    }
+    planned(run, run_id)
+}
+
+/// Returns a run whose place this planner lost: another process planned it, or took this planner
+/// for dead.
+async fn planned_by_others(store: &Store, job: &str, run_id: Uuid) -> Result<Run, Failure> {
+    planned(store.run(job, run_id).await?, run_id)
+}
+
+/// Returns the run if its planning has ended, by whichever process. A run that failed because its
+/// planner was taken for dead was never planned: whether that planner or its successor wrote so
+/// first must not decide the answer.
+fn planned(run: Option<Run>, run_id: Uuid) -> Result<Run, Failure> {
+    let never = |run: &Run| {
+        let reason = run.reason.as_deref();
+        run.state == RunState::Failed && [Some(LOST_PLACE), Some(PLANNER_VANISHED)].contains(&reason)
+    };
+    run.filter(|run| run.state != RunState::Planning && !never(run))
+        .ok_or_else(|| {
+            let message = format!("run {run_id} lost its place in open_runs while it was planned");
+            Failure::system(Problem::new("run.lost_place", message).help("ask again"))
+        })
+}
+
+async fn is_in_planning(store: &Store, job: &str, run_id: Uuid) -> Result<bool, Failure> {
+    let run = store.run(job, run_id).await?;
+    Ok(run.is_some_and(|run| run.state == RunState::Planning))
+}
+
+/// Returns the splits of a part of `job`'s source: more for larger tables, never across replica
+/// boundaries of the ring.
+pub async fn splits(
+    store: &Store,
+    job: &CompiledJob,
+    part: &Part,
+) -> Result<Vec<Option<TokenRange>>, Failure> {
+    let range = match part {
+        Part::Keys(_) => return Ok(vec![None]),
+        Part::Whole => TokenRange::WHOLE,
+        Part::Range(range) => *range,
+    };
+    let source = &job.source;
+    let rows = store
+        .estimated_partitions(&source.keyspace, &source.table)
+        .await?
+        .unwrap_or(0);
+    let share = range.width() as f64 / u64::MAX as f64;
+    let least = store.config().min_splits as u64;
+    let count = ((rows / SPLIT_ROWS).clamp(least, MOST_SPLITS) as f64 * share).ceil() as usize;
+    let cuts = store.replica_cuts(&job.target.keyspace);
+    Ok(ring::split(range, &cuts, count)
+        .into_iter()
+        .map(Some)
+        .collect())
+}

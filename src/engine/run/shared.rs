@@ -1,0 +1,29 @@
+//! The resources that all runs of one process share.
+
+use std::sync::Arc;
+
+use super::{slots::Slots, stop::Stop};
+use crate::{config::Config, engine::warm::Warm};
+
+/// Resources shared by all runs of a process. They bound its load on Cassandra, however many runs
+/// it works on; the store bounds the requests in flight.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Slots for splits that are scored at a time.
+    pub slots: Arc<Slots>,
+    /// The stop request of this process.
+    pub stop: Stop,
+    /// Loaded models.
+    pub warm: Arc<Warm>,
+}
+
+impl Shared {
+    /// Returns resources as configured: `config.readers` splits at a time.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            slots: Slots::new(config.readers),
+            stop: Stop::default(),
+            warm: Arc::default(),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Reads only: what is registered, passes over predictions, checks of the database, and one entity
+//! at a time.
+
+pub mod catalog;
+pub mod compare;
+pub mod doctor;
+pub mod evaluate;
+pub mod explain;
+pub mod export;
+pub mod pass;
+pub mod status;
+pub mod verify;

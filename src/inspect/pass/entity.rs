@@ -1,0 +1,43 @@
+//! One entity as a pass presents it.
+
+use crate::domain::model::proof::Prediction;
+
+/// A source row with its stored predictions and its label.
+#[derive(Debug)]
+pub struct Entity<'a> {
+    /// Its key cells, in the order of `CompiledJob::key`.
+    pub key: &'a [Option<&'a [u8]>],
+    /// [`crate::domain::evidence::group::hash_of`] its partition key.
+    pub group: u64,
+    /// The state of each version's prediction, in the order of [`super::Scope::versions`].
+    pub versions: &'a [Standing<'a>],
+    /// Its cell of the segment column; `None` if the cell is null or no segment column was
+    /// requested.
+    pub segment: Option<&'a [u8]>,
+    /// Its row in the table of labels; `None` if there is no such row, or no labels were requested.
+    pub label: Option<Label<'a>>,
+}
+
+/// The state of a version's prediction of a source row.
+#[derive(Debug, Clone, Copy)]
+pub enum Standing<'a> {
+    /// There is no prediction.
+    Missing,
+    /// A rejection of the row as it is now, or as it was by the time that the fold asks for.
+    Rejected(Prediction<'a>),
+    /// Made from other values or by another model than today's; it may be a rejection.
+    Stale(Prediction<'a>),
+    /// A prediction of the row as it is now. If the fold asks for a time, the last prediction made
+    /// before that time, whatever the row was then.
+    Current(Prediction<'a>),
+}
+
+/// A row of the table of labels.
+#[derive(Debug, Clone, Copy)]
+pub struct Label<'a> {
+    /// The label cell.
+    pub value: Option<&'a [u8]>,
+    /// The cell of the column that says when the label was known; `None` if the cell is null or no
+    /// such column was named.
+    pub time: Option<&'a [u8]>,
+}

@@ -1,0 +1,237 @@
+//! The six calls of the service.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tonic::{Request, Response, Status, metadata::MetadataMap};
+
+use super::{
+    Authorize,
+    contents::{contents, is_classification, tensors},
+    generated::{
+        ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse,
+        ModelReadyRequest, ModelReadyResponse, ServerLiveRequest, ServerLiveResponse,
+        ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+        grpc_inference_service_server::GrpcInferenceService, model_infer_response,
+        model_metadata_response,
+    },
+    status::status,
+};
+use crate::{
+    domain::model::tensor::TensorData,
+    serve::{
+        caller::Caller,
+        error::ApiError,
+        oip::{
+            answer::shape,
+            binary,
+            datatype::Datatype,
+            infer::{check_known, model, run},
+            metadata::{PlaceNames, TensorMetadata, check_visible, metadata},
+            outputs::{Wanted, wanted_outputs},
+        },
+        state::Serving,
+    },
+};
+
+/// Answers with the code of REST.
+pub struct InferenceService {
+    serving: Arc<Serving>,
+    authorize: Authorize,
+    /// Requests that may be in progress.
+    places: Semaphore,
+}
+
+impl InferenceService {
+    /// Returns the service. `requests`: those that may be in progress; more are refused.
+    pub fn new(serving: Arc<Serving>, authorize: Authorize, requests: usize) -> Self {
+        Self {
+            serving,
+            authorize,
+            places: Semaphore::new(requests),
+        }
+    }
+
+    fn caller(&self, metadata: &MetadataMap) -> Result<Arc<Caller>, ApiError> {
+        let authorization = metadata.get("authorization");
+        (self.authorize)(authorization.and_then(|text| text.to_str().ok()))
+    }
+
+    fn place(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        let place = self.places.try_acquire();
+        place.map_err(|_| ApiError::overloaded("the gRPC server"))
+    }
+
+    /// Answers within the time limit of requests.
+    async fn limited<T>(
+        &self,
+        answer: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<Response<T>, Status> {
+        let limited = async {
+            let _place = self.place()?;
+            let limit = self.serving.settings().request_timeout;
+            let answer = tokio::time::timeout(limit, answer).await;
+            answer.unwrap_or_else(|_| Err(ApiError::timed_out()))
+        };
+        let answer = limited.await.map_err(|error| status(&error))?;
+        Ok(Response::new(answer))
+    }
+
+    async fn infer(
+        &self,
+        metadata: &MetadataMap,
+        request: &ModelInferRequest,
+    ) -> Result<ModelInferResponse, ApiError> {
+        let caller = self.caller(metadata)?;
+        let version = version(&request.model_version);
+        let model = model(&self.serving, &caller, &request.model_name, version).await?;
+        let signature = &model.ready.admitted.signature;
+        let wanted = request.outputs.iter().map(|output| Wanted {
+            name: &output.name,
+            classification: is_classification(output),
+        });
+        let wanted = wanted_outputs(signature, wanted)?;
+        let tensors = tensors(request)?;
+        let batch = run(&model, &tensors, self.serving.settings().max_rows).await?;
+        // All outputs are raw, or none is. FP16 has no typed contents.
+        let is_raw = !request.raw_input_contents.is_empty()
+            || wanted
+                .iter()
+                .any(|at| matches!(batch.outputs[*at], TensorData::Float16(_)));
+        let mut answer = ModelInferResponse {
+            model_name: model.ready.model.clone(),
+            model_version: model.ready.version.to_string(),
+            id: request.id.clone(),
+            ..ModelInferResponse::default()
+        };
+        for at in wanted {
+            let (output, data) = (&signature.outputs[at], &batch.outputs[at]);
+            if is_raw {
+                let mut bytes = Vec::new();
+                binary::encode(data, &mut bytes);
+                answer.raw_output_contents.push(bytes.into());
+            }
+            let shape = shape(output, batch.rows).into_iter();
+            answer
+                .outputs
+                .push(model_infer_response::InferOutputTensor {
+                    name: output.public_name.clone(),
+                    datatype: Datatype::of(output.element).to_string(),
+                    shape: shape.map(|dim| dim as i64).collect(),
+                    contents: if is_raw { None } else { contents(data) },
+                    ..model_infer_response::InferOutputTensor::default()
+                });
+        }
+        Ok(answer)
+    }
+
+    async fn metadata(
+        &self,
+        callers: &MetadataMap,
+        request: &ModelMetadataRequest,
+    ) -> Result<ModelMetadataResponse, ApiError> {
+        let caller = self.caller(callers)?;
+        let version = version(&request.version);
+        let found = metadata(&self.serving, &caller, &request.name, version).await?;
+        let tensors = found.inputs.iter().map(|tensor| ("input", tensor));
+        let outputs = found.outputs.iter().map(|tensor| ("output", tensor));
+        let properties = tensors.chain(outputs).filter_map(|(side, tensor)| {
+            let (kind, names) = match tensor.parameters.as_ref()? {
+                PlaceNames::Features(names) => ("features", names),
+                PlaceNames::Classes(names) => ("classes", names),
+            };
+            let names = serde_json::to_string(names).ok()?;
+            Some((format!("{side}.{}.{kind}", tensor.name), names))
+        });
+        Ok(ModelMetadataResponse {
+            properties: properties.collect(),
+            inputs: found.inputs.iter().map(tensor_metadata).collect(),
+            outputs: found.outputs.iter().map(tensor_metadata).collect(),
+            name: found.name,
+            versions: found.versions,
+            platform: found.platform.to_owned(),
+        })
+    }
+
+    async fn is_ready(
+        &self,
+        callers: &MetadataMap,
+        request: &ModelReadyRequest,
+    ) -> Result<ModelReadyResponse, ApiError> {
+        let caller = self.caller(callers)?;
+        check_visible(&caller, &request.name)?;
+        check_known(&request.name)?;
+        let version = version(&request.version);
+        self.serving.model(&request.name, version).await?;
+        Ok(ModelReadyResponse { ready: true })
+    }
+}
+
+/// Returns the version that a request names; an empty one is none.
+fn version(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn tensor_metadata(tensor: &TensorMetadata) -> model_metadata_response::TensorMetadata {
+    model_metadata_response::TensorMetadata {
+        name: tensor.name.clone(),
+        datatype: tensor.datatype.to_owned(),
+        shape: tensor.shape.clone(),
+    }
+}
+
+#[tonic::async_trait]
+impl GrpcInferenceService for InferenceService {
+    async fn server_live(
+        &self,
+        _request: Request<ServerLiveRequest>,
+    ) -> Result<Response<ServerLiveResponse>, Status> {
+        Ok(Response::new(ServerLiveResponse { live: true }))
+    }
+
+    async fn server_ready(
+        &self,
+        _request: Request<ServerReadyRequest>,
+    ) -> Result<Response<ServerReadyResponse>, Status> {
+        let ready = self.serving.is_ready().is_ok();
+        Ok(Response::new(ServerReadyResponse { ready }))
+    }
+
+    async fn model_ready(
+        &self,
+        request: Request<ModelReadyRequest>,
+    ) -> Result<Response<ModelReadyResponse>, Status> {
+        self.limited(self.is_ready(request.metadata(), request.get_ref()))
+            .await
+    }
+
+    async fn server_metadata(
+        &self,
+        request: Request<ServerMetadataRequest>,
+    ) -> Result<Response<ServerMetadataResponse>, Status> {
+        self.caller(request.metadata())
+            .map_err(|error| status(&error))?;
+        Ok(Response::new(ServerMetadataResponse {
+            name: "helenus".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            // Those of REST do not concern gRPC, which has raw contents anyway.
+            extensions: Vec::new(),
+        }))
+    }
+
+    async fn model_metadata(
+        &self,
+        request: Request<ModelMetadataRequest>,
+    ) -> Result<Response<ModelMetadataResponse>, Status> {
+        self.limited(self.metadata(request.metadata(), request.get_ref()))
+            .await
+    }
+
+    async fn model_infer(
+        &self,
+        request: Request<ModelInferRequest>,
+    ) -> Result<Response<ModelInferResponse>, Status> {
+        self.limited(self.infer(request.metadata(), request.get_ref()))
+            .await
+    }
+}

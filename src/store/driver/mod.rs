@@ -1,0 +1,20 @@
+//! The driver: connection, statements, errors, pages of raw cells, limits in flight.
+
+pub mod budget;
+pub mod clock;
+pub mod codec;
+pub(in crate::store) mod columns;
+pub(in crate::store) mod conditional;
+pub mod connect;
+pub mod ddl;
+pub mod error;
+pub mod gate;
+pub mod names;
+mod order_proven;
+pub mod pages;
+pub mod quote;
+pub mod raw;
+pub mod ring;
+pub mod scan;
+pub mod script;
+pub mod statement;

@@ -2,6 +2,7 @@
 
 pub mod comparison;
 pub mod evaluation;
+pub mod experiment;
 pub mod group;
 pub mod segment;
 pub mod statistics;

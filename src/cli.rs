@@ -41,6 +41,8 @@ pub enum Command {
     Forget(command::forget::Args),
     Worker(command::worker::Args),
     Serve(command::serve::Args),
+    /// Manage experiments: which share of rows is served by which version
+    Experiment(command::experiment::Args),
     /// Manage gates: the evidence a version needs before it can get an alias
     Gate(command::gate::Args),
     /// Manage jobs: which models score which table

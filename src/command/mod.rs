@@ -6,6 +6,7 @@ pub mod config;
 pub mod doctor;
 pub mod dry_run;
 pub mod evaluate;
+pub mod experiment;
 pub mod explain;
 pub mod export;
 pub mod follow;
@@ -108,6 +109,7 @@ fn name(command: &Command) -> &'static str {
         Command::Serve(_) => "serve",
         Command::Worker(args) => args.name(),
         Command::Forget(_) => "forget",
+        Command::Experiment(args) => args.name(),
         Command::Gate(args) => args.name(),
         Command::Job(args) => args.name(),
         Command::Role(args) => args.name(),
@@ -123,6 +125,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Config(args) => config::run(args, context),
         Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
         Command::Model(args) => Box::pin(model::run(args, context)).await,
+        Command::Experiment(args) => Box::pin(experiment::run(args, context)).await,
         Command::Gate(args) => Box::pin(gate::run(args, context)).await,
         Command::Job(args) => Box::pin(job::run(args, context)).await,
         Command::Role(args) => Box::pin(role::run(args, context)).await,

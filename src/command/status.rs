@@ -3,7 +3,7 @@
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use super::{Context, run::run_json};
+use super::{Context, experiment::view, run::run_json};
 use crate::{
     domain::run::Run,
     failure::Failure,
@@ -14,7 +14,8 @@ use crate::{
 /// Show models, jobs, open runs and unanswered requests on one screen
 ///
 /// Warnings point out versions that were altered, jobs that no longer fit their tables, runs that
-/// failed or that no worker works on, and requests without an answer.
+/// failed or that no worker works on, experiments that are refused or whose arms lose rows, and
+/// requests without an answer.
 ///
 /// Example:
 ///
@@ -23,7 +24,7 @@ use crate::{
 /// JSON result: {"models": [{"name", "aliases": {…}, "versions": [{"version", "state", "reason",
 ///   "registered_at"}]}], "jobs": [{"job", "revision", "ready_revision", "state", "problems",
 ///   "paused", "source", "target", "last_run", "open_runs": [{"run", "splits_done", "splits_held"}]}],
-///   "waiting": [{"table", "day", "id", "action", "about", "requested_by", "asked_at", "behind"}]}
+///   "experiments": [as `helenus experiment show` …], "waiting": [{"table", "day", "id", "action", "about", "requested_by", "asked_at", "behind"}]}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {}
@@ -44,6 +45,7 @@ fn as_json(status: &Status) -> Value {
     json!({
         "models": status.models.iter().map(model_json).collect::<Value>(),
         "jobs": status.jobs.iter().map(job_json).collect::<Value>(),
+        "experiments": status.experiments.iter().map(view::as_json).collect::<Value>(),
         "waiting": status.waiting.iter().map(waiting_json).collect::<Value>(),
     })
 }
@@ -122,6 +124,18 @@ fn text(status: &Status) -> String {
     if !open.is_empty() {
         let header = ["OPEN RUN", "JOB", "STATE", "SPLITS DONE", "HELD", "BEGAN"];
         parts.push(output::table(header, open));
+    }
+    if !status.experiments.is_empty() {
+        let header = ["EXPERIMENT", "JOB", "STATE", "VERDICT"];
+        let rows = status.experiments.iter().map(|experiment| {
+            [
+                experiment.row.name.clone(),
+                experiment.row.job.clone(),
+                experiment.state().to_owned(),
+                experiment.verdict().unwrap_or("-").to_owned(),
+            ]
+        });
+        parts.push(output::table(header, rows));
     }
     if !status.waiting.is_empty() {
         let header = ["REQUEST", "ACTION", "ABOUT", "ASKED", "BY"];

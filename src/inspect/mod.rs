@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod compare;
 pub mod doctor;
 pub mod evaluate;
+pub mod experiment;
 pub mod explain;
 pub mod export;
 pub mod pass;

@@ -2,6 +2,7 @@
 
 mod alias_requests;
 mod current;
+mod experiments;
 mod gates;
 mod jobs;
 mod retention;
@@ -19,6 +20,7 @@ pub(super) fn list() -> Vec<Box<dyn Controller>> {
         Box::new(jobs::Jobs),
         Box::<gates::Gates>::default(),
         Box::<alias_requests::AliasRequests>::default(),
+        Box::<experiments::Experiments>::default(),
         Box::<run_requests::RunRequests>::default(),
         Box::<triggers::Triggers>::default(),
         Box::<current::CurrentTables>::default(),

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     domain::{
+        job::served::Arms,
         problem::Problem,
         run::{Part, Run},
     },
@@ -65,7 +66,12 @@ async fn start(
     warm: &Warm,
 ) -> Result<RunContext, Failure> {
     let prepared = jobs::prepare_planned(store, &run).await?;
-    let job = prepared.job;
+    let mut job = prepared.job;
+    job.served.champion = run.current.map(|current| current.version);
+    if let Some(allocation) = run.allocation.clone() {
+        let arms = Arms::new(&job, *allocation).map_err(Failure::input)?;
+        job.served.arms = Some(Arc::new(arms));
+    }
     for version in &job.versions {
         let ready = &version.ready;
         let planned = run.model_sha256.get(&ready.version);

@@ -6,6 +6,7 @@ mod requests;
 
 use chrono::{DateTime, Utc};
 
+use super::experiment::state::{self, ExperimentView};
 use crate::{
     domain::run::Run,
     store::{Store, driver::error::StoreError},
@@ -26,6 +27,8 @@ pub struct Status {
     pub models: Vec<ModelLine>,
     /// Sorted by name; deleted jobs are left out.
     pub jobs: Vec<JobLine>,
+    /// Experiments that are not over.
+    pub experiments: Vec<ExperimentView>,
     /// Requests without an answer, oldest first.
     pub waiting: Vec<Waiting>,
     /// What needs attention, one sentence each.
@@ -38,20 +41,26 @@ pub struct Status {
 /// Errors of Cassandra.
 pub async fn read(store: &Store) -> Result<Status, StoreError> {
     let now = Utc::now();
-    let (models, jobs, waiting) = futures::try_join!(
+    let (models, jobs, waiting, mut experiments) = futures::try_join!(
         models::read(store),
         jobs::read(store),
-        requests::read(store, now)
+        requests::read(store, now),
+        state::states(store, None, 1)
     )?;
+    experiments.retain(|experiment| !experiment.is_over());
     let mut warnings = Vec::new();
     models
         .iter()
         .for_each(|model| model.warn(now, &mut warnings));
     jobs.iter().for_each(|job| job.warn(&mut warnings));
+    experiments
+        .iter()
+        .for_each(|experiment| experiment.warn(&mut warnings));
     requests::warn(&waiting, now, &mut warnings);
     Ok(Status {
         models,
         jobs,
+        experiments,
         waiting,
         warnings,
     })

@@ -48,7 +48,7 @@ impl Kind {
 }
 
 /// All tables of helenus with the kind that writes each; `None`: only `helenus migrate` writes it.
-pub const TABLES: [(&str, Option<Kind>); 32] = [
+pub const TABLES: [(&str, Option<Kind>); 36] = [
     ("model_chunks", Some(Kind::Registrar)),
     ("model_versions", Some(Kind::Registrar)),
     ("jobs", Some(Kind::JobAuthor)),
@@ -79,6 +79,10 @@ pub const TABLES: [(&str, Option<Kind>); 32] = [
     ("gate_verdicts", Some(Kind::Worker)),
     ("gate_moves", Some(Kind::Worker)),
     ("current_tables", Some(Kind::Worker)),
+    ("model_references", Some(Kind::Registrar)),
+    ("drift_baselines", Some(Kind::JobAuthor)),
+    ("drift_profiles", Some(Kind::Worker)),
+    ("drift", Some(Kind::Worker)),
     ("settings", None),
     ("schema_migrations", None),
 ];

@@ -9,6 +9,7 @@ mod changes;
 mod clock;
 mod cluster;
 mod current;
+mod drift;
 mod forget;
 mod gate;
 mod kill;

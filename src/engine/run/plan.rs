@@ -419,7 +419,8 @@ async fn planned_by_others(store: &Store, job: &str, run_id: Uuid) -> Result<Run
 fn planned(run: Option<Run>, run_id: Uuid) -> Result<Run, Failure> {
     let never = |run: &Run| {
         let reason = run.reason.as_deref();
-        run.state == RunState::Failed && [Some(LOST_PLACE), Some(PLANNER_VANISHED)].contains(&reason)
+        run.state == RunState::Failed
+            && [Some(LOST_PLACE), Some(PLANNER_VANISHED)].contains(&reason)
     };
     run.filter(|run| run.state != RunState::Planning && !never(run))
         .ok_or_else(|| {

@@ -126,9 +126,16 @@ fn table(report: &DriftReport, version: i32, against: &str) -> Markup {
             row.adjusted_p.map_or_else(dash, p),
         ]
     });
-    let caption = match against {
-        "reference" => format!("Version {version} against the reference"),
-        _ => format!("Version {version} against the run before"),
+    let other = rows.iter().find_map(|row| row.other_run);
+    let caption = match (against, other) {
+        ("reference", None) => format!("Version {version} against the reference given with it"),
+        ("reference", Some(run_id)) => {
+            format!("Version {version} against the baseline, run {run_id}")
+        }
+        (_, other) => format!(
+            "Version {version} against the run before, {}",
+            other.map_or_else(String::new, |run_id| run_id.to_string())
+        ),
     };
     parts::table(&caption, header, cells)
 }

@@ -241,8 +241,14 @@ impl OutputCounters {
         self.taken += 1;
     }
 
-    /// Moves the counts into the profile of the split.
-    pub fn add_to(self, counters: &mut [Counter]) {
+    /// Adds the counts of other batches of the split.
+    pub fn merge(&mut self, other: &Self) {
+        other.add_to(&mut self.counters);
+        self.taken += other.taken;
+    }
+
+    /// Adds the counts to the profile of the split.
+    pub fn add_to(&self, counters: &mut [Counter]) {
         for (known, own) in counters.iter_mut().zip(&self.counters) {
             known.merge(own);
         }

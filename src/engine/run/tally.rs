@@ -1,6 +1,6 @@
 //! Sums the outcomes of batches that Cassandra acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use rand::RngExt;
 
@@ -46,6 +46,12 @@ impl Tally {
                 .entry(version)
                 .or_default()
                 .merge(statistics);
+        }
+        for (version, outputs) in other.outputs {
+            match self.outputs.entry(version) {
+                Entry::Vacant(empty) => drop(empty.insert(outputs)),
+                Entry::Occupied(mut known) => known.get_mut().merge(&outputs),
+            }
         }
         for (priority, sampled) in other.sample {
             self.sampled(priority, || sampled);

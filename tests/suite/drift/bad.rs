@@ -24,7 +24,7 @@ fn a_reference_that_does_not_fit_is_refused_before_anything_is_registered() {
     let error = push(&rows(200, "1,2,x,4"));
     assert_eq!(error["code"], "reference.value", "{error}");
     assert!(
-        error["place"]
+        error["where"]
             .as_str()
             .unwrap()
             .contains("line 2, column 5"),

@@ -33,6 +33,7 @@ mod output_warnings;
 mod owned;
 pub mod pace;
 pub mod pending;
+pub mod place;
 pub mod plan;
 pub mod profiling;
 pub mod share;

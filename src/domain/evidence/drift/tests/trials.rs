@@ -13,7 +13,7 @@ const RUNS: u64 = 1_000;
 /// Runs that share a reference.
 const RUNS_EACH: u64 = 20;
 /// Drawn of a run.
-const ROWS: [usize; 5] = [200, 300, 500, 1_000, 3_000];
+const ROWS: [usize; 5] = [200, 300, 400, 700, 1_500];
 const REFERENCE_ROWS: [usize; 4] = [300, 1_000, 2_000, 5_000];
 
 fn normal(random: &mut StdRng) -> f64 {

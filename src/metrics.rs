@@ -86,6 +86,9 @@ mod table {
     pub static EXPERIMENT_LOOKS: Metric = metric("helenus_experiment_looks_total", C, Unit::Count,
         &[JOB, ("verdict", &["running", "srm", "better", "worse", "no_difference", "inconclusive"])],
         "Looks at experiments that this worker took, by their verdict.");
+    pub static DRIFT_VERDICTS: Metric = metric("helenus_drift_verdicts_total", C, Unit::Count,
+        &[JOB, ("verdict", &["stable", "drifted", "new_category", "constant", "all_null", "too_few", "partial", "not_comparable"])],
+        "Features and outputs that runs compared with their reference and with the run before, by verdict.");
     pub static SPLITS: Metric = metric("helenus_splits_total", C, Unit::Count,
         &[JOB, ("state", &["done", "given_up", "failed"])],
         "Splits that this worker held, by how they ended; losses are in helenus_lease_losses_total.");
@@ -133,7 +136,7 @@ mod table {
 
     /// All metrics, in the order of the documentation.
     pub static ALL: &[&Metric] = &[
-        &SOURCE_ROWS, &ROWS, &RUNS, &EXPERIMENT_LOOKS, &SPLITS, &LEASE_LOSSES, &CLAIMS, &RETRIES, &STATEMENTS, &MODEL_LOADS,
+        &SOURCE_ROWS, &ROWS, &RUNS, &EXPERIMENT_LOOKS, &DRIFT_VERDICTS, &SPLITS, &LEASE_LOSSES, &CLAIMS, &RETRIES, &STATEMENTS, &MODEL_LOADS,
         &READ_SECONDS, &SCORE_SECONDS, &WRITE_SECONDS, &CLAIM_SECONDS,
         &IN_FLIGHT, &WAITING, &LIMIT, &BATCHES_WAITING, &SPLITS_HELD,
         &OPEN_RUNS, &OLDEST_OPEN_RUN, &WORKERS,

@@ -48,7 +48,7 @@ impl Kind {
 }
 
 /// All tables of helenus with the kind that writes each; `None`: only `helenus migrate` writes it.
-pub const TABLES: [(&str, Option<Kind>); 35] = [
+pub const TABLES: [(&str, Option<Kind>); 39] = [
     ("model_chunks", Some(Kind::Registrar)),
     ("model_versions", Some(Kind::Registrar)),
     ("jobs", Some(Kind::JobAuthor)),
@@ -82,6 +82,10 @@ pub const TABLES: [(&str, Option<Kind>); 35] = [
     ("experiments", Some(Kind::Promoter)),
     ("experiment_status", Some(Kind::Worker)),
     ("experiment_results", Some(Kind::Worker)),
+    ("model_references", Some(Kind::Registrar)),
+    ("drift_baselines", Some(Kind::JobAuthor)),
+    ("drift_profiles", Some(Kind::Worker)),
+    ("drift", Some(Kind::Worker)),
     ("settings", None),
     ("schema_migrations", None),
 ];

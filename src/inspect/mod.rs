@@ -4,6 +4,7 @@
 pub mod catalog;
 pub mod compare;
 pub mod doctor;
+pub mod drift;
 pub mod evaluate;
 pub mod experiment;
 pub mod explain;

@@ -9,6 +9,7 @@ mod changes;
 mod clock;
 mod cluster;
 mod current;
+mod drift;
 mod experiment;
 mod forget;
 mod gate;

@@ -44,6 +44,8 @@ pub struct Batch {
     pub arms: Vec<Option<usize>>,
     /// One entry per version of the job, in the job's order.
     pub versions: Vec<VersionRows>,
+    /// Rows whose outputs are counted for the run's profile: indices into the batch, ascending.
+    pub counted: Vec<u32>,
     /// Bytes of the source cells of its rows, counted for each version that uses them.
     bytes: usize,
     /// The batch's share of the row memory budget, held while it is scored and written.
@@ -99,6 +101,7 @@ impl Batch {
             source_hashes: Vec::new(),
             arms: Vec::new(),
             versions: job.versions.iter().map(version).collect(),
+            counted: Vec::new(),
             bytes: 0,
             held: None,
         }
@@ -136,6 +139,7 @@ impl Batch {
         self.keys.clear();
         self.source_hashes.clear();
         self.arms.clear();
+        self.counted.clear();
         for version in &mut self.versions {
             version.rows.clear();
             version.hashes.clear();
@@ -214,7 +218,7 @@ impl Batch {
             key.iter().for_each(|cell| self.keys.push(*cell));
             self.arms.push(arm);
             self.source_hashes
-                .push(source_hash(&job.columns, columns, scratch));
+                .push(source_hash(job.hashed_columns(), columns, scratch));
         }
     }
 }

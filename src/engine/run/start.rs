@@ -7,7 +7,7 @@ use super::{
     close,
     context::{Progress, RunContext},
     pace::Pace,
-    source,
+    profiling, source,
     work::Worked,
 };
 use crate::{
@@ -67,11 +67,6 @@ async fn start(
 ) -> Result<RunContext, Failure> {
     let prepared = jobs::prepare_planned(store, &run).await?;
     let mut job = prepared.job;
-    job.served.champion = run.current.map(|current| current.version);
-    if let Some(allocation) = run.allocation.clone() {
-        let arms = Arms::new(&job, *allocation).map_err(Failure::input)?;
-        job.served.arms = Some(Arc::new(arms));
-    }
     for version in &job.versions {
         let ready = &version.ready;
         let planned = run.model_sha256.get(&ready.version);
@@ -85,6 +80,13 @@ async fn start(
             )));
         }
         admission::confirm(store, ready).await?;
+    }
+    let profiling = profiling::of_run(store, &mut job, &run).await?;
+    // Only now all columns are known that come before the experiment's unit.
+    job.served.champion = run.current.map(|current| current.version);
+    if let Some(allocation) = run.allocation.clone() {
+        let arms = Arms::new(&job, *allocation).map_err(Failure::input)?;
+        job.served.arms = Some(Arc::new(arms));
     }
     let config = store.config();
     let scorer = models::loaded(store, &job.versions, warm).await?;
@@ -103,6 +105,7 @@ async fn start(
         keys: Arc::new(keys),
         pace: Pace::new(run.max_rows_per_s),
         rows: RowCounters::of(&run.job),
+        profiling,
         batch_rows: config.batch_rows,
         store: store.clone(),
         progress,

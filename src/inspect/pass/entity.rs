@@ -9,6 +9,10 @@ const DAY_MS: i64 = 86_400_000;
 pub struct Entity<'a> {
     /// Its key cells, in the order of `CompiledJob::key`.
     pub key: &'a [Option<&'a [u8]>],
+    /// Its key cells, then the cells of the job's columns.
+    pub cells: &'a [Option<&'a [u8]>],
+    /// A hash of its key.
+    pub hash: u64,
     /// [`crate::domain::evidence::group::hash_of`] its partition key.
     pub group: u64,
     /// The state of each version's prediction, in the order of [`super::Scope::versions`].

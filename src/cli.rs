@@ -41,6 +41,8 @@ pub enum Command {
     Forget(command::forget::Args),
     Worker(command::worker::Args),
     Serve(command::serve::Args),
+    /// Show and acknowledge alarms: what went wrong with jobs, and since when
+    Alarm(command::alarm::Args),
     /// Manage gates: the evidence a version needs before it can get an alias
     Gate(command::gate::Args),
     /// Manage jobs: which models score which table

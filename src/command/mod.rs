@@ -1,5 +1,6 @@
 //! The commands, one module each: they parse, ask and print, and contain no logic.
 
+pub mod alarm;
 pub mod ask;
 pub mod compare;
 pub mod config;
@@ -108,6 +109,7 @@ fn name(command: &Command) -> &'static str {
         Command::Serve(_) => "serve",
         Command::Worker(args) => args.name(),
         Command::Forget(_) => "forget",
+        Command::Alarm(args) => args.name(),
         Command::Gate(args) => args.name(),
         Command::Job(args) => args.name(),
         Command::Role(args) => args.name(),
@@ -123,6 +125,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Config(args) => config::run(args, context),
         Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
         Command::Model(args) => Box::pin(model::run(args, context)).await,
+        Command::Alarm(args) => Box::pin(alarm::run(args, context)).await,
         Command::Gate(args) => Box::pin(gate::run(args, context)).await,
         Command::Job(args) => Box::pin(job::run(args, context)).await,
         Command::Role(args) => Box::pin(role::run(args, context)).await,

@@ -3,7 +3,7 @@
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use super::{Context, run::run_json};
+use super::{Context, alarm, run::run_json};
 use crate::{
     domain::run::Run,
     failure::Failure,
@@ -11,10 +11,11 @@ use crate::{
     output::{self, Answer},
 };
 
-/// Show models, jobs, open runs and unanswered requests on one screen
+/// Show models, jobs, open runs, unanswered requests and alarms on one screen
 ///
 /// Warnings point out versions that were altered, jobs that no longer fit their tables, runs that
-/// failed or that no worker works on, and requests without an answer.
+/// failed or that no worker works on, requests without an answer, and alarms that are not
+/// acknowledged.
 ///
 /// Example:
 ///
@@ -23,7 +24,8 @@ use crate::{
 /// JSON result: {"models": [{"name", "aliases": {…}, "versions": [{"version", "state", "reason",
 ///   "registered_at"}]}], "jobs": [{"job", "revision", "ready_revision", "state", "problems",
 ///   "paused", "source", "target", "last_run", "open_runs": [{"run", "splits_done", "splits_held"}]}],
-///   "waiting": [{"table", "day", "id", "action", "about", "requested_by", "asked_at", "behind"}]}
+///   "waiting": [{"table", "day", "id", "action", "about", "requested_by", "asked_at", "behind"}],
+///   "alarms": [as of `helenus alarm list`]}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {}
@@ -45,6 +47,7 @@ fn as_json(status: &Status) -> Value {
         "models": status.models.iter().map(model_json).collect::<Value>(),
         "jobs": status.jobs.iter().map(job_json).collect::<Value>(),
         "waiting": status.waiting.iter().map(waiting_json).collect::<Value>(),
+        "alarms": status.alarms.iter().map(alarm::as_json).collect::<Value>(),
     })
 }
 
@@ -129,6 +132,11 @@ fn text(status: &Status) -> String {
             header,
             status.waiting.iter().map(waiting_row),
         ));
+    }
+    if !status.alarms.is_empty() {
+        let header = ["ALARM", "JOB", "KIND", "SINCE", "STATE", "WHAT"];
+        let rows = status.alarms.iter().map(alarm::row);
+        parts.push(output::table(header, rows));
     }
     parts.join("\n\n")
 }

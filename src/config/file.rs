@@ -113,6 +113,20 @@ impl ConfigFile {
                     .to_owned(),
             );
         }
+        for (name, what) in [
+            (
+                "alarms.command",
+                "the program (`alarms.command`) that helenus runs",
+            ),
+            (
+                "alarms.webhook",
+                "where helenus sends alarms (`alarms.webhook`)",
+            ),
+        ] {
+            if in_file.contains(&name) {
+                refuse(format!("the file must not choose {what}"));
+            }
+        }
         let names_hosts = matches!(found("contact_points"), Some((_, Origin::File(..))));
         for name in ["password", "password_file"] {
             let Some((value, origin)) = found(name).filter(|_| names_hosts) else {
@@ -178,7 +192,9 @@ fn parse(path: &Path, text: &str) -> Result<FileValues, Failure> {
     let mut entries: Vec<(String, _, _)> = Vec::new();
     for (key, value) in table.get_ref() {
         match value.get_ref() {
-            DeValue::Table(inner) if matches!(key.get_ref().as_ref(), "tls" | "serve") => {
+            DeValue::Table(inner)
+                if matches!(key.get_ref().as_ref(), "tls" | "serve" | "alarms") =>
+            {
                 let section = key.get_ref();
                 let inner = inner.iter();
                 entries.extend(

@@ -5,6 +5,7 @@
 //! merged. A setting has one name: `tls.ca` in the file is `HELENUS_TLS_CA` in the environment and
 //! `--tls-ca` on the command line.
 
+mod alarms;
 mod file;
 mod flags;
 mod layers;
@@ -14,6 +15,7 @@ mod values;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use file::ConfigFile;
+pub use alarms::{Alarms, SigningSecret, Webhook};
 pub use flags::Flags;
 pub use layers::{Origin, Shown};
 pub use serve::{Serve, ServeTls};
@@ -73,6 +75,8 @@ pub struct Config {
     pub keep_runs: Duration,
     /// Settings of `helenus serve`.
     pub serve: Serve,
+    /// Where alarms are sent.
+    pub alarms: Alarms,
     /// Filter directives of `tracing-subscriber`.
     pub log: String,
     pub log_format: LogFormat,
@@ -130,6 +134,7 @@ impl Config {
             keep_runs: layers.required("keep_runs", values::days),
             serve: serve::resolve(&mut layers),
             log: layers.required("log", values::log_filter),
+            alarms: alarms::resolve(&mut layers),
             log_format: layers.required("log_format", str::parse),
             shown: layers.shown,
             file: layers.file,

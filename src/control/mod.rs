@@ -13,6 +13,7 @@
 //! To add a kind of row, add a file to `controllers/` that implements [`Controller`] and one line
 //! to its list; docs/controllers.md shows an example.
 
+pub mod alarms;
 pub mod aliases;
 mod board;
 pub mod controllers;

@@ -14,7 +14,7 @@ pub enum Kind {
     JobAuthor,
     /// Moves aliases and retires versions.
     Promoter,
-    /// Requests runs: by request, by trigger, or by reporting changed keys.
+    /// Requests runs: by request, by trigger, or by reporting changed keys. Acknowledges alarms.
     Scheduler,
     /// Answers all requests and writes predictions.
     Worker,
@@ -48,7 +48,7 @@ impl Kind {
 }
 
 /// All tables of helenus with the kind that writes each; `None`: only `helenus migrate` writes it.
-pub const TABLES: [(&str, Option<Kind>); 32] = [
+pub const TABLES: [(&str, Option<Kind>); 35] = [
     ("model_chunks", Some(Kind::Registrar)),
     ("model_versions", Some(Kind::Registrar)),
     ("jobs", Some(Kind::JobAuthor)),
@@ -79,6 +79,9 @@ pub const TABLES: [(&str, Option<Kind>); 32] = [
     ("gate_verdicts", Some(Kind::Worker)),
     ("gate_moves", Some(Kind::Worker)),
     ("current_tables", Some(Kind::Worker)),
+    ("alarms", Some(Kind::Worker)),
+    ("alarm_acks", Some(Kind::Scheduler)),
+    ("alarm_deliveries", Some(Kind::Worker)),
     ("settings", None),
     ("schema_migrations", None),
 ];

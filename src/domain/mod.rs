@@ -1,6 +1,7 @@
 //! The domain of helenus, free of I/O: models, jobs, mappings, hashes, runs, splits, leases.
 
 pub mod access;
+pub mod alarm;
 pub mod answer;
 pub mod csv;
 pub mod duration;

@@ -1,6 +1,7 @@
 //! Reads only: what is registered, passes over predictions, checks of the database, and one entity
 //! at a time.
 
+pub mod alarms;
 pub mod catalog;
 pub mod compare;
 pub mod doctor;

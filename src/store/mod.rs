@@ -1,6 +1,7 @@
 //! CQL and the driver; no other module uses them. One file per table family.
 
 pub mod admin;
+pub mod alarms;
 pub mod driver;
 pub mod evidence;
 pub mod jobs;

@@ -5,6 +5,7 @@
 //! each split was finished once, under epochs that only rose ([`trail`]); no run has `succeeded`
 //! while a row is missing.
 
+mod alarms;
 mod changes;
 mod clock;
 mod cluster;

@@ -2,6 +2,7 @@
 
 mod admission;
 mod admission_service;
+mod alarms;
 mod aliases;
 mod cases;
 mod compare;

@@ -1,5 +1,7 @@
 //! One controller for each kind of row, and the list of them.
 
+mod alarm_deliveries;
+mod alarms;
 mod alias_requests;
 mod current;
 mod gates;
@@ -22,6 +24,8 @@ pub(super) fn list() -> Vec<Box<dyn Controller>> {
         Box::<run_requests::RunRequests>::default(),
         Box::<triggers::Triggers>::default(),
         Box::<current::CurrentTables>::default(),
+        Box::<alarms::Alarms>::default(),
+        Box::<alarm_deliveries::AlarmDeliveries>::default(),
         Box::new(retention::Retention),
     ]
 }

@@ -1,4 +1,4 @@
-//! Summarises everything on one screen: models, jobs, open runs, waiting requests.
+//! Summarises everything on one screen: models, jobs, open runs, waiting requests, alarms.
 
 mod jobs;
 mod models;
@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     domain::run::Run,
+    inspect::alarms::{self, KnownAlarm},
     store::{Store, driver::error::StoreError},
 };
 pub use jobs::{JobLine, OpenRun};
@@ -28,6 +29,8 @@ pub struct Status {
     pub jobs: Vec<JobLine>,
     /// Requests without an answer, oldest first.
     pub waiting: Vec<Waiting>,
+    /// Open alarms, the oldest first.
+    pub alarms: Vec<KnownAlarm>,
     /// What needs attention, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -38,10 +41,11 @@ pub struct Status {
 /// Errors of Cassandra.
 pub async fn read(store: &Store) -> Result<Status, StoreError> {
     let now = Utc::now();
-    let (models, jobs, waiting) = futures::try_join!(
+    let (models, jobs, waiting, alarms) = futures::try_join!(
         models::read(store),
         jobs::read(store),
-        requests::read(store, now)
+        requests::read(store, now),
+        alarms::open(store, None)
     )?;
     let mut warnings = Vec::new();
     models
@@ -49,10 +53,18 @@ pub async fn read(store: &Store) -> Result<Status, StoreError> {
         .for_each(|model| model.warn(now, &mut warnings));
     jobs.iter().for_each(|job| job.warn(&mut warnings));
     requests::warn(&waiting, now, &mut warnings);
+    let unknown = alarms.iter().filter(|known| known.ack.is_none());
+    warnings.extend(unknown.map(|KnownAlarm { alarm, .. }| {
+        format!(
+            "alarm {} of job `{}`: {}; `helenus alarm ack` says that you know of it",
+            alarm.kind, alarm.job, alarm.what
+        )
+    }));
     Ok(Status {
         models,
         jobs,
         waiting,
+        alarms,
         warnings,
     })
 }

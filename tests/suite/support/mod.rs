@@ -21,6 +21,7 @@ pub mod guarded;
 pub mod keyspaces;
 pub mod model;
 pub mod numbers;
+pub mod receiver;
 pub mod sandbox;
 pub mod served;
 pub mod times;

@@ -23,6 +23,8 @@ use crate::{domain::problem::Problem, failure::Failure};
 
 const HERE: &str = "./helenus.toml";
 const SYSTEM: &str = "/etc/helenus/helenus.toml";
+/// The section of the commands of `helenus trainer`.
+pub(super) const TRAINERS: &str = "trainers";
 /// Write permission for group and others.
 const WRITABLE: u32 = 0o022;
 const NAME_IT: &str = "name the file if you trust it: --config ./helenus.toml, or HELENUS_CONFIG";
@@ -192,6 +194,8 @@ fn parse(path: &Path, text: &str) -> Result<FileValues, Failure> {
     let mut entries: Vec<(String, _, _)> = Vec::new();
     for (key, value) in table.get_ref() {
         match value.get_ref() {
+            // Read by `helenus trainer` only.
+            DeValue::Table(_) if key.get_ref() == TRAINERS => {}
             DeValue::Table(inner)
                 if matches!(key.get_ref().as_ref(), "tls" | "serve" | "alarms") =>
             {

@@ -29,10 +29,12 @@ mod presence;
 pub mod purge;
 pub mod requests;
 pub mod retention;
+pub mod retraining;
 mod rounds;
 pub mod scheduler;
 mod scoring;
 pub mod service;
+pub mod trainer;
 
 use std::{future::pending, time::Duration};
 

@@ -15,6 +15,7 @@ pub mod names;
 pub mod percent;
 pub mod printable;
 pub mod problem;
+pub mod retraining;
 pub mod rounding;
 pub mod run;
 pub mod token;

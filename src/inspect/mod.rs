@@ -10,4 +10,5 @@ pub mod explain;
 pub mod export;
 pub mod pass;
 pub mod status;
+pub mod training;
 pub mod verify;

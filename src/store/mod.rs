@@ -7,6 +7,7 @@ pub mod evidence;
 pub mod jobs;
 pub mod predictions;
 pub mod registry;
+pub mod retraining;
 pub mod runs;
 pub mod triggers;
 

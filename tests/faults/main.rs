@@ -19,6 +19,7 @@ mod own;
 mod planning;
 mod poison;
 mod proxy;
+mod retraining;
 mod serve;
 mod soak;
 mod stage;

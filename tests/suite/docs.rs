@@ -197,6 +197,7 @@ fn what_the_pages_tell_cql_clients_to_do_works() {
     assert!(world.follow("docs/compare.md") > 3);
     assert!(world.follow("docs/evaluate.md") + world.follow("docs/evaluation-results.md") > 2);
     assert!(world.follow("docs/alarms.md") > 2);
+    assert!(world.follow("docs/retraining.md") > 3);
     assert!(world.follow("docs/triggers.md") + world.follow("docs/pending-rows.md") > 9);
     world.worker();
     let states: Vec<String> = world
@@ -315,7 +316,10 @@ fn the_commands_and_options_that_the_pages_name_exist() {
             .collect();
         let length = match command.first() {
             Some(&"job") if command.get(1) == Some(&"target") => 3,
-            Some(&("model" | "job" | "run" | "role" | "token" | "trigger" | "gate" | "alarm")) => 2,
+            Some(
+                &("model" | "job" | "run" | "role" | "token" | "trigger" | "gate" | "alarm"
+                | "retraining"),
+            ) => 2,
             Some(_) => 1,
             // Prose, or an option of helenus itself.
             None => continue,

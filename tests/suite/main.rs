@@ -45,6 +45,7 @@ mod purge;
 mod registry;
 mod report;
 mod retention;
+mod retraining;
 mod roles;
 mod rounding;
 mod score;

@@ -7,6 +7,7 @@ mod current;
 mod gates;
 mod jobs;
 mod retention;
+mod retrainings;
 mod run_requests;
 mod triggers;
 mod versions;
@@ -24,6 +25,7 @@ pub(super) fn list() -> Vec<Box<dyn Controller>> {
         Box::<run_requests::RunRequests>::default(),
         Box::<triggers::Triggers>::default(),
         Box::<current::CurrentTables>::default(),
+        Box::<retrainings::Retrainings>::default(),
         Box::<alarms::Alarms>::default(),
         Box::<alarm_deliveries::AlarmDeliveries>::default(),
         Box::new(retention::Retention),

@@ -60,6 +60,7 @@ const FILES: &[(i32, &str, &str)] = files! {
     19 "019_widths.cql",
     20 "020_gate_minimums.cql",
     22 "022_alarms.cql",
+    24 "024_retrainings.cql",
 };
 
 pub(in crate::store) const LAST: i32 = FILES[FILES.len() - 1].0;

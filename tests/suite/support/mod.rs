@@ -26,6 +26,7 @@ pub mod sandbox;
 pub mod served;
 pub mod times;
 pub mod tools;
+pub mod trained;
 
 use std::{future::Future, sync::OnceLock};
 

@@ -7,15 +7,15 @@ use super::{Context, alarm, run::run_json};
 use crate::{
     domain::run::Run,
     failure::Failure,
-    inspect::status::{self, JobLine, ModelLine, Status, Waiting, ago, began},
+    inspect::status::{self, JobLine, ModelLine, RetrainingLine, Status, Waiting, ago, began},
     output::{self, Answer},
 };
 
 /// Show models, jobs, open runs, unanswered requests and alarms on one screen
 ///
 /// Warnings point out versions that were altered, jobs that no longer fit their tables, runs that
-/// failed or that no worker works on, requests without an answer, and alarms that are not
-/// acknowledged.
+/// failed or that no worker works on, requests without an answer, alarms that are not acknowledged,
+/// and retrainings that fail or that no trainer serves.
 ///
 /// Example:
 ///
@@ -25,7 +25,8 @@ use crate::{
 ///   "registered_at"}]}], "jobs": [{"job", "revision", "ready_revision", "state", "problems",
 ///   "paused", "source", "target", "last_run", "open_runs": [{"run", "splits_done", "splits_held"}]}],
 ///   "waiting": [{"table", "day", "id", "action", "about", "requested_by", "asked_at", "behind"}],
-///   "alarms": [as of `helenus alarm list`]}
+///   "alarms": [as of `helenus alarm list`],
+///   "retrainings": [{"model", "name", "problems", "state", "reason", "version"}]}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {}
@@ -48,6 +49,7 @@ fn as_json(status: &Status) -> Value {
         "jobs": status.jobs.iter().map(job_json).collect::<Value>(),
         "waiting": status.waiting.iter().map(waiting_json).collect::<Value>(),
         "alarms": status.alarms.iter().map(alarm::as_json).collect::<Value>(),
+        "retrainings": status.retrainings.iter().map(retraining_json).collect::<Value>(),
     })
 }
 
@@ -100,6 +102,18 @@ fn waiting_json(waiting: &Waiting) -> Value {
         "requested_by": waiting.requested_by,
         "asked_at": waiting.asked_at.map(|at| at.to_rfc3339()),
         "behind": waiting.behind.map(|run| run.to_string()),
+    })
+}
+
+fn retraining_json(retraining: &RetrainingLine) -> Value {
+    let request = retraining.request.as_ref();
+    json!({
+        "model": retraining.model,
+        "name": retraining.name,
+        "problems": retraining.problems,
+        "state": request.map(|request| request.state.as_str()),
+        "reason": request.and_then(|request| request.reason.as_ref()),
+        "version": request.and_then(|request| request.version),
     })
 }
 

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use crate::{
+    proxy::{Fault, Proxy},
     stage::{is_stopped, wait_for, wait_until},
     support::{
         Model,
-        cli::Running,
+        cli::{self, Running},
         trained::{Trained, shell},
     },
 };
@@ -170,4 +171,76 @@ fn the_command_dies_with_its_trainer() {
     wait_until("the command's end", || {
         !std::path::Path::new(&command).exists()
     });
+}
+
+#[test]
+fn answers_that_are_lost_make_no_second_version() {
+    let proxy = Proxy::start();
+    for statement in [
+        "INSERT INTO trainings",
+        "UPDATE trainings SET version",
+        "INSERT INTO model_versions",
+        "UPDATE trainings SET state",
+    ] {
+        let trained = Trained::new("r_lost");
+        let settings = trained.settings(&[("copy", copies())]);
+        trained.start("copy", &[]);
+        trained.worker();
+        proxy.once(&[statement], Fault::DropResponse);
+        let mut command = trained.trainer(&settings, "");
+        command
+            .env("HELENUS_CONTACT_POINTS", &proxy.contact)
+            .env("HELENUS_COMPRESSION", "none")
+            .env("HELENUS_REQUEST_TIMEOUT", "1s");
+        cli::run(command);
+        assert_eq!(proxy.faults(), 1, "{statement} was not met");
+        // If it gave up, another one finishes.
+        trained.train(&settings).ok();
+        assert_eq!(trained.versions(), [1, 2, 3], "{statement}");
+        trained.worker();
+        assert_eq!(trained.request()["state"], "evaluated", "{statement}");
+        assert_eq!(trained.versions(), [1, 2, 3], "{statement}");
+    }
+}
+
+#[test]
+fn a_cassandra_that_is_away_meanwhile_costs_an_attempt_and_no_version() {
+    let proxy = Proxy::start();
+    let trained = Trained::new("r_away");
+    let began = trained.sandbox().directory().join("began");
+    let line = copies().replace(
+        "'''cp",
+        &format!("'''echo x >> {}; sleep 4; cp", began.display()),
+    );
+    let settings = trained.settings(&[("slow", line)]);
+    trained.start("slow", &[]);
+    trained.worker();
+    let mut command = trained
+        .sandbox()
+        .command(&["trainer", "--config", &settings]);
+    command
+        .env("HELENUS_CONTACT_POINTS", &proxy.contact)
+        .env("HELENUS_COMPRESSION", "none")
+        .env("HELENUS_REQUEST_TIMEOUT", "1s");
+    let trainer = Running::start(command);
+    let attempts = || {
+        std::fs::read_to_string(&began)
+            .unwrap_or_default()
+            .lines()
+            .count()
+    };
+    wait_until("the command", || attempts() == 1);
+    // For longer than the lease time of two seconds nothing gets through.
+    proxy.rule(|_| Fault::DropRequest);
+    std::thread::sleep(Duration::from_secs(6));
+    proxy.rule(|_| Fault::None);
+    wait_for(Duration::from_secs(90), "the training", || {
+        trained.request()["training"]["state"] == "trained"
+    });
+    drop(trainer);
+    assert_eq!(attempts(), 2);
+    assert_eq!(trained.versions(), [1, 2, 3]);
+    trained.worker();
+    assert_eq!(trained.request()["state"], "evaluated");
+    assert_eq!(trained.alias("champion"), 1);
 }

@@ -341,6 +341,14 @@ fn settings_that_cannot_send_are_refused() {
         settings["alarms.webhook"]["value"],
         "https://x.example/********"
     );
+    // A file that helenus finds by itself chooses neither programs nor receivers.
+    for text in ["command = 'true'", "webhook = 'https://x.example/'"] {
+        let here = sandbox.file("helenus.toml", format!("[alarms]\n{text}\n"));
+        fs::set_permissions(&here, fs::Permissions::from_mode(0o644)).unwrap();
+        let error = sandbox.json(&["config"]).code(2).error();
+        assert_eq!(error["code"], "config.untrusted", "{error}");
+        fs::remove_file(here).unwrap();
+    }
     // A worker that could not sign does not start.
     let mut command = sandbox.command(&["worker", "--output", "json"]);
     command.args([

@@ -61,6 +61,13 @@ fn a_shifted_source_leads_to_a_better_champion_and_nothing_moves_it_but_its_gate
         request["reason"],
         "no trainer serves `lightgbm`; no trainer runs"
     );
+    let status = sandbox.json(&["status"]).ok().json();
+    assert_eq!(status["result"]["retrainings"][0]["state"], "training");
+    let warnings = status["warnings"].to_string();
+    assert!(
+        warnings.contains("no trainer serves `lightgbm`"),
+        "{warnings}"
+    );
     assert_eq!(trained.train(&settings).ok().result()["served"], 1);
     let training = trained.request()["training"].clone();
     assert_eq!(training["state"], "trained", "{training}");

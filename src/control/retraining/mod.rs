@@ -22,7 +22,7 @@ use crate::{
     },
     failpoint,
     failure::Failure,
-    process,
+    metrics, process,
     store::{
         Store, admin::leases::Watches, driver::error::StoreError,
         retraining::requests::RetrainingStatus,
@@ -74,7 +74,29 @@ pub async fn run_once(
             round.errors.push(format!("{place}: {failure}"));
         }
     }
+    show(store).await?;
     Ok(round)
+}
+
+/// Sets the gauges of the requests under way.
+async fn show(store: &Store) -> Result<(), StoreError> {
+    let mut states = Vec::new();
+    for status in store.retraining_statuses().await? {
+        if let Some(open) = status.open {
+            let request = store.retraining_request(&status.model, &status.name, open);
+            states.extend(request.await?.map(|request| request.state));
+        }
+    }
+    for state in RequestState::ALL
+        .into_iter()
+        .filter(|state| !state.is_final())
+    {
+        let count = states.iter().filter(|open| **open == state).count();
+        metrics::RETRAININGS_OPEN
+            .gauge([state.as_str()])
+            .set(count as f64);
+    }
+    Ok(())
 }
 
 async fn one(

@@ -3,6 +3,7 @@
 mod jobs;
 mod models;
 mod requests;
+mod retrainings;
 
 use chrono::{DateTime, Utc};
 
@@ -14,6 +15,7 @@ use crate::{
 pub use jobs::{JobLine, OpenRun};
 pub use models::{ModelLine, VersionLine};
 pub use requests::{Waiting, waits_for};
+pub use retrainings::RetrainingLine;
 
 /// Models or jobs that are read concurrently.
 const AT_A_TIME: usize = 8;
@@ -31,6 +33,8 @@ pub struct Status {
     pub waiting: Vec<Waiting>,
     /// Open alarms, the oldest first.
     pub alarms: Vec<KnownAlarm>,
+    /// Sorted by model and name.
+    pub retrainings: Vec<RetrainingLine>,
     /// What needs attention, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -41,11 +45,12 @@ pub struct Status {
 /// Errors of Cassandra.
 pub async fn read(store: &Store) -> Result<Status, StoreError> {
     let now = Utc::now();
-    let (models, jobs, waiting, alarms) = futures::try_join!(
+    let (models, jobs, waiting, alarms, retrainings) = futures::try_join!(
         models::read(store),
         jobs::read(store),
         requests::read(store, now),
-        alarms::open(store, None)
+        alarms::open(store, None),
+        retrainings::read(store)
     )?;
     let mut warnings = Vec::new();
     models
@@ -53,6 +58,9 @@ pub async fn read(store: &Store) -> Result<Status, StoreError> {
         .for_each(|model| model.warn(now, &mut warnings));
     jobs.iter().for_each(|job| job.warn(&mut warnings));
     requests::warn(&waiting, now, &mut warnings);
+    retrainings
+        .iter()
+        .for_each(|retraining| retraining.warn(&mut warnings));
     let unknown = alarms.iter().filter(|known| known.ack.is_none());
     warnings.extend(unknown.map(|KnownAlarm { alarm, .. }| {
         format!(
@@ -65,6 +73,7 @@ pub async fn read(store: &Store) -> Result<Status, StoreError> {
         jobs,
         waiting,
         alarms,
+        retrainings,
         warnings,
     })
 }

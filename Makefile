@@ -8,8 +8,9 @@ help: ## this list
 build: ## the helenus binary, optimised: target/release/helenus
 	cargo build --locked --release
 
+# This and test-faults have failpoints, which do nothing unless a test names one, so that the crate is compiled once.
 test: ## the whole suite against a real Cassandra that it starts and wipes (ARGS='name -- --nocapture')
-	@scripts/test $(ARGS)
+	@scripts/test --features failpoints --lib --bins --test suite $(ARGS)
 
 test-faults: ## faults and what must hold after each: kills, freezes, lost answers, dead nodes (ARGS as for test)
 	@scripts/test --features failpoints --test faults $(ARGS)

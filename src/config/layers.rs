@@ -52,7 +52,7 @@ pub(super) const SETTINGS: &[(&str, Option<&str>)] = &[
     ("serve.max_body_mib", Some("8")),
     ("serve.max_rows", Some("10000")),
     ("serve.connections", Some("1024")),
-    ("serve.queue", Some("128")),
+    ("serve.queue", Some("64")),
     ("serve.request_timeout", Some("10s")),
     ("serve.access_log", Some("false")),
     ("log", Some("warn")),

@@ -22,9 +22,9 @@ mod table {
 
     pub static HTTP_REQUESTS: Metric = metric("helenus_http_requests_total", C, Unit::Count,
         &[ROUTE, ("status", &STATUSES)],
-        "HTTP requests that were answered, by class of the status.");
+        "HTTP and gRPC requests that were answered, by class of the status; for gRPC, of the HTTP status that means the same.");
     pub static HTTP_SECONDS: Metric = metric("helenus_http_request_seconds", H, Unit::Seconds, &[ROUTE],
-        "One HTTP request, from its head to the head of its answer.");
+        "One HTTP or gRPC request, from its head to the head of its answer.");
     pub static HTTP_CONNECTIONS: Metric = metric("helenus_http_connections", G, Unit::Count, &[],
         "Open HTTP connections, idle ones included.");
     pub static SERVED_ROWS: Metric = metric("helenus_served_rows_total", C, Unit::Count,

@@ -26,4 +26,5 @@ pub mod rows;
 pub mod state;
 pub mod tensors;
 pub mod tokens;
+pub mod trace;
 pub mod watch;

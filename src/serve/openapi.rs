@@ -8,11 +8,17 @@ use axum::{
 };
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::{
+        Object, Required,
+        path::{ParameterBuilder, ParameterIn},
+        schema::Type,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 
 use super::{
     error::ErrorBody,
+    oip::{infer, metadata, repository},
     routes::{acts, events, health, jobs, models, predictions, requests, run_view, runs, score},
 };
 
@@ -45,12 +51,20 @@ use super::{
         acts::rollback,
         acts::approve,
         requests::show,
+        metadata::server,
+        metadata::live,
+        metadata::ready,
+        repository::index,
+        metadata::model,
+        metadata::model_ready,
+        infer::infer,
     ),
     components(schemas(ErrorBody, events::RunEvent, run_view::RunView)),
     security(("token" = [])),
-    modifiers(&BearerToken),
+    modifiers(&BearerToken, &NamedVersions),
     tags(
         (name = "predictions", description = "Predictions for given rows and for keys"),
+        (name = "inference", description = "Raw tensors: the Open Inference Protocol, version 2"),
         (name = "runs", description = "Batches on demand"),
         (name = "jobs", description = "What is scored"),
         (name = "models", description = "Models, their versions and aliases"),
@@ -68,6 +82,41 @@ impl Modify for BearerToken {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         let components = description.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}
+
+/// The routes of a model with a version: those without one, and a parameter.
+struct NamedVersions;
+
+impl Modify for NamedVersions {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        const MODEL: &str = "/v2/models/{model}";
+        let paths = &mut description.paths.paths;
+        let unnamed: Vec<_> = paths
+            .iter()
+            .filter_map(|(path, item)| Some((path.strip_prefix(MODEL)?.to_owned(), item.clone())))
+            .collect();
+        for (rest, mut item) in unnamed {
+            let operations = [item.get.as_mut(), item.post.as_mut()];
+            for operation in operations.into_iter().flatten() {
+                let version = ParameterBuilder::new()
+                    .name("version")
+                    .parameter_in(ParameterIn::Path)
+                    .required(Required::True)
+                    .description(Some("The version, by number or alias"))
+                    .schema(Some(Object::with_type(Type::String)))
+                    .build();
+                operation
+                    .parameters
+                    .get_or_insert_default()
+                    .push(version.into());
+                // Ids of operations are unique.
+                if let Some(id) = &mut operation.operation_id {
+                    id.push_str("_version");
+                }
+            }
+            paths.insert(format!("{MODEL}/versions/{{version}}{rest}"), item);
+        }
     }
 }
 
@@ -96,7 +145,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::serve::routes::described;
+    use crate::serve::routes::all;
+
+    const ERRORS: [&str; 7] = ["400", "401", "403", "404", "413", "429", "503"];
 
     fn description() -> Value {
         serde_json::from_str(&TEXT).unwrap()
@@ -104,7 +155,7 @@ mod tests {
 
     #[test]
     fn every_route_is_described_and_every_description_is_a_route() {
-        let routes: BTreeSet<(String, String)> = described()
+        let routes: BTreeSet<(String, String)> = all()
             .into_iter()
             .map(|route| (route.path.to_owned(), route.method.as_str().to_lowercase()))
             .collect();
@@ -145,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_of_v1_describes_its_errors_and_needs_a_token() {
+    fn every_operation_but_health_describes_its_errors_and_needs_a_token() {
         let description = description();
         assert_eq!(description["openapi"], "3.1.0");
         let token = &description["components"]["securitySchemes"]["token"];
@@ -153,17 +204,26 @@ mod tests {
         for (path, methods) in description["paths"].as_object().unwrap() {
             for (method, operation) in methods.as_object().unwrap() {
                 let is_open = operation["security"] == serde_json::json!([{}]);
-                assert_eq!(is_open, !path.starts_with("/v1/"), "{method} {path}");
+                let is_v2 = path.starts_with("/v2") && !path.starts_with("/v2/health/");
+                assert_eq!(
+                    is_open,
+                    !is_v2 && !path.starts_with("/v1/"),
+                    "{method} {path}"
+                );
                 if is_open {
                     continue;
                 }
-                for status in ["400", "401", "403", "404", "413", "429", "503"] {
+                let (statuses, error) = match (path.as_str(), is_v2) {
+                    ("/v2", _) => (&["401"][..], "OipErrorBody"),
+                    (path, true) if path.ends_with("/ready") => (&ERRORS[..6], "OipErrorBody"),
+                    (_, true) => (&ERRORS[..], "OipErrorBody"),
+                    (_, false) => (&ERRORS[..], "ErrorBody"),
+                };
+                for status in statuses {
                     let body = &operation["responses"][status]["content"]["application/json"];
-                    let schema = &body["schema"]["$ref"];
-                    assert_eq!(
-                        schema, "#/components/schemas/ErrorBody",
-                        "{method} {path} {status}"
-                    );
+                    let schema = body["schema"]["$ref"].as_str();
+                    let expected = format!("#/components/schemas/{error}");
+                    assert_eq!(schema, Some(expected.as_str()), "{method} {path} {status}");
                 }
             }
         }

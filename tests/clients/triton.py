@@ -35,7 +35,8 @@ def binary(http, model, golden, said):
     # The same, for one output.
     name = said["outputs"][-1]["name"]
     outputs = [tritonclient.http.InferRequestedOutput(name)]
-    one = http.infer(model, inputs, outputs=outputs)
+    compression = {"request_compression_algorithm": "gzip", "response_compression_algorithm": "gzip"}
+    one = http.infer(model, inputs, outputs=outputs, **compression)
     assert [output["name"] for output in one.get_response()["outputs"]] == [name]
     # An echo of NaN is NaN.
     assert np.array_equal(one.as_numpy(name), answer.as_numpy(name), equal_nan=one.as_numpy(name).dtype.kind == "f")

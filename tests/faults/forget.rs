@@ -87,7 +87,12 @@ fn mentions(stage: &Stage) -> Vec<String> {
                     .windows(8)
                     .any(|bytes| *bytes == [0, 0, 0, 4, 0, 0, 0, 7])
             });
-            let is_named = text.contains("id = 7") || text.contains("(Text(\"id\"), Text(\"7\"))");
+            // Not the id of a table, which may begin with a 7.
+            let is_said = text
+                .split("id = 7")
+                .skip(1)
+                .any(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()));
+            let is_named = is_said || text.contains("(Text(\"id\"), Text(\"7\"))");
             if is_its_row || is_sampled || is_named {
                 found.push(format!("{table}: {text}"));
             }

@@ -54,6 +54,7 @@ mod serve_access;
 mod serve_arrow;
 mod serve_attacks;
 mod serve_current;
+mod serve_grpc;
 mod serve_oip;
 mod serve_parity;
 mod serve_v1;

@@ -12,13 +12,13 @@ use crate::support::{
 };
 
 /// A server with some models of `models/`, version 1 the champion of each.
-struct Garden {
-    sandbox: Sandbox,
+pub struct Garden {
+    pub sandbox: Sandbox,
     models: Vec<Model>,
 }
 
 impl Garden {
-    fn new(test: &str, models: &[&str]) -> Self {
+    pub fn new(test: &str, models: &[&str]) -> Self {
         let sandbox = Sandbox::migrated(test);
         let models: Vec<_> = models.iter().map(|name| Model::named(name)).collect();
         for model in &models {
@@ -31,7 +31,7 @@ impl Garden {
         Self { sandbox, models }
     }
 
-    fn serve(&self, settings: &[(&str, &str)]) -> Served {
+    pub fn serve(&self, settings: &[(&str, &str)]) -> Served {
         let served = serve(&self.sandbox, settings);
         served.wait_until_ready();
         served
@@ -60,7 +60,7 @@ fn serve(sandbox: &Sandbox, settings: &[(&str, &str)]) -> Served {
 }
 
 /// Runs a program of `tests/clients/`.
-fn client(program: &str, arguments: &[String]) -> Output {
+pub fn client(program: &str, arguments: &[String]) -> Output {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/");
     let mut command = Command::new(required("HELENUS_TEST_SERVING"));
     command

@@ -115,14 +115,15 @@ async fn forget_for(
     let run = run::ForgetRun::take(store, &place).await?;
     forgotten.run_id = Some(run.run_id);
     let work = async {
-        let begun = run.begin(store, &place, entities.len()).await?;
-        let timestamp = begun.timestamp();
+        let base = run.begin(store, &place, entities.len()).await?;
+        // That of the only epoch of any other run.
+        let timestamp = base.base + 2;
         let erased = erase(store, &place, &entities, timestamp, &mut forgotten).await;
-        Ok((begun, erased))
+        Ok((base, erased))
     };
-    let (begun, erased) = Box::pin(run.alive(store, work)).await?;
+    let (base, erased) = Box::pin(run.alive(store, work)).await?;
     run.finish(store, &erased).await?;
-    run.free(store, &begun).await?;
+    run.free(store, &base).await?;
     erased.map(|()| forgotten)
 }
 

@@ -4,10 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use uuid::Uuid;
 
-use super::{current, plan::RunSpec};
 use crate::{
     codec::ring::TokenRange,
-    engine::jobs::PreparedJob,
     failure::Failure,
     store::{Store, runs::open_runs::OpenRun},
 };
@@ -20,27 +18,36 @@ pub const BASE_GAP_US: i64 = 10_000;
 pub struct Base {
     /// Microseconds since 1970, by Cassandra's clock.
     pub base: i64,
-    /// Ranges that earlier runs claimed and did not finish.
-    pub unfinished: Vec<TokenRange>,
+    /// Ranges that earlier runs claimed and did not finish, by version.
+    pub left: Vec<(i32, Vec<TokenRange>)>,
 }
 
-/// Takes a base above the bases of all earlier runs. Returns `None` if the run lost its place in
-/// `open_runs`.
+impl Base {
+    /// Returns the ranges that earlier runs left, of any version, each once.
+    pub fn unfinished(&self) -> Vec<TokenRange> {
+        let ranges = self.left.iter().flat_map(|(_, ranges)| ranges);
+        let ranges: BTreeSet<TokenRange> = ranges.copied().collect();
+        ranges.into_iter().collect()
+    }
+}
+
+/// Takes a base above the bases of all earlier runs over its versions, and above that which `above`
+/// finds among the rows of other runs. Returns `None` if the run lost its place in `open_runs`.
 ///
 /// # Errors
 /// Cassandra's errors.
 pub async fn take_base(
     store: &Store,
-    wish: &RunSpec,
-    prepared: &PreparedJob,
+    job: &str,
     versions: &BTreeSet<i32>,
     run_id: Uuid,
+    above: impl Fn(&[OpenRun]) -> Option<i64>,
 ) -> Result<Option<Base>, Failure> {
     loop {
-        if !store.refresh_open_run(&wish.job, versions, run_id).await? {
+        if !store.refresh_open_run(job, versions, run_id).await? {
             return Ok(None);
         }
-        let opened = store.open_runs(&wish.job).await?;
+        let opened = store.open_runs(job).await?;
         let (rows, others): (Vec<OpenRun>, Vec<OpenRun>) = opened
             .into_iter()
             .partition(|row| row.run_id == Some(run_id));
@@ -50,16 +57,16 @@ pub async fn take_base(
         let Some(base) = rows.iter().filter_map(|row| row.written_at).max() else {
             return Ok(None);
         };
-        let mut last = rows.iter().filter_map(|row| row.last_base).max();
-        if prepared.job.target.current.is_some() {
-            // Runs over other versions may write the same rows of the current table.
-            last = last.max(current::newest_base(&others));
-        }
+        let last = rows.iter().filter_map(|row| row.last_base).max();
+        let last = last.max(above(&others));
         if last.is_none_or(|last| base - last >= BASE_GAP_US) {
-            let unfinished: BTreeSet<TokenRange> =
-                rows.into_iter().flat_map(|row| row.unfinished).collect();
-            let unfinished = unfinished.into_iter().collect();
-            return Ok(Some(Base { base, unfinished }));
+            return Ok(Some(Base {
+                base,
+                left: rows
+                    .into_iter()
+                    .map(|row| (row.version, row.unfinished))
+                    .collect(),
+            }));
         }
         let_others_go_on().await;
     }

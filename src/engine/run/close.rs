@@ -1,10 +1,11 @@
 //! Ends a run: sums the counts, reads a sample back, makes the one terminal transition and frees
 //! the table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Utc;
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
+use uuid::Uuid;
 
 use super::{context::RunContext, output_warnings::output_warnings, work::Worked};
 use crate::{
@@ -137,9 +138,24 @@ async fn end_early(
     end(store, run, ending).await
 }
 
-async fn end(store: &Store, run: &Run, mut ending: Ending) -> Result<Worked, StoreError> {
+async fn end(store: &Store, run: &Run, ending: Ending) -> Result<Worked, StoreError> {
+    finish(store, (&run.job, run.run_id), &run.versions, ending).await?;
+    ended_elsewhere(store, run, "the run could not be ended").await
+}
+
+/// Makes the one terminal transition of a run. Returns its row, which shows the ending that was
+/// applied, this one or another process's; `None`: there is no such row any more.
+///
+/// # Errors
+/// Cassandra's errors.
+pub async fn finish(
+    store: &Store,
+    (job, run_id): (&str, Uuid),
+    versions: &BTreeSet<i32>,
+    mut ending: Ending,
+) -> Result<Option<Run>, StoreError> {
     // Every version has an entry in every map, so that readers need no default.
-    for version in &run.versions {
+    for version in versions {
         let counts = &mut ending.counts;
         for map in [
             &mut counts.scored,
@@ -151,24 +167,25 @@ async fn end(store: &Store, run: &Run, mut ending: Ending) -> Result<Worked, Sto
     }
     // If the transition was refused or its outcome is unknown, the run's row shows which ending was
     // applied, if any.
+    let mut stands = None;
     for _ in 0..ENDING_TRIES {
-        let ended = store.finish_run(&run.job, run.run_id, &ending).await?;
+        let ended = store.finish_run(job, run_id, &ending).await?;
         if ended {
             let state = ending.state.as_str();
-            metrics::RUNS.counter([&run.job, state]).increment(1);
+            metrics::RUNS.counter([job, state]).increment(1);
         }
         if ended
             && ending.whole
-            && let Err(error) = store.prune_whole_ended(&run.job).await
+            && let Err(error) = store.prune_whole_ended(job).await
         {
             tracing::debug!(%error, "the next run removes old ends");
         }
-        let stands = store.run(&run.job, run.run_id).await?;
-        if ended || stands.is_none_or(|run| run.state.is_terminal()) {
+        stands = store.run(job, run_id).await?;
+        if ended || stands.as_ref().is_none_or(|run| run.state.is_terminal()) {
             break;
         }
     }
-    ended_elsewhere(store, run, "the run could not be ended").await
+    Ok(stands)
 }
 
 async fn ended_elsewhere(store: &Store, run: &Run, otherwise: &str) -> Result<Worked, StoreError> {

@@ -32,6 +32,7 @@ mod output_warnings;
 mod owned;
 pub mod pace;
 pub mod pending;
+pub mod place;
 pub mod plan;
 pub mod share;
 pub mod shared;

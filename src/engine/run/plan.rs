@@ -5,18 +5,16 @@
 //! is written once. If a planner crashes, the next process that answers the request resumes where
 //! it stopped.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use uuid::Uuid;
 
 use super::{
-    base::{Base, let_others_go_on, take_base},
-    close, current,
-    heartbeat::{self, planners_beat, watch_on},
+    base::{let_others_go_on, take_base},
+    close, current, heartbeat,
+    place::{self, PLANNER_VANISHED, Taken, check_clock},
     share::{began_after, ended_since},
     source,
 };
@@ -25,21 +23,16 @@ use crate::{
     domain::{
         job::{CompiledJob, compile::is_unproven},
         problem::Problem,
-        run::{Part, Plan, Run, RunState, Scope, lease::Watch, run_id},
+        run::{Part, Plan, Run, RunState, Scope, run_id},
     },
     engine::{
-        clock, forecast,
+        forecast,
         jobs::{self, PreparedJob},
     },
     failpoint,
     failure::Failure,
-    process::boot_time,
     scorer::runtime,
-    store::{
-        Store,
-        admin::signals::OPEN_RUNS,
-        runs::open_runs::{OpenRun, Opened},
-    },
+    store::{Store, admin::signals::OPEN_RUNS, runs::open_runs::OpenRun},
 };
 
 /// Approximate number of rows of a split.
@@ -82,8 +75,6 @@ pub struct RunSpec {
 
 /// Why a run failed whose planner found its place taken by another run.
 const LOST_PLACE: &str = "it lost its place in open_runs while it was planned";
-/// Why a run failed whose planner stopped writing its place.
-const PLANNER_VANISHED: &str = "its planner vanished";
 
 /// The outcome of planning a request.
 #[derive(Debug)]
@@ -147,11 +138,7 @@ pub async fn plan_pointing(
     failpoint::hit("after_open");
     store.refresh_open_run(&wish.job, &versions, run_id).await?;
     let opened = store.open_runs(&wish.job).await?;
-    // In both cases nothing was written under this run.
-    let give_back = || async {
-        let unused = unused(&versions);
-        store.free_open_run(&wish.job, run_id, None, &unused).await
-    };
+    let give_back = || place::give_back(store, &wish.job, &versions, run_id);
     if let Some(ended) = ended_since(store, wish, prepared.revision, &versions, &opened).await? {
         give_back().await?;
         return Ok(Planned::Joined(Box::new(ended)));
@@ -225,72 +212,32 @@ async fn open(
     versions: &BTreeSet<i32>,
     run_id: Uuid,
 ) -> Result<Option<Run>, Failure> {
-    let mut watch: Option<(Uuid, Watch)> = None;
-    let mut forgotten = None;
-    loop {
-        let holder = match store.open_run(&wish.job, versions, run_id).await? {
-            Opened::Mine => match forgotten {
-                // The keys were read before that run erased an entity, so they may name it.
-                Some(run) if matches!(wish.scope.part, Part::Keys(_)) => {
-                    let unused = unused(versions);
-                    store
-                        .free_open_run(&wish.job, run_id, None, &unused)
-                        .await?;
-                    return Err(forgotten_meanwhile(&run));
+    let judge = |run: Run| {
+        async move {
+            let same = run.scope == wish.scope
+                && run.versions == *versions
+                && run.job_revision == prepared.revision;
+            match (same, run.state) {
+                (true, RunState::Planning) => {
+                    let started = start(store, wish, prepared, versions, run.run_id).await?;
+                    Ok(Some(started))
                 }
-                _ => return Ok(None),
-            },
-            Opened::HeldBy(holder) => holder,
-        };
-        let run = store.run(&wish.job, holder).await?;
-        match &run {
-            Some(run) if run.state.is_terminal() => {
-                close::free(store, run).await?;
-                continue;
-            }
-            Some(run) => {
-                let same = run.scope == wish.scope
-                    && run.versions == *versions
-                    && run.job_revision == prepared.revision;
-                match (same, run.state) {
-                    (true, RunState::Planning) => {
-                        let started = start(store, wish, prepared, versions, holder).await?;
-                        return Ok(Some(started));
-                    }
-                    (true, _) => return Ok(Some(run.clone())),
-                    (false, RunState::Planning) => {}
-                    (false, _) => return Err(conflict(run)),
-                }
-            }
-            None => {}
-        }
-        forgotten = run
-            .clone()
-            .filter(|run| run.trigger == "forget")
-            .or(forgotten);
-        // Between opening and planning: its planner is about to continue, or has crashed.
-        let seen = planners_beat(store, &wish.job, holder).await?;
-        let now = boot_time();
-        let watched = watch_on(watch, holder, seen, now);
-        if watched.remaining(store.settings().lease, now).is_zero() {
-            match &run {
-                Some(run) => drop(close::fail(store, run, PLANNER_VANISHED).await?),
-                None => {
-                    let held = unused(versions);
-                    store.free_open_run(&wish.job, holder, None, &held).await?;
-                }
+                (true, _) => Ok(Some(run)),
+                (false, RunState::Planning) => Ok(None),
+                (false, _) => Err(conflict(&run)),
             }
         }
-        watch = Some((holder, watched));
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        .boxed()
+    };
+    match place::take(store, &wish.job, versions, run_id, judge).await? {
+        Taken::Instead(run) => Ok(Some(run)),
+        // The keys were read before that run erased an entity, so they may name it.
+        Taken::Mine { forgot: Some(run) } if matches!(wish.scope.part, Part::Keys(_)) => {
+            place::give_back(store, &wish.job, versions, run_id).await?;
+            Err(forgotten_meanwhile(&run))
+        }
+        Taken::Mine { .. } => Ok(None),
     }
-}
-
-fn unused(versions: &BTreeSet<i32>) -> Vec<(i32, Vec<TokenRange>)> {
-    versions
-        .iter()
-        .map(|version| (*version, Vec::new()))
-        .collect()
 }
 
 fn conflict(run: &Run) -> Failure {
@@ -324,21 +271,6 @@ fn forgotten_meanwhile(run: &Run) -> Failure {
     )
 }
 
-/// Checks this process's clock against Cassandra's, which assigns the timestamps, so that a large
-/// difference is reported at once.
-pub(crate) fn check_clock(opened: &[OpenRun], run_id: Uuid) -> Result<(), Problem> {
-    let written_at = opened
-        .iter()
-        .filter(|row| row.run_id == Some(run_id))
-        .find_map(|row| row.written_at);
-    let Some(written_at) = written_at else {
-        return Ok(());
-    };
-    clock::check(TimeDelta::microseconds(
-        Utc::now().timestamp_micros() - written_at,
-    ))
-}
-
 /// Moves a run from `planning` to `running`, with its base and plan.
 async fn start(
     store: &Store,
@@ -363,10 +295,15 @@ async fn start(
             close::fail(store, &run, reason).await?;
         }
     }
+    // Runs over other versions may write the same rows of the table of current predictions.
+    let others = |others: &[OpenRun]| {
+        let has_current = prepared.job.target.current.is_some();
+        has_current.then(|| current::newest_base(others)).flatten()
+    };
     while stopped.is_none()
-        && let Some(Base { base, unfinished }) =
-            take_base(store, wish, prepared, versions, run_id).await?
+        && let Some(taken) = take_base(store, &wish.job, versions, run_id, others).await?
     {
+        let base = taken.base;
         failpoint::hit("after_base");
         let current = match current::of(store, prepared, &wish.scope).await {
             Err(failure) if failure.is(current::OUTDATED) => {
@@ -385,7 +322,7 @@ async fn start(
         }
         let plan = Plan {
             splits: splits(store, &prepared.job, &wish.scope.part).await?,
-            unfinished,
+            unfinished: taken.unfinished(),
         };
         failpoint::hit("during_planning");
         for _ in 0..START_TRIES {
@@ -419,7 +356,8 @@ async fn planned_by_others(store: &Store, job: &str, run_id: Uuid) -> Result<Run
 fn planned(run: Option<Run>, run_id: Uuid) -> Result<Run, Failure> {
     let never = |run: &Run| {
         let reason = run.reason.as_deref();
-        run.state == RunState::Failed && [Some(LOST_PLACE), Some(PLANNER_VANISHED)].contains(&reason)
+        run.state == RunState::Failed
+            && [Some(LOST_PLACE), Some(PLANNER_VANISHED)].contains(&reason)
     };
     run.filter(|run| run.state != RunState::Planning && !never(run))
         .ok_or_else(|| {

@@ -4,13 +4,13 @@
 
 mod body;
 mod form;
-mod trace;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
+    body::HttpBody,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{Next, from_fn_with_state},
     response::Response,
@@ -18,12 +18,13 @@ use axum::{
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-use self::{form::ErrorForm, trace::Trace};
+use self::form::ErrorForm;
 use super::{
     caller::{Caller, Right},
     error::ApiError,
     state::Serving,
     tokens::{INVALID_TOKEN, Tokens},
+    trace::{REQUEST_ID, Route, Trace},
 };
 use crate::{domain::problem::Problem, metrics::RouteMeters};
 
@@ -140,7 +141,9 @@ const STALE_HEADER: header::HeaderName = header::HeaderName::from_static("helenu
 
 async fn pass(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
     let form = ErrorForm::of(request.uri().path());
-    let mut trace = Trace::begin(&request);
+    let template = request.extensions().get::<MatchedPath>().cloned();
+    let route = template.map_or(Route::Unknown, Route::Template);
+    let mut trace = Trace::begin(request.headers(), request.method().clone(), route);
     let span = trace.span();
     let answer = edge
         .answer(request, next, &mut trace)
@@ -153,11 +156,13 @@ async fn pass(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Re
     if form != ErrorForm::Plain {
         edge.add_age(response.headers_mut());
     }
-    trace.end(
-        &mut response,
+    let id = trace.end(
+        response.status().as_u16(),
+        response.body().size_hint().exact(),
         &edge.meters,
         edge.serving.settings().access_log,
     );
+    response.headers_mut().insert(REQUEST_ID, id);
     response
 }
 

@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::http::Method;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tonic::{
+    Request, Response, Status,
+    metadata::{AsciiMetadataValue, MetadataMap},
+};
+use tracing::Instrument;
 
 use super::{
     Authorize,
@@ -19,6 +24,7 @@ use super::{
 };
 use crate::{
     domain::model::tensor::TensorData,
+    metrics::RouteMeters,
     serve::{
         caller::Caller,
         error::ApiError,
@@ -31,6 +37,7 @@ use crate::{
             outputs::{Wanted, wanted_outputs},
         },
         state::Serving,
+        trace::{REQUEST_ID_KEY, Route, Trace},
     },
 };
 
@@ -40,6 +47,7 @@ pub struct InferenceService {
     authorize: Authorize,
     /// Requests that may be in progress.
     places: Semaphore,
+    meters: RouteMeters,
 }
 
 impl InferenceService {
@@ -49,6 +57,7 @@ impl InferenceService {
             serving,
             authorize,
             places: Semaphore::new(requests),
+            meters: RouteMeters::default(),
         }
     }
 
@@ -62,27 +71,50 @@ impl InferenceService {
         place.map_err(|_| ApiError::overloaded("the gRPC server"))
     }
 
-    /// Answers within the time limit of requests.
-    async fn limited<T>(
+    /// Answers a call of a known caller within the time limit of requests, and records it. `path`:
+    /// the path of the method.
+    async fn answer<T, F>(
         &self,
-        answer: impl Future<Output = Result<T, ApiError>>,
-    ) -> Result<Response<T>, Status> {
-        let limited = async {
+        path: &'static str,
+        metadata: &MetadataMap,
+        answer: impl FnOnce(Arc<Caller>) -> F,
+    ) -> Result<Response<T>, Status>
+    where
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        let settings = self.serving.settings();
+        let mut trace = Trace::begin(metadata.as_ref(), Method::POST, Route::Call(path));
+        let span = trace.span();
+        let answered = async {
+            let caller = self.caller(metadata)?;
+            trace.caller = Some(Arc::clone(&caller));
             let _place = self.place()?;
-            let limit = self.serving.settings().request_timeout;
-            let answer = tokio::time::timeout(limit, answer).await;
-            answer.unwrap_or_else(|_| Err(ApiError::timed_out()))
+            let answered = tokio::time::timeout(settings.request_timeout, answer(caller)).await;
+            answered.unwrap_or_else(|_| Err(ApiError::timed_out()))
         };
-        let answer = limited.await.map_err(|error| status(&error))?;
-        Ok(Response::new(answer))
+        let answered = answered.instrument(span).await;
+        let code = match &answered {
+            Ok(_) => 200,
+            Err(error) => error.status.as_u16(),
+        };
+        let id = trace.end(code, None, &self.meters, settings.access_log);
+        let mut answered = answered.map(Response::new).map_err(|error| status(&error));
+        let metadata = match &mut answered {
+            Ok(response) => response.metadata_mut(),
+            Err(status) => status.metadata_mut(),
+        };
+        // An id is visible ASCII, which is always valid.
+        if let Ok(id) = AsciiMetadataValue::try_from(id.as_bytes()) {
+            metadata.insert(REQUEST_ID_KEY, id);
+        }
+        answered
     }
 
     async fn infer(
         &self,
-        metadata: &MetadataMap,
+        caller: Arc<Caller>,
         request: &ModelInferRequest,
     ) -> Result<ModelInferResponse, ApiError> {
-        let caller = self.caller(metadata)?;
         let version = version(&request.model_version);
         let model = model(&self.serving, &caller, &request.model_name, version).await?;
         let signature = &model.ready.admitted.signature;
@@ -127,10 +159,9 @@ impl InferenceService {
 
     async fn metadata(
         &self,
-        callers: &MetadataMap,
+        caller: Arc<Caller>,
         request: &ModelMetadataRequest,
     ) -> Result<ModelMetadataResponse, ApiError> {
-        let caller = self.caller(callers)?;
         let version = version(&request.version);
         let found = metadata(&self.serving, &caller, &request.name, version).await?;
         let tensors = found.inputs.iter().map(|tensor| ("input", tensor));
@@ -155,10 +186,9 @@ impl InferenceService {
 
     async fn is_ready(
         &self,
-        callers: &MetadataMap,
+        caller: Arc<Caller>,
         request: &ModelReadyRequest,
     ) -> Result<ModelReadyResponse, ApiError> {
-        let caller = self.caller(callers)?;
         check_visible(&caller, &request.name)?;
         check_known(&request.name)?;
         let version = version(&request.version);
@@ -201,37 +231,42 @@ impl GrpcInferenceService for InferenceService {
         &self,
         request: Request<ModelReadyRequest>,
     ) -> Result<Response<ModelReadyResponse>, Status> {
-        self.limited(self.is_ready(request.metadata(), request.get_ref()))
-            .await
+        const PATH: &str = "/inference.GRPCInferenceService/ModelReady";
+        let answer = |caller| self.is_ready(caller, request.get_ref());
+        self.answer(PATH, request.metadata(), answer).await
     }
 
     async fn server_metadata(
         &self,
         request: Request<ServerMetadataRequest>,
     ) -> Result<Response<ServerMetadataResponse>, Status> {
-        self.caller(request.metadata())
-            .map_err(|error| status(&error))?;
-        Ok(Response::new(ServerMetadataResponse {
-            name: "helenus".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            // Those of REST do not concern gRPC, which has raw contents anyway.
-            extensions: Vec::new(),
-        }))
+        const PATH: &str = "/inference.GRPCInferenceService/ServerMetadata";
+        let answer = |_| async {
+            Ok(ServerMetadataResponse {
+                name: "helenus".to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                // Those of REST do not concern gRPC, which has raw contents anyway.
+                extensions: Vec::new(),
+            })
+        };
+        self.answer(PATH, request.metadata(), answer).await
     }
 
     async fn model_metadata(
         &self,
         request: Request<ModelMetadataRequest>,
     ) -> Result<Response<ModelMetadataResponse>, Status> {
-        self.limited(self.metadata(request.metadata(), request.get_ref()))
-            .await
+        const PATH: &str = "/inference.GRPCInferenceService/ModelMetadata";
+        let answer = |caller| self.metadata(caller, request.get_ref());
+        self.answer(PATH, request.metadata(), answer).await
     }
 
     async fn model_infer(
         &self,
         request: Request<ModelInferRequest>,
     ) -> Result<Response<ModelInferResponse>, Status> {
-        self.limited(self.infer(request.metadata(), request.get_ref()))
-            .await
+        const PATH: &str = "/inference.GRPCInferenceService/ModelInfer";
+        let answer = |caller| self.infer(caller, request.get_ref());
+        self.answer(PATH, request.metadata(), answer).await
     }
 }

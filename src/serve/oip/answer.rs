@@ -35,8 +35,9 @@ pub struct AnswerOutput {
     pub is_binary: bool,
 }
 
-#[derive(Serialize)]
-struct InferAnswer<'a> {
+/// The answer to an inference request.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct InferAnswer<'a> {
     model_name: &'a str,
     model_version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,18 +45,20 @@ struct InferAnswer<'a> {
     outputs: Vec<OutputTensor<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct OutputTensor<'a> {
     name: &'a str,
     datatype: &'static str,
     shape: Vec<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parameters: Option<BinarySize>,
+    /// The values, flat; NaN and the infinities as text. Missing if they follow as binary data.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<serde_json::Value>>)]
     data: Option<JsonValues<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct BinarySize {
     binary_data_size: usize,
 }

@@ -11,8 +11,8 @@ use axum::{
 };
 
 use super::{
-    answer::{self, AnswerHead, AnswerOutput},
-    error::OipError,
+    answer::{self, AnswerHead, AnswerOutput, InferAnswer},
+    error::{OipError, OipErrorResponses},
     inputs::{GivenTensor, input_batch},
     outputs::{Wanted, wanted_outputs},
     path::ModelPath,
@@ -32,7 +32,25 @@ use crate::{
     },
 };
 
-/// Scores raw tensors.
+/// Scores raw tensors with a version, the champion if none is named.
+///
+/// With the header `Inference-Header-Content-Length` the body is JSON of that length, followed by
+/// the values of the inputs that have `binary_data_size`. If an output is asked for as binary data,
+/// so is the answer, which then has the type `application/octet-stream`.
+#[utoipa::path(
+    post,
+    path = "/v2/models/{model}/infer",
+    tag = "inference",
+    params(("model" = String, Path, description = "The model")),
+    request_body(content = InferBody<'_>),
+    responses(
+        (status = 200, description = "The outputs", content(
+            (InferAnswer<'_> = "application/json"),
+            (Vec<u8> = "application/octet-stream"),
+        )),
+        OipErrorResponses,
+    ),
+)]
 pub async fn infer(
     State(serving): Shared,
     Extension(caller): Extension<Arc<Caller>>,

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Extension, Json,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{Extension, Json, extract::State, http::StatusCode};
 use serde::Serialize;
-use serde_json::json;
 
-use super::{datatype::Datatype, error::OipError, infer::check_known, path::ModelPath};
+use super::{
+    datatype::Datatype,
+    error::{OipError, OipErrorBody, OipErrorResponses},
+    infer::check_known,
+    path::ModelPath,
+};
 use crate::{
     domain::model::{Input, Output, ReadyVersion},
     serve::{
@@ -27,8 +26,42 @@ pub const EXTENSIONS: [&str; 2] = ["binary_tensor_data", "model_repository"];
 /// What models run on, by Triton's name.
 pub const PLATFORM: &str = "onnxruntime_onnx";
 
+/// The metadata of the server.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ServerMetadata {
+    pub name: &'static str,
+    pub version: &'static str,
+    /// Extensions of the protocol, by Triton's names.
+    pub extensions: [&'static str; 2],
+}
+
+/// Whether the server runs.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ServerLive {
+    live: bool,
+}
+
+/// Whether requests should be sent to the server.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ServerReady {
+    ready: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Whether a version is loaded.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ModelReady {
+    name: String,
+    ready: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
 /// The metadata of a model.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ModelMetadata {
     pub name: String,
     /// All versions that may score.
@@ -39,7 +72,7 @@ pub struct ModelMetadata {
 }
 
 /// The metadata of an input or output.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct TensorMetadata {
     pub name: String,
     pub datatype: &'static str,
@@ -51,7 +84,7 @@ pub struct TensorMetadata {
 }
 
 /// The names of a row's values, in order.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PlaceNames {
     /// Of an input.
@@ -60,29 +93,64 @@ pub enum PlaceNames {
     Classes(Vec<String>),
 }
 
-/// `GET /v2`.
-pub async fn server() -> Response {
-    let version = env!("CARGO_PKG_VERSION");
-    Json(json!({"name": "helenus", "version": version, "extensions": EXTENSIONS})).into_response()
+/// Returns the name, version and extensions of the server.
+#[utoipa::path(
+    get,
+    path = "/v2",
+    tag = "inference",
+    responses(
+        (status = 200, description = "The server", body = ServerMetadata),
+        (status = 401, description = "The token is missing or unknown", body = OipErrorBody),
+    ),
+)]
+pub async fn server() -> Json<ServerMetadata> {
+    Json(ServerMetadata {
+        name: "helenus",
+        version: env!("CARGO_PKG_VERSION"),
+        extensions: EXTENSIONS,
+    })
 }
 
-/// `GET /v2/health/live`.
-pub async fn live() -> Response {
-    Json(json!({"live": true})).into_response()
+/// Answers 200 while the process runs.
+#[utoipa::path(
+    get,
+    path = "/v2/health/live",
+    tag = "inference",
+    security(()),
+    responses((status = 200, description = "The process runs", body = ServerLive)),
+)]
+pub async fn live() -> Json<ServerLive> {
+    Json(ServerLive { live: true })
 }
 
-/// `GET /v2/health/ready`: 503 with the reason while requests should be sent elsewhere.
-pub async fn ready(State(serving): Shared) -> Response {
-    match serving.is_ready() {
-        Ok(()) => Json(json!({"ready": true})).into_response(),
-        Err(reason) => {
-            let body = Json(json!({"ready": false, "error": reason}));
-            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
-        }
-    }
+/// Answers 200, or 503 with the reason while requests should be sent elsewhere.
+#[utoipa::path(
+    get,
+    path = "/v2/health/ready",
+    tag = "inference",
+    security(()),
+    responses(
+        (status = 200, description = "Ready", body = ServerReady),
+        (status = 503, description = "Why not", body = ServerReady),
+    ),
+)]
+pub async fn ready(State(serving): Shared) -> (StatusCode, Json<ServerReady>) {
+    let (status, error) = match serving.is_ready() {
+        Ok(()) => (StatusCode::OK, None),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, Some(reason.to_string())),
+    };
+    let ready = error.is_none();
+    (status, Json(ServerReady { ready, error }))
 }
 
-/// `GET /v2/models/{model}[/versions/{version}]`.
+/// Returns the versions, inputs and outputs of a model.
+#[utoipa::path(
+    get,
+    path = "/v2/models/{model}",
+    tag = "inference",
+    params(("model" = String, Path, description = "The model")),
+    responses((status = 200, description = "The model", body = ModelMetadata), OipErrorResponses),
+)]
 pub async fn model(
     State(serving): Shared,
     Extension(caller): Extension<Arc<Caller>>,
@@ -94,23 +162,38 @@ pub async fn model(
     ))
 }
 
-/// `GET /v2/models/{model}[/versions/{version}]/ready`: loads the version, so that the answer is
-/// true.
+/// Loads a version, the champion if none is named, so that the answer is true.
+#[utoipa::path(
+    get,
+    path = "/v2/models/{model}/ready",
+    tag = "inference",
+    params(("model" = String, Path, description = "The model")),
+    responses(
+        (status = 200, description = "It is loaded", body = ModelReady),
+        OipErrorResponses,
+        (status = 503, description = "Why it is not", body = ModelReady),
+    ),
+)]
 pub async fn model_ready(
     State(serving): Shared,
     Extension(caller): Extension<Arc<Caller>>,
     path: ModelPath,
-) -> Result<Response, OipError> {
+) -> Result<(StatusCode, Json<ModelReady>), OipError> {
     check_visible(&caller, &path.model)?;
     check_known(&path.model)?;
-    match serving.model(&path.model, path.version.as_deref()).await {
-        Ok(_) => Ok(Json(json!({"name": path.model, "ready": true})).into_response()),
+    let (status, error) = match serving.model(&path.model, path.version.as_deref()).await {
+        Ok(_) => (StatusCode::OK, None),
         Err(error) if error.status == StatusCode::SERVICE_UNAVAILABLE => {
-            let body = json!({"name": path.model, "ready": false, "error": error.line()});
-            Ok((error.status, Json(body)).into_response())
+            (error.status, Some(error.line()))
         }
-        Err(error) => Err(error.into()),
-    }
+        Err(error) => return Err(error.into()),
+    };
+    let answer = ModelReady {
+        name: path.model,
+        ready: error.is_none(),
+        error,
+    };
+    Ok((status, Json(answer)))
 }
 
 /// Returns the metadata of a version.

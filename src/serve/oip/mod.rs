@@ -22,29 +22,31 @@ pub mod repository;
 pub mod request;
 pub mod values;
 
-use std::sync::Arc;
+use axum::routing::{get, post};
 
-use axum::{
-    Router,
-    routing::{get, post},
-};
+use super::routes::Route;
 
-use super::state::Serving;
-
-/// Returns the routes of the protocol.
-pub fn routes() -> Router<Arc<Serving>> {
-    let model = "/v2/models/{model}";
-    let version = "/v2/models/{model}/versions/{version}";
-    let mut router = Router::new()
-        .route("/v2", get(metadata::server))
-        .route("/v2/health/live", get(metadata::live))
-        .route("/v2/health/ready", get(metadata::ready))
-        .route("/v2/repository/index", post(repository::index));
-    for path in [model, version] {
-        router = router
-            .route(path, get(metadata::model))
-            .route(&format!("{path}/ready"), get(metadata::model_ready))
-            .route(&format!("{path}/infer"), post(infer::infer));
-    }
-    router
+/// Returns the routes of the protocol. Those of a model are there with and without a version.
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/v2", get(metadata::server)),
+        Route::get("/v2/health/live", get(metadata::live)),
+        Route::get("/v2/health/ready", get(metadata::ready)),
+        Route::post("/v2/repository/index", post(repository::index)),
+        Route::get("/v2/models/{model}", get(metadata::model)),
+        Route::get("/v2/models/{model}/ready", get(metadata::model_ready)),
+        Route::post("/v2/models/{model}/infer", post(infer::infer)),
+        Route::get(
+            "/v2/models/{model}/versions/{version}",
+            get(metadata::model),
+        ),
+        Route::get(
+            "/v2/models/{model}/versions/{version}/ready",
+            get(metadata::model_ready),
+        ),
+        Route::post(
+            "/v2/models/{model}/versions/{version}/infer",
+            post(infer::infer),
+        ),
+    ]
 }

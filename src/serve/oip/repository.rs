@@ -5,7 +5,10 @@ use std::sync::Arc;
 use axum::{Extension, Json, body::Bytes, extract::State};
 use serde::{Deserialize, Serialize};
 
-use super::{error::OipError, metadata::check_visible};
+use super::{
+    error::{OipError, OipErrorResponses},
+    metadata::check_visible,
+};
 use crate::{
     serve::{
         caller::Caller,
@@ -16,15 +19,15 @@ use crate::{
 };
 
 /// The body, which may be missing.
-#[derive(Debug, Default, Deserialize)]
-struct IndexRequest {
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+pub struct IndexRequest {
     /// Whether only versions that are ready are listed.
     #[serde(default)]
     ready: bool,
 }
 
 /// A version of a model.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct IndexEntry {
     name: String,
     version: String,
@@ -35,6 +38,13 @@ pub struct IndexEntry {
 }
 
 /// Lists the models and versions.
+#[utoipa::path(
+    post,
+    path = "/v2/repository/index",
+    tag = "inference",
+    request_body(content = Option<IndexRequest>),
+    responses((status = 200, description = "All versions", body = Vec<IndexEntry>), OipErrorResponses),
+)]
 pub async fn index(
     State(serving): Shared,
     Extension(caller): Extension<Arc<Caller>>,

@@ -13,57 +13,72 @@ use crate::{domain::problem::Problem, serve::error::ApiError};
 pub const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 /// The JSON of a request. Unknown members are ignored: clients add their own.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = InferRequest)]
 pub struct InferBody<'a> {
+    /// Comes back with the answer.
     #[serde(borrow, default)]
+    #[schema(value_type = Option<String>)]
     pub id: Option<Cow<'a, str>>,
     #[serde(default)]
     parameters: Option<RequestParameters>,
     #[serde(borrow)]
     inputs: Vec<InputTensor<'a>>,
+    /// The outputs that are wanted; all if missing.
     #[serde(borrow, default)]
     outputs: Option<Vec<RequestedOutput<'a>>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 struct RequestParameters {
+    /// Whether outputs are sent as binary data.
     #[serde(default)]
     binary_data_output: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 struct InputTensor<'a> {
     #[serde(borrow)]
+    #[schema(value_type = String)]
     name: Cow<'a, str>,
     shape: Vec<i64>,
+    /// `FP32`, `INT64`, `BYTES` and so on.
     #[serde(borrow)]
+    #[schema(value_type = String)]
     datatype: Cow<'a, str>,
     #[serde(default)]
     parameters: Option<InputParameters>,
+    /// The values, flat or nested; missing if they follow as binary data.
     #[serde(borrow, default)]
+    #[schema(value_type = Option<Vec<serde_json::Value>>)]
     data: Option<&'a RawValue>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 struct InputParameters {
+    /// Bytes of the values behind the JSON.
     #[serde(default)]
     binary_data_size: Option<usize>,
 }
 
 /// An output that the request names.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub struct RequestedOutput<'a> {
     #[serde(borrow)]
+    #[schema(value_type = String)]
     pub name: Cow<'a, str>,
     #[serde(borrow, default)]
     parameters: Option<OutputParameters<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 struct OutputParameters<'a> {
+    /// Whether this output is sent as binary data.
     #[serde(default)]
     binary_data: Option<bool>,
+    /// Refused, unless it is 0.
     #[serde(borrow, default)]
+    #[schema(value_type = Option<i64>)]
     classification: Option<&'a RawValue>,
 }
 

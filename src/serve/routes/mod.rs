@@ -35,16 +35,31 @@ pub struct Route {
     handler: MethodRouter<Arc<Serving>>,
 }
 
-/// Returns the routes that the OpenAPI document describes.
-pub fn described() -> Vec<Route> {
-    let route = |method, path, handler| Route {
-        method,
-        path,
-        handler,
-    };
-    let read = |path, handler| route(Method::GET, path, handler);
-    let write = |path, handler| route(Method::POST, path, handler);
-    vec![
+impl Route {
+    fn new(method: Method, path: &'static str, handler: MethodRouter<Arc<Serving>>) -> Self {
+        Self {
+            method,
+            path,
+            handler,
+        }
+    }
+
+    /// Returns a route that reads.
+    pub fn get(path: &'static str, handler: MethodRouter<Arc<Serving>>) -> Self {
+        Self::new(Method::GET, path, handler)
+    }
+
+    /// Returns a route with a body.
+    pub fn post(path: &'static str, handler: MethodRouter<Arc<Serving>>) -> Self {
+        Self::new(Method::POST, path, handler)
+    }
+}
+
+/// Returns all routes; the OpenAPI document describes each of them.
+pub fn all() -> Vec<Route> {
+    let read = Route::get;
+    let write = Route::post;
+    let mut routes = vec![
         read("/live", get(health::live)),
         read("/ready", get(health::ready)),
         read("/metrics", get(health::metrics)),
@@ -57,7 +72,7 @@ pub fn described() -> Vec<Route> {
         read("/v1/jobs/{job}/runs", get(runs::list)),
         write("/v1/jobs/{job}/runs", post(runs::start)),
         read("/v1/jobs/{job}/runs/{id}", get(runs::show)),
-        route(
+        Route::new(
             Method::DELETE,
             "/v1/jobs/{job}/runs/{id}",
             delete(runs::cancel),
@@ -76,16 +91,17 @@ pub fn described() -> Vec<Route> {
             post(acts::approve),
         ),
         read("/v1/requests/{id}", get(requests::show)),
-    ]
+    ];
+    routes.extend(oip::routes());
+    routes
 }
 
-/// Returns all routes.
+/// Returns the router of all routes.
 pub fn router(serving: Arc<Serving>) -> Router {
-    let routes = described().into_iter();
+    let routes = all().into_iter();
     routes
         .fold(Router::new(), |router, route| {
             router.route(route.path, route.handler)
         })
-        .merge(oip::routes())
         .with_state(serving)
 }

@@ -20,7 +20,10 @@ use scylla::{
     policies::retry::FallthroughRetryPolicy,
     response::query_result::QueryResult,
     serialize::{batch::BatchValues, row::SerializeRow},
-    statement::batch::{Batch, BatchType},
+    statement::{
+        batch::{Batch, BatchType},
+        prepared::PreparedStatement,
+    },
     value::{CqlValue, Row},
 };
 
@@ -61,7 +64,8 @@ impl Store {
         at_most_once(|| async {
             let mut batch = Batch::new(BatchType::Unlogged);
             for statement in statements {
-                batch.append_statement(self.prepared(Mode::Conditional, statement).await?);
+                let prepared = self.prepared(Mode::Conditional, statement).await?;
+                batch.append_statement(PreparedStatement::clone(&prepared));
             }
             batch.set_is_idempotent(false);
             batch.set_serial_consistency(Some(self.settings.serial.driver()));
@@ -85,7 +89,8 @@ impl Store {
     /// # Errors
     /// As [`Store::apply`]; the write is not sent again.
     pub async fn renew(&self, cql: &str, values: impl SerializeRow) -> Result<bool, StoreError> {
-        let mut prepared = self.prepared(Mode::Conditional, cql).await?;
+        let prepared = self.prepared(Mode::Conditional, cql).await?;
+        let mut prepared = PreparedStatement::clone(&prepared);
         prepared.set_is_idempotent(true);
         let result = self.promptly(prepared, cql, &values).await?;
         applied(result, cql)

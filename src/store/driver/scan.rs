@@ -90,7 +90,8 @@ impl Scan {
         range: TokenRange,
         pages: &mpsc::Sender<Result<Page, StoreError>>,
     ) -> Result<(), StoreError> {
-        let mut prepared = self.store.prepared(Mode::Read, &self.select.cql).await?;
+        let prepared = self.store.prepared(Mode::Read, &self.select.cql).await?;
+        let mut prepared = PreparedStatement::clone(&prepared);
         let mut todo = vec![range];
         while let Some(range) = todo.pop() {
             let mut state = PagingState::start();

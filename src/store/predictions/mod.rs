@@ -142,7 +142,8 @@ impl Store {
 
     /// Prepares a statement; another process may have created the table only a moment ago.
     async fn visible(&self, cql: &str) -> Result<PreparedStatement, StoreError> {
-        once_visible(move || self.prepared(Mode::Write, cql)).await
+        let prepared = once_visible(move || self.prepared(Mode::Write, cql)).await?;
+        Ok(PreparedStatement::clone(&prepared))
     }
 }
 

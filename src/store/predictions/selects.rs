@@ -219,7 +219,7 @@ impl Store {
         let cql = &select.cql;
         let values = [key, &select.more_values].concat();
         retried(PATIENCE, || async {
-            let prepared = self.prepared(Mode::Read, cql).await?;
+            let prepared = self.prepared(Mode::ReadCells, cql).await?;
             let request = async {
                 self.session()
                     .execute_unpaged(&prepared, RawValues(&values))

@@ -1,18 +1,20 @@
-//! The trace of a request: its id, its metrics and its line in the log.
+//! The trace of a request, over HTTP or gRPC: its id, its metrics and its line in the log.
 
 use std::{sync::Arc, time::Instant};
 
 use axum::{
-    body::HttpBody,
-    extract::{MatchedPath, Request},
-    http::{HeaderName, HeaderValue, Method},
-    response::Response,
+    extract::MatchedPath,
+    http::{HeaderMap, HeaderName, HeaderValue, Method},
 };
 use tracing::Span;
 
-use crate::{metrics::RouteMeters, serve::caller::Caller};
+use super::caller::Caller;
+use crate::metrics::RouteMeters;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Name of the id of a request, among the metadata of gRPC.
+pub const REQUEST_ID_KEY: &str = "x-request-id";
+/// The header with the id of a request.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_KEY);
 /// Longest id that is accepted from a client.
 const MAX_ID: usize = 128;
 
@@ -21,29 +23,42 @@ pub struct Trace {
     began: Instant,
     id: HeaderValue,
     method: Method,
-    /// Template of the path; `None` if no route has the path.
-    route: Option<MatchedPath>,
+    route: Route,
     /// `None` before the caller is known.
     pub caller: Option<Arc<Caller>>,
 }
 
+/// Where a request leads.
+pub enum Route {
+    /// The template of an HTTP path.
+    Template(MatchedPath),
+    /// The path of a gRPC method.
+    Call(&'static str),
+    /// No route has the path.
+    Unknown,
+}
+
 impl Trace {
     /// Begins to record a request. Its id is the client's, or else random.
-    pub fn begin(request: &Request) -> Self {
-        let given = request.headers().get(REQUEST_ID);
+    pub fn begin(headers: &HeaderMap, method: Method, route: Route) -> Self {
+        let given = headers.get(REQUEST_ID);
         let id = given.filter(|id| is_valid(id.as_bytes())).cloned();
         Self {
             began: Instant::now(),
             id: id.unwrap_or_else(random_id),
-            method: request.method().clone(),
-            route: request.extensions().get::<MatchedPath>().cloned(),
+            method,
+            route,
             caller: None,
         }
     }
 
     /// Returns the template of the path; `none` if no route has the path.
     pub fn route(&self) -> &str {
-        self.route.as_ref().map_or("none", MatchedPath::as_str)
+        match &self.route {
+            Route::Template(path) => path.as_str(),
+            Route::Call(path) => path,
+            Route::Unknown => "none",
+        }
     }
 
     /// Returns the span of what is logged on the way.
@@ -51,10 +66,16 @@ impl Trace {
         tracing::info_span!("request", id = self.id())
     }
 
-    /// Records the answer and adds the id to it.
-    pub fn end(self, response: &mut Response, meters: &RouteMeters, is_logged: bool) {
+    /// Records the answer, and returns the id, which the answer carries. `status`: its HTTP status,
+    /// over gRPC the one that stands for its code; `bytes`: the size of its body, if it is known.
+    pub fn end(
+        self,
+        status: u16,
+        bytes: Option<u64>,
+        meters: &RouteMeters,
+        is_logged: bool,
+    ) -> HeaderValue {
         let took = self.began.elapsed();
-        let status = response.status().as_u16();
         meters.record(self.route(), status, took);
         if is_logged {
             tracing::info!(
@@ -62,14 +83,14 @@ impl Trace {
                 method = %self.method,
                 route = self.route(),
                 status,
-                bytes = response.body().size_hint().exact(),
+                bytes,
                 micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
                 caller = self.caller.as_ref().map_or("-", |caller| &caller.name),
                 request_id = self.id(),
                 "answered"
             );
         }
-        response.headers_mut().insert(REQUEST_ID, self.id);
+        self.id
     }
 
     fn id(&self) -> &str {
@@ -90,17 +111,13 @@ fn random_id() -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Body;
-
     use super::*;
 
     fn id(given: Option<&[u8]>) -> String {
-        let mut request = Request::new(Body::empty());
-        if let Some(given) = given {
-            let value = HeaderValue::from_bytes(given).unwrap();
-            request.headers_mut().insert(REQUEST_ID, value);
-        }
-        Trace::begin(&request).id().to_owned()
+        let value = given.map(|given| HeaderValue::from_bytes(given).unwrap());
+        let headers: HeaderMap = value.map(|value| (REQUEST_ID, value)).into_iter().collect();
+        let trace = Trace::begin(&headers, Method::GET, Route::Unknown);
+        trace.id().to_owned()
     }
 
     #[test]

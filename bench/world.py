@@ -112,7 +112,7 @@ class World:
                 self.helenus("model", "push", name, str(file), *features, "--classes", "benign,malignant")
             self._is_made(f"model {name}", how)
 
-    def job(self, model, shape, name=None, table=None, versions=(1,)):
+    def job(self, model, shape, name=None, table=None, versions=(1,), extra=""):
         """A job, with its model pushed if it is one of [`MODELS`]; gives its name."""
         name, versions = name or f"{model}_{shape}", list(versions)
         if model in MODELS:
@@ -122,6 +122,7 @@ class World:
             f'job = "{name}"\nmodel = "{model}"\nversions = {versions}\n\n[source]\ntable = "{DATA}.{table or shape}"\n'
             + FEATURES_OF[shape].format(versions=versions)
             + '\n[outputs]\npositive = "malignant"\n'
+            + extra
         )
         if self._once(f"job {name}", manifest):
             folder = ROOT / "target" / "bench"

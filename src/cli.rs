@@ -36,6 +36,7 @@ pub enum Command {
     Verify(command::verify::Args),
     Evaluate(command::evaluate::Args),
     Compare(command::compare::Args),
+    Drift(command::drift::Args),
     Explain(command::explain::Args),
     Export(command::export::Args),
     Forget(command::forget::Args),

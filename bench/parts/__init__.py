@@ -1,6 +1,6 @@
 """The parts of the benchmark: functions from a World to figures, each kept as a file of its own."""
 
-from parts import allocations, big_model, ceiling, control, end_to_end, iterations, latency, pending, polite, profile, serving, sizes, workers
+from parts import allocations, big_model, ceiling, control, drift, end_to_end, iterations, latency, pending, polite, profile, serving, sizes, workers
 
 # In the order of a whole run: what the ceiling finds, all after it use. The number is of nodes.
 PARTS = {
@@ -17,6 +17,7 @@ PARTS = {
     "pending_versions": (pending.versions_kept, 1),
     "iterations": (iterations.compare_and_evaluate, 1),
     "control": (control.overhead, 1),
+    "drift": (drift.profiles, 1),
     "workers": (workers.one_run, 1),
     "allocations": (allocations.each_row, 1),
     "profile": (profile.client, 1),

@@ -5,6 +5,7 @@ pub mod ask;
 pub mod compare;
 pub mod config;
 pub mod doctor;
+pub mod drift;
 pub mod dry_run;
 pub mod evaluate;
 pub mod explain;
@@ -107,6 +108,7 @@ fn name(command: &Command) -> &'static str {
         Command::Verify(_) => "verify",
         Command::Evaluate(_) => "evaluate",
         Command::Compare(_) => "compare",
+        Command::Drift(args) => args.name(),
         Command::Explain(_) => "explain",
         Command::Export(_) => "export",
         Command::Serve(_) => "serve",
@@ -144,6 +146,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Verify(args) => Box::pin(verify::run(args, context)).await,
         Command::Evaluate(args) => Box::pin(evaluate::run(args, context)).await,
         Command::Compare(args) => Box::pin(compare::run(args, context)).await,
+        Command::Drift(args) => Box::pin(drift::run(args, context)).await,
         Command::Explain(args) => Box::pin(explain::run(args, context)).await,
         Command::Export(args) => Box::pin(export::run(args, context)).await,
         Command::Forget(args) => Box::pin(forget::run(args, context)).await,

@@ -5,6 +5,7 @@ pub mod alarms;
 pub mod catalog;
 pub mod compare;
 pub mod doctor;
+pub mod drift;
 pub mod evaluate;
 pub mod explain;
 pub mod export;

@@ -119,7 +119,7 @@ impl GraphInfo {
     }
 }
 
-fn list(model: &ModelProto, key: &str) -> Result<Vec<String>, Problem> {
+pub(super) fn list(model: &ModelProto, key: &str) -> Result<Vec<String>, Problem> {
     let Some(entry) = model.metadata_props.iter().find(|entry| entry.key == key) else {
         return Ok(Vec::new());
     };

@@ -24,6 +24,7 @@ mod log;
 mod neighbours;
 mod onnx;
 pub mod output_checks;
+pub mod places;
 pub mod pool;
 pub mod rows;
 pub mod runtime;

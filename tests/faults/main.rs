@@ -10,6 +10,7 @@ mod changes;
 mod clock;
 mod cluster;
 mod current;
+mod drift;
 mod forget;
 mod gate;
 mod kill;

@@ -258,11 +258,16 @@ fn each_kind_follows_from_rows_and_ends_with_them() {
         ", late, deadline, scored, rejected, warnings",
         ", true, '2030-12-31', {1: 500}, {1: 20}, ['constant_output: version 1: `label` is `benign` for all 500 rows scored', 'label_share_moved: version 1: `label` = `benign` changed from 60 % to 100 % of the scored rows since the last run', 'order_unproven: version 1']",
     );
+    let drift = |number: u32, verdict: &str| {
+        sandbox.cql(&format!("INSERT INTO {{helenus}}.drift (job, run_id, version, feature, against, segment, verdict, psi, n, m) VALUES ('tumour', minTimeuuid('2031-01-01 00:00:{number:02}+0000'), 1, 'mean radius', 'reference', '', '{verdict}', 0.31, 500, 500)"));
+    };
+    drift(1, "drifted");
     sandbox.cql("INSERT INTO {helenus}.triggers (job, name, every) VALUES ('tumour', 'odd', '5 fortnights')");
     sandbox.helenus(&["worker", "--once"]);
     look(sandbox);
     let expected = [
         "constant_output/version 1: label",
+        "drift/version 1",
         "moved_output/version 1: label",
         "rejected_share/version 1",
         "run_late/nightly",
@@ -270,6 +275,7 @@ fn each_kind_follows_from_rows_and_ends_with_them() {
     ];
     assert_eq!(open(sandbox), expected.map(str::to_owned).into());
     run(2, ", late, scored", ", false, {1: 500}");
+    drift(2, "stable");
     sandbox
         .cql("UPDATE {helenus}.triggers SET removed = true WHERE job = 'tumour' AND name = 'odd'");
     look(sandbox);

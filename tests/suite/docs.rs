@@ -49,6 +49,7 @@ fn every_manifest_shown_is_one_and_every_fragment_fits_into_one() {
         "docs/manifest-features.md",
         "docs/manifest-outputs.md",
         "docs/manifest-rules.md",
+        "docs/drift.md",
     ];
     for block in pages.into_iter().flat_map(blocks) {
         let text = match block.words.as_str() {
@@ -199,6 +200,7 @@ fn what_the_pages_tell_cql_clients_to_do_works() {
     assert!(world.follow("docs/alarms.md") > 2);
     assert!(world.follow("docs/retraining.md") > 3);
     assert!(world.follow("docs/triggers.md") + world.follow("docs/pending-rows.md") > 9);
+    assert!(world.follow("docs/drift.md") > 3);
     world.worker();
     let states: Vec<String> = world
         .sandbox
@@ -316,6 +318,7 @@ fn the_commands_and_options_that_the_pages_name_exist() {
             .collect();
         let length = match command.first() {
             Some(&"job") if command.get(1) == Some(&"target") => 3,
+            Some(&"drift") if command.get(1) == Some(&"baseline") => 2,
             Some(
                 &("model" | "job" | "run" | "role" | "token" | "trigger" | "gate" | "alarm"
                 | "retraining"),

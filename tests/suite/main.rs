@@ -12,6 +12,7 @@ mod costs;
 mod coverage;
 mod current;
 mod docs;
+mod drift;
 mod evaluate;
 mod evaluate_asked;
 mod evaluate_exact;

@@ -459,3 +459,36 @@ fn a_comparison_is_a_page() {
             .contains("No row could be compared.")
     );
 }
+
+#[test]
+fn drift_is_a_page() {
+    let biopsies = Biopsies::scored("report_drift");
+    let sandbox = &biopsies.sandbox;
+    let runs = sandbox.json(&["run", "list", "tumour"]).ok().result();
+    let run = runs[0]["run_id"].as_str().unwrap();
+    sandbox
+        .helenus(&["drift", "baseline", "tumour", "--run", run])
+        .ok();
+    for turn in 1..=2 {
+        for id in 1..=biopsies.rows {
+            sandbox.cql(&format!(
+                "UPDATE {{data}}.biopsies SET mean_radius = {} WHERE id = {id}",
+                turn * 100 + id
+            ));
+        }
+        biopsies.score();
+    }
+    let told = sandbox.json(&["drift", "tumour", "--html", "drift.html"]);
+    let told = told.ok().result();
+    assert_eq!(told["html"], "drift.html");
+    let file = sandbox.directory().join("drift.html");
+    let page = Page::read(&file);
+    // The most changed first, each with its history.
+    let figures = page.figures();
+    assert_eq!(figures[..2], ["shape-1-0", "history-1-0"]);
+    assert!(figures.contains(&"shape-2-23".to_owned()), "{figures:?}");
+    let text = page.read_text();
+    assert!(text.contains("mean radius: drifted"), "{text}");
+    assert!(text.contains(run), "the run that it was compared with");
+    show(&file, &page);
+}

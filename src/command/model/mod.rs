@@ -9,6 +9,7 @@ mod promote;
 mod pull;
 mod purge;
 mod push;
+mod reference;
 mod retire;
 mod rollback;
 mod show;

@@ -16,7 +16,7 @@ use super::{
         Context,
         ask::{self, Intent, Reconciled},
     },
-    check,
+    check, reference,
 };
 use crate::{
     domain::{
@@ -50,6 +50,7 @@ use crate::{
 ///
 ///     helenus model push tumour model.onnx --features features.txt --golden golden.csv
 ///     helenus model push tumour model.onnx --classes benign,malignant --metric auc=0.991
+///     helenus model push tumour model.onnx --features features.txt --reference training.parquet
 ///
 /// JSON result: {"name", "version", "sha256", "size", "bytes_sent", "state": "ready" | "rejected" |
 ///   "undecided", "found": null or as of `model check`}
@@ -62,6 +63,10 @@ pub struct Args {
     file: PathBuf,
     #[command(flatten)]
     facts: check::Facts,
+    /// Training rows with which runs are compared, CSV or Parquet: one column for each feature, by the
+    /// model's names, at least 200 rows
+    #[arg(long, value_name = "FILE")]
+    reference: Option<PathBuf>,
     /// A tag, `key=value` (can be repeated)
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     tags: Vec<String>,
@@ -95,6 +100,14 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
             Failure::inputs(problems)
         })?;
     }
+    let reference = match &args.reference {
+        Some(path) => Some(reference::read(
+            path,
+            &args.file,
+            &args.facts.feature_names()?,
+        )?),
+        None => None,
+    };
     let store = context.store().await?;
 
     let bar = progress(context, blob.size);
@@ -119,6 +132,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         .map(|other| other.version.to_string())
         .collect();
     let version = store.insert_version(row).await?;
+    if let Some(reference) = &reference {
+        store.put_reference(&args.name, version, reference).await?;
+    }
     ask::say(
         context,
         &format!("{} version {version} is registered", args.name),

@@ -7,6 +7,7 @@
 //! crash loses no message ([`deliver`]).
 
 pub mod deliver;
+mod drift;
 mod gates;
 mod sinks;
 
@@ -48,6 +49,7 @@ pub struct AlarmRound {
 #[derive(Debug, Default)]
 pub struct AlarmWatch {
     gates: gates::GateLook,
+    drift: drift::DriftLook,
     /// Alarms and sinks for which the delivery is known to be asked for.
     asked: BTreeSet<(Uuid, &'static str)>,
     /// Gauges that were set.
@@ -95,7 +97,15 @@ impl AlarmWatch {
                     found.add_gates(job, gates);
                 }
                 match store.run_outcomes(job, RUNS).await {
-                    Ok(outcomes) => found.add_runs(store, job, &outcomes, now),
+                    Ok(outcomes) => {
+                        found.add_runs(store, job, &outcomes, now);
+                        match self.drift.conditions(store, job, &outcomes).await {
+                            Ok(conditions) => found.add(AlarmKind::Drift, conditions),
+                            Err(error) => {
+                                round.errors.push(format!("drift of job `{job}`: {error}"))
+                            }
+                        }
+                    }
                     Err(error) => round.errors.push(format!("alarms of job `{job}`: {error}")),
                 }
             } else {
@@ -208,6 +218,11 @@ struct Found {
 }
 
 impl Found {
+    fn add(&mut self, kind: AlarmKind, conditions: Vec<Condition>) {
+        self.kinds.push(kind);
+        self.conditions.extend(conditions);
+    }
+
     fn add_runs(
         &mut self,
         store: &Store,

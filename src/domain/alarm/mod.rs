@@ -5,6 +5,7 @@
 
 pub mod delivery;
 pub mod demotion;
+pub mod drift;
 pub mod outputs;
 pub mod rejected;
 pub mod runs;
@@ -31,6 +32,8 @@ pub enum AlarmKind {
     ConstantOutput,
     /// The share of a label changed from one run to the next.
     MovedOutput,
+    /// Features or outputs of a version drifted.
+    Drift,
     /// A trigger should have fired, and did not.
     TriggerNotFired,
     /// A gate moved an alias back.
@@ -40,12 +43,13 @@ pub enum AlarmKind {
 }
 
 impl AlarmKind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RunFailed,
         Self::RunLate,
         Self::RejectedShare,
         Self::ConstantOutput,
         Self::MovedOutput,
+        Self::Drift,
         Self::TriggerNotFired,
         Self::GateDemotion,
         Self::StaleLabels,
@@ -69,6 +73,7 @@ impl AlarmKind {
             Self::RejectedShare => "rejected_share",
             Self::ConstantOutput => "constant_output",
             Self::MovedOutput => "moved_output",
+            Self::Drift => "drift",
             Self::TriggerNotFired => "trigger_not_fired",
             Self::GateDemotion => "gate_demotion",
             Self::StaleLabels => "stale_labels",

@@ -7,6 +7,7 @@ pub mod cast;
 pub mod classes;
 pub mod compile;
 pub mod condition;
+pub mod drift;
 pub mod entity;
 pub mod expect;
 pub mod feature_places;
@@ -16,6 +17,8 @@ pub mod mapping;
 pub mod outputs;
 pub mod rejection;
 
+use std::sync::Arc;
+
 use super::{model::ReadyVersion, percent::Percent};
 use crate::{
     codec::{
@@ -24,6 +27,7 @@ use crate::{
     },
     domain::model::tensor::Element,
 };
+pub use drift::DriftRules;
 
 /// Everything a run needs to know about what it reads, scores and writes.
 #[derive(Debug, Clone)]
@@ -46,6 +50,11 @@ pub struct CompiledJob {
     pub target: PredictionTable,
     /// The manifest's `[rules]`.
     pub rules: Rules,
+    /// The manifest's `[drift]`.
+    pub drift: Arc<DriftRules>,
+    /// How many of `columns`, at their end, are read for another purpose than scoring: they belong
+    /// to no hash. Compilation sets none; a run may read the segment column of `drift` in addition.
+    pub extra_columns: usize,
     /// The manifest's `outputs.positive`: a class, where there are classes.
     pub positive: Option<String>,
     /// Lasting warnings of this compilation.
@@ -53,6 +62,13 @@ pub struct CompiledJob {
     /// xxh3-128 over all versions' mapping and output fingerprints: changes if the manifest or the
     /// tables change what would be written.
     pub fingerprint: [u8; 16],
+}
+
+impl CompiledJob {
+    /// Returns the columns that `source_hash` covers.
+    pub fn hashed_columns(&self) -> &[Column] {
+        &self.columns[..self.columns.len() - self.extra_columns]
+    }
 }
 
 /// Conversion of one version's cells to tensors, and of tensors to cells.

@@ -42,6 +42,8 @@ pub struct Batch {
     pub source_hashes: Vec<u128>,
     /// One entry per version of the job, in the job's order.
     pub versions: Vec<VersionRows>,
+    /// Rows whose outputs are counted for the run's profile: indices into the batch, ascending.
+    pub counted: Vec<u32>,
     /// Bytes of the source cells of its rows, counted for each version that uses them.
     bytes: usize,
     /// The batch's share of the row memory budget, held while it is scored and written.
@@ -96,6 +98,7 @@ impl Batch {
             keys: CellBuffer::new(job.key.len()),
             source_hashes: Vec::new(),
             versions: job.versions.iter().map(version).collect(),
+            counted: Vec::new(),
             bytes: 0,
             held: None,
         }
@@ -132,6 +135,7 @@ impl Batch {
         self.release();
         self.keys.clear();
         self.source_hashes.clear();
+        self.counted.clear();
         for version in &mut self.versions {
             version.rows.clear();
             version.hashes.clear();
@@ -205,7 +209,7 @@ impl Batch {
             self.bytes += uses * row_bytes;
             key.iter().for_each(|cell| self.keys.push(*cell));
             self.source_hashes
-                .push(source_hash(&job.columns, columns, scratch));
+                .push(source_hash(job.hashed_columns(), columns, scratch));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! [`predict`] scores one version's rows and encodes its outputs as cells.
 
 mod batch;
+pub mod profile;
 
 pub use batch::{BATCH_BYTES, Batch, RejectedRow, Stored, VersionRows};
 

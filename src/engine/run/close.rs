@@ -7,7 +7,7 @@ use chrono::Utc;
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use uuid::Uuid;
 
-use super::{context::RunContext, output_warnings::output_warnings, work::Worked};
+use super::{context::RunContext, drift, output_warnings::output_warnings, work::Worked};
 use crate::{
     codec::ring::TokenRange,
     domain::{
@@ -61,6 +61,7 @@ pub async fn close(context: &RunContext) -> Result<Worked, StoreError> {
     };
     let mut warnings = run.warnings.clone();
     warnings.extend(output_warnings(context, &statistics).await?);
+    warnings.extend(Box::pin(drift::measure(context, &counts)).await?);
     if matches!(run.scope.part, Part::Keys(_)) && counts.source_rows < context.keys.len() as u64 {
         warnings.push(format!(
             "keys_missing: {} of {} keys have no source row",
@@ -261,15 +262,26 @@ pub fn read_splits<'a>(
     store: &'a Store,
     run: &'a Run,
 ) -> BoxFuture<'a, Result<Vec<Option<Split>>, StoreError>> {
+    each_split(run, move |id| async move { store.split(&id).await })
+}
+
+/// Reads something of each split of a run, in order.
+pub(super) fn each_split<'a, T, F>(
+    run: &'a Run,
+    read: impl Fn(SplitId) -> F + Send + 'a,
+) -> BoxFuture<'a, Result<Vec<T>, StoreError>>
+where
+    T: Send + 'a,
+    F: Future<Output = Result<T, StoreError>> + Send + 'a,
+{
     let total = run.plan.as_ref().map_or(0, |plan| plan.splits.len());
     futures::stream::iter(0..total as i32)
         .map(move |split| {
-            let id = SplitId {
+            read(SplitId {
                 job: run.job.clone(),
                 run_id: run.run_id,
                 split,
-            };
-            async move { store.split(&id).await }
+            })
         })
         .buffered(AT_A_TIME)
         .try_collect()

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{pace::Pace, source::AskedKey, spent::Spent};
+use super::{pace::Pace, profiling::Profiling, source::AskedKey, spent::Spent};
 use crate::{
     codec::ring::TokenRange,
     domain::{job::CompiledJob, run::Run},
@@ -33,6 +33,8 @@ pub struct RunContext {
     pub unfinished: Vec<TokenRange>,
     /// The run's limit on rows per second.
     pub pace: Pace,
+    /// What the run counts of the rows that it reads, if anything.
+    pub profiling: Option<Profiling>,
     /// Rows per call of the scorer.
     pub batch_rows: usize,
     /// Counters for the terminal's progress bar.

@@ -1,7 +1,7 @@
 //! One batch on its way through scorer and writer, in buffers that the next batch reuses.
 
-use super::{context::RunContext, split::SplitError, tally::Tally};
-use crate::engine::predict::{Batch, Predicted, predict};
+use super::{context::RunContext, profiling::Profiling, split::SplitError, tally::Tally};
+use crate::engine::predict::{Batch, Predicted, predict, profile::OutputCounters};
 
 /// A batch, the predictions of its rows, and the sums over all batches that used these buffers
 /// before.
@@ -39,7 +39,42 @@ impl Lane {
             predict(version, (&context.scorer, at), rows, predicted, add)
                 .await
                 .map_err(SplitError::Score)?;
+            if let Some(profiling) = &context.profiling {
+                count(
+                    context,
+                    profiling,
+                    at,
+                    &self.batch.counted,
+                    predicted,
+                    &mut self.tally,
+                );
+            }
         }
         Ok(())
+    }
+}
+
+/// Counts the outputs of the rows of a batch that are counted. `at` is the version's index.
+fn count(
+    context: &RunContext,
+    profiling: &Profiling,
+    at: usize,
+    rows: &[u32],
+    predicted: &Predicted,
+    tally: &mut Tally,
+) {
+    let plan = &profiling.layout.plan;
+    let Some(counted) = plan.versions.get(at) else {
+        return;
+    };
+    let outputs = tally.outputs.entry(counted.version);
+    let outputs = outputs.or_insert_with(|| OutputCounters::new(counted));
+    // Both ascend.
+    let mut rows = rows.iter().copied().peekable();
+    for (scored, (row, _)) in predicted.scored.iter().enumerate() {
+        while rows.next_if(|counted| counted < row).is_some() {}
+        if rows.peek() == Some(row) {
+            outputs.add(&context.job, plan, counted, &predicted.cells, scored);
+        }
     }
 }

@@ -76,6 +76,7 @@ async fn finish(
     let statistics = tally.statistics.into_iter();
     let finished = Finished {
         counts: tally.counts,
+        profile: tally.profile,
         statistics: statistics
             .map(|(version, statistics)| (version, statistics.into_statistics(columns)))
             .collect(),

@@ -16,12 +16,13 @@ use super::{
     spent::Stage,
     stored::Orphans,
     tally::Tally,
-    walk::{Arrived, Sink, Walk},
+    walk::{Arrived, Sink, SourceRow, Walk},
     write::{self, WriteError},
 };
 use crate::{
     codec::ring::TokenRange,
-    engine::predict::{Batch, Predicted},
+    domain::model::tensor::{Element, TensorData},
+    engine::predict::{Batch, Predicted, profile::SplitCounts},
     scorer::pool::ScoreError,
     store::{
         driver::{budget::Reader, error::StoreError},
@@ -122,6 +123,10 @@ struct Chain<'c> {
     idle: Vec<Lane>,
     /// Reserves row memory for those batches.
     rows: Reader,
+    /// What was counted, if the run is profiled.
+    counted: Option<SplitCounts>,
+    /// Receives the values that are counted.
+    values: TensorData,
 }
 
 impl<'c> Chain<'c> {
@@ -133,6 +138,11 @@ impl<'c> Chain<'c> {
             tasks: JoinSet::new(),
             idle: Vec::new(),
             rows: context.store.row_budget().reader(),
+            counted: context
+                .profiling
+                .as_ref()
+                .map(|profiling| SplitCounts::new(&profiling.layout.plan)),
+            values: TensorData::new(Element::Float),
         }
     }
 
@@ -167,6 +177,15 @@ impl<'c> Chain<'c> {
         }
         let mut tally = Tally::default();
         self.idle.into_iter().for_each(|lane| tally.add(lane.tally));
+        tally.profile = self.counted.map(|counted| counted.profile);
+        if let Some(profile) = &mut tally.profile {
+            let versions = self.context.job.versions.iter();
+            for (version, profile) in versions.zip(&mut profile.versions) {
+                if let Some(outputs) = tally.outputs.remove(&version.ready.version) {
+                    outputs.add_to(&mut profile.outputs);
+                }
+            }
+        }
         Ok(tally)
     }
 }
@@ -179,6 +198,17 @@ impl Sink for Chain<'_> {
             .progress
             .spent
             .add(Stage::Decoding, page.decoded);
+    }
+
+    fn visited(&mut self, row: &SourceRow<'_>) -> bool {
+        let hash = row.hash();
+        let (Some(profiling), Some(counted)) = (&self.context.profiling, &mut self.counted) else {
+            return false;
+        };
+        let job = &self.context.job;
+        profiling
+            .layout
+            .visit(counted, &mut self.values, job, row.cells, hash)
     }
 
     async fn push(&mut self, batch: &mut Batch) -> Result<(), SplitError> {

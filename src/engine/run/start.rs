@@ -7,7 +7,7 @@ use super::{
     close,
     context::{Progress, RunContext},
     pace::Pace,
-    source,
+    profiling, source,
     work::Worked,
 };
 use crate::{
@@ -65,7 +65,7 @@ async fn start(
     warm: &Warm,
 ) -> Result<RunContext, Failure> {
     let prepared = jobs::prepare_planned(store, &run).await?;
-    let job = prepared.job;
+    let mut job = prepared.job;
     for version in &job.versions {
         let ready = &version.ready;
         let planned = run.model_sha256.get(&ready.version);
@@ -80,6 +80,7 @@ async fn start(
         }
         admission::confirm(store, ready).await?;
     }
+    let profiling = profiling::of_run(store, &mut job, &run).await?;
     let config = store.config();
     let scorer = models::loaded(store, &job.versions, warm).await?;
     let keys = match &run.scope.part {
@@ -97,6 +98,7 @@ async fn start(
         keys: Arc::new(keys),
         pace: Pace::new(run.max_rows_per_s),
         rows: RowCounters::of(&run.job),
+        profiling,
         batch_rows: config.batch_rows,
         store: store.clone(),
         progress,

@@ -1,13 +1,16 @@
 //! Sums the outcomes of batches that Cassandra acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use rand::RngExt;
 
 use crate::{
     codec::cells::CellBuffer,
-    domain::{evidence::statistics::OutputAccumulator, run::Counts},
-    engine::predict::Predicted,
+    domain::{
+        evidence::{drift::Profile, statistics::OutputAccumulator},
+        run::Counts,
+    },
+    engine::predict::{Predicted, profile::OutputCounters},
     store::{driver::raw::push_cell, runs::splits::Sampled},
 };
 
@@ -23,6 +26,10 @@ pub struct Tally {
     pub counts: Counts,
     /// Output statistics by version.
     pub statistics: BTreeMap<i32, OutputAccumulator>,
+    /// By version: counts of the outputs of scored rows.
+    pub outputs: BTreeMap<i32, OutputCounters>,
+    /// What the split has counted.
+    pub profile: Option<Profile>,
     /// Written rows, each with a random priority; the highest priorities of a split form its
     /// sample.
     pub sample: Vec<(u64, Sampled)>,
@@ -39,6 +46,12 @@ impl Tally {
                 .entry(version)
                 .or_default()
                 .merge(statistics);
+        }
+        for (version, outputs) in other.outputs {
+            match self.outputs.entry(version) {
+                Entry::Vacant(empty) => drop(empty.insert(outputs)),
+                Entry::Occupied(mut known) => known.get_mut().merge(&outputs),
+            }
         }
         for (priority, sampled) in other.sample {
             self.sampled(priority, || sampled);

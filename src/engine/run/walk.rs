@@ -73,6 +73,11 @@ pub trait Sink: Send {
     /// Called when a page of source rows has been processed.
     fn arrived(&self, page: &Arrived);
 
+    /// Called for each row; returns whether its outputs are counted, too.
+    fn visited(&mut self, _row: &SourceRow<'_>) -> bool {
+        false
+    }
+
     /// Takes a batch and leaves an empty one; waits while too many are in flight.
     fn push(&mut self, batch: &mut Batch) -> impl Future<Output = Result<(), SplitError>> + Send;
 
@@ -103,6 +108,14 @@ pub struct SourceRow<'a> {
     pub position: &'a Position,
     /// The row's identity within the partition, as [`StoredPredictions`] uses it.
     pub identity: u128,
+}
+
+impl SourceRow<'_> {
+    /// Returns a hash of its key, the same whoever reads it.
+    pub fn hash(&self) -> u64 {
+        // Both are hashes: of the partition key, and of the clustering columns.
+        self.position.token as u64 ^ self.identity as u64
+    }
 }
 
 /// How a walk continues after a row.
@@ -298,6 +311,7 @@ impl<S: Sink> Visit for Gather<'_, S> {
 
     fn row(&mut self, row: &SourceRow<'_>, stored: &StoredPredictions<'_>) -> Next {
         let rewrite = self.walk.rewrite || self.walk.is_unfinished(row.position.token);
+        let before = self.batch.rows();
         self.batch.offer(
             self.walk.job,
             row.cells,
@@ -306,6 +320,9 @@ impl<S: Sink> Visit for Gather<'_, S> {
             &mut self.counts,
             &mut self.scratch,
         );
+        if self.sink.visited(row) && self.batch.rows() > before {
+            self.batch.counted.push(before as u32);
+        }
         match self.batch.is_full(self.walk.batch_rows) {
             true => Next::Flush,
             false => Next::Row,

@@ -7,6 +7,10 @@ use crate::domain::model::proof::Prediction;
 pub struct Entity<'a> {
     /// Its key cells, in the order of `CompiledJob::key`.
     pub key: &'a [Option<&'a [u8]>],
+    /// Its key cells, then the cells of the job's columns.
+    pub cells: &'a [Option<&'a [u8]>],
+    /// A hash of its key.
+    pub hash: u64,
     /// [`crate::domain::evidence::group::hash_of`] its partition key.
     pub group: u64,
     /// The state of each version's prediction, in the order of [`super::Scope::versions`].

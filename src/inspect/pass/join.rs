@@ -175,6 +175,8 @@ impl<F: Fold> Visit for Join<'_, F> {
         let segment = self.scope.segment.as_ref();
         let entity = Entity {
             key,
+            cells: row.cells,
+            hash: row.hash(),
             group: self.group,
             versions: &standings,
             segment: segment.and_then(|segment| row.cells[segment.at]),

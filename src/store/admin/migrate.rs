@@ -59,6 +59,7 @@ const FILES: &[(i32, &str, &str)] = files! {
     18 "018_accepts.cql",
     19 "019_widths.cql",
     20 "020_gate_minimums.cql",
+    21 "021_drift.cql",
     22 "022_alarms.cql",
     24 "024_retrainings.cql",
 };

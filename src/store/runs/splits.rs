@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        evidence::statistics::OutputStatistics,
+        evidence::{drift::Profile, statistics::OutputStatistics},
         run::{Counts, lease::Seen},
     },
     store::{
@@ -28,8 +28,10 @@ const CLAIM_NEW: &str = "INSERT INTO splits (job, run_id, split, state, owner, e
 const CLAIM_AGAIN: &str = "UPDATE splits SET state = 'claimed', owner = ?, epoch = ?, beat = 0, process = ?, deaths = ?, error = null, claimed_at = ? WHERE job = ? AND run_id = ? AND split = ? IF epoch = ? AND beat = ? AND state = ?";
 const BEAT: &str = "UPDATE splits SET beat = ? WHERE job = ? AND run_id = ? AND split = ? IF owner = ? AND epoch = ? AND state = 'claimed'";
 const RELEASE: &str = "UPDATE splits SET state = 'released', error = ? WHERE job = ? AND run_id = ? AND split = ? IF owner = ? AND epoch = ? AND state = 'claimed'";
-const FINISH: &str = "UPDATE splits SET state = 'done', source_rows = ?, orphaned = ?, scored = ?, unchanged = ?, rejected = ?, statistics = ?, sample = ?, finished_at = ? WHERE job = ? AND run_id = ? AND split = ? IF owner = ? AND epoch = ? AND state = 'claimed'";
+const FINISH: &str = "UPDATE splits SET state = 'done', source_rows = ?, orphaned = ?, scored = ?, unchanged = ?, rejected = ?, statistics = ?, sample = ?, profile = ?, finished_at = ? WHERE job = ? AND run_id = ? AND split = ? IF owner = ? AND epoch = ? AND state = 'claimed'";
 const READ: &str = "SELECT state, owner, epoch, beat, process, error, deaths, source_rows, orphaned, scored, unchanged, rejected, statistics, sample FROM splits WHERE job = ? AND run_id = ? AND split = ?";
+
+const PROFILE: &str = "SELECT profile FROM splits WHERE job = ? AND run_id = ? AND split = ?";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SplitState {
@@ -88,6 +90,8 @@ pub struct Finished {
     pub counts: Counts,
     pub statistics: BTreeMap<i32, OutputStatistics>,
     pub sample: Vec<Sampled>,
+    /// What it counted, if the run profiles what it reads.
+    pub profile: Option<Profile>,
 }
 
 /// Outcome of a write that needs the lease.
@@ -214,6 +218,16 @@ impl Store {
         held(by.owner, epoch, 0, applied, self.split(id)).await
     }
 
+    /// Returns what a finished split counted.
+    pub async fn split_profile(&self, id: &SplitId) -> Result<Option<Profile>, StoreError> {
+        let key = (&id.job, CqlTimeuuid::from(id.run_id), id.split);
+        let row: Option<(Option<Vec<u8>>,)> = self.serial_row(PROFILE, key).await?;
+        row.and_then(|(profile,)| profile)
+            .map(|bytes| codec::decode(&bytes))
+            .transpose()
+            .map_err(|error| StoreError::corrupt(error, PROFILE))
+    }
+
     /// Renews a lease, promptly or not at all. An unknown outcome is read back.
     pub async fn beat_split(
         &self,
@@ -261,6 +275,7 @@ impl Store {
             signed(&counts.rejected),
             codec::encode(&finished.statistics),
             codec::encode(&finished.sample),
+            finished.profile.as_ref().map(codec::encode),
             Utc::now(),
             &id.job,
             CqlTimeuuid::from(id.run_id),

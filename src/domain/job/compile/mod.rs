@@ -1,6 +1,7 @@
 //! Compiles a manifest with live tables and admitted versions. All checks are made here, before
 //! anything is created, and all mistakes are reported at once.
 
+mod drift;
 mod fingerprint;
 mod names;
 mod order;
@@ -116,6 +117,14 @@ pub fn compile(
     }
     let columns = mapper.columns_read();
     problems.append(&mut mapper.problems);
+    let places = mapped
+        .iter()
+        .flat_map(|mapped| mapped.inputs.iter().flatten());
+    // A feature that only another version uses is known: an alias may move.
+    let places = places
+        .map(|(place, _)| place.feature.as_str())
+        .chain(mapper.unused());
+    drift::check(&manifest.drift, places, &outputs, source, &mut problems);
     dedup(&mut problems);
     if !problems.is_empty() {
         return Err(problems);
@@ -172,6 +181,8 @@ pub fn compile(
         versions: compiled,
         target,
         rules: manifest.rules.clone(),
+        drift: manifest.drift.clone(),
+        extra_columns: 0,
         positive: manifest.outputs.positive.clone(),
         warnings,
     };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     ColumnSpec, Expect, Feature, Manifest, Outputs, TableName, VersionWish, Wide,
+    drift::check_drift,
     read::{CountOrShare, Raw, RawColumn, RawExpect, RawFeature, RawRules},
 };
 use crate::domain::{
@@ -99,6 +100,7 @@ pub(super) fn check(raw: Raw) -> Result<Manifest, Vec<Problem>> {
             .collect(),
     };
     let rules = check_rules(raw.rules, p);
+    let drift = check_drift(raw.drift, p);
     let expect = raw.expect.map(|expect| check_expect(expect, p));
     if !problems.0.is_empty() {
         return Err(problems.0);
@@ -113,6 +115,7 @@ pub(super) fn check(raw: Raw) -> Result<Manifest, Vec<Problem>> {
         wide,
         outputs,
         rules,
+        drift: drift.into(),
         expect,
     })
 }
@@ -342,10 +345,15 @@ pub fn key(name: &str) -> String {
 }
 
 #[derive(Default)]
-struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    fn report(&mut self, place: &str, message: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn report(
+        &mut self,
+        place: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         let problem = Problem::new("job.manifest", message).at(place).help(help);
         self.0.push(problem);
     }

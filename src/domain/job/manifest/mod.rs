@@ -1,16 +1,17 @@
 //! A job's manifest: a TOML text and its meaning.
 
 mod check;
+mod drift;
 mod inline;
 mod read;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 pub use check::key;
 pub use inline::inline_expect;
 
 use crate::domain::{
-    job::{Cast, Epoch, NanOutput, Rules, TextRule},
+    job::{Cast, DriftRules, Epoch, NanOutput, Rules, TextRule},
     problem::Problem,
 };
 
@@ -35,6 +36,8 @@ pub struct Manifest {
     pub outputs: Outputs,
     /// `[rules]`.
     pub rules: Rules,
+    /// `[drift]`.
+    pub drift: Arc<DriftRules>,
     /// `[expect]`.
     pub expect: Option<Expect>,
 }

@@ -27,6 +27,8 @@ pub(super) struct Raw {
     pub outputs: RawOutputs,
     #[serde(default)]
     pub rules: RawRules,
+    #[serde(default)]
+    pub drift: RawDrift,
     pub expect: Option<RawExpect>,
 }
 
@@ -109,6 +111,24 @@ pub(super) struct RawRules {
     pub guard: Option<bool>,
     pub orphans: Option<String>,
     pub ttl: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDrift {
+    pub profile: Option<bool>,
+    pub psi: Option<f64>,
+    pub share: Option<f64>,
+    pub segment: Option<String>,
+    #[serde(default)]
+    pub features: BTreeMap<String, RawThresholds>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawThresholds {
+    pub psi: Option<f64>,
+    pub share: Option<f64>,
 }
 
 #[derive(Debug)]

@@ -44,10 +44,15 @@ pub enum Command {
     Serve(command::serve::Args),
     /// Manage experiments: which share of rows is served by which version
     Experiment(command::experiment::Args),
+    Trainer(command::trainer::Args),
+    /// Show and acknowledge alarms: what went wrong with jobs, and since when
+    Alarm(command::alarm::Args),
     /// Manage gates: the evidence a version needs before it can get an alias
     Gate(command::gate::Args),
     /// Manage jobs: which models score which table
     Job(command::job::Args),
+    /// Manage retrainings: when models are trained again
+    Retraining(command::retraining::Args),
     /// Create Cassandra roles and show their permissions
     Role(command::role::Args),
     /// Manage the tokens of callers of `helenus serve`

@@ -1,6 +1,7 @@
 //! HTTP connections with limits: their number, and the size and time of a request's head.
 
 mod activity;
+pub mod client;
 mod conversation;
 mod places;
 mod stalled;

@@ -19,6 +19,7 @@ pub mod logging;
 pub mod metrics;
 pub mod output;
 pub mod process;
+pub mod program;
 pub mod scorer;
 pub mod serve;
 pub mod store;

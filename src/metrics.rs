@@ -133,13 +133,22 @@ mod table {
         "Time since the oldest open run was due; 0 without one.");
     pub static WORKERS: Metric = metric("helenus_workers", G, Unit::Count, &[],
         "Long-running workers with a recent heartbeat, including this one.");
+    pub static ALARMS_OPEN: Metric = metric("helenus_alarms_open", G, Unit::Count,
+        &[JOB, ("kind", &["run_failed", "run_late", "rejected_share", "constant_output", "moved_output", "drift", "trigger_not_fired", "gate_demotion", "stale_labels"])],
+        "Open alarms by kind, as the worker that leads last looked; 0 elsewhere.");
+    pub static ALARM_DELIVERIES_WAITING: Metric = metric("helenus_alarm_deliveries_waiting", G, Unit::Count, &[],
+        "Messages about alarms that a sink has not accepted yet, as the worker that leads last looked.");
+    pub static RETRAININGS_OPEN: Metric = metric("helenus_retrainings_open", G, Unit::Count,
+        &[("state", &["training", "admission", "challenger", "scoring", "evaluating", "judging"])],
+        "Requests for trainings that are under way, as the worker that leads last looked.");
 
     /// All metrics, in the order of the documentation.
     pub static ALL: &[&Metric] = &[
         &SOURCE_ROWS, &ROWS, &RUNS, &EXPERIMENT_LOOKS, &DRIFT_VERDICTS, &SPLITS, &LEASE_LOSSES, &CLAIMS, &RETRIES, &STATEMENTS, &MODEL_LOADS,
         &READ_SECONDS, &SCORE_SECONDS, &WRITE_SECONDS, &CLAIM_SECONDS,
         &IN_FLIGHT, &WAITING, &LIMIT, &BATCHES_WAITING, &SPLITS_HELD,
-        &OPEN_RUNS, &OLDEST_OPEN_RUN, &WORKERS,
+        &OPEN_RUNS, &OLDEST_OPEN_RUN, &WORKERS, &ALARMS_OPEN, &ALARM_DELIVERIES_WAITING,
+        &RETRAININGS_OPEN,
         &HTTP_REQUESTS, &HTTP_SECONDS, &HTTP_CONNECTIONS, &SERVED_ROWS, &SERVED_STALE, &RESIDENT_MODELS,
     ];
 }

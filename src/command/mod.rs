@@ -1,5 +1,6 @@
 //! The commands, one module each: they parse, ask and print, and contain no logic.
 
+pub mod alarm;
 pub mod ask;
 pub mod compare;
 pub mod config;
@@ -17,12 +18,14 @@ pub mod job;
 pub mod migrate;
 pub mod model;
 pub mod report;
+pub mod retraining;
 pub mod role;
 pub mod run;
 pub mod score;
 pub mod serve;
 pub mod status;
 pub mod token;
+pub mod trainer;
 pub mod trigger;
 pub mod verify;
 pub mod watched;
@@ -78,6 +81,7 @@ fn start(cli: Cli) -> Result<Answer, Failure> {
         config: match &cli.command {
             Command::Serve(_) => config.for_a_service(),
             Command::Worker(args) if args.is_service() => config.for_a_service(),
+            Command::Trainer(args) if args.is_service() => config.for_a_service(),
             _ => config,
         },
         format: cli.output,
@@ -112,9 +116,12 @@ fn name(command: &Command) -> &'static str {
         Command::Worker(args) => args.name(),
         Command::Forget(_) => "forget",
         Command::Experiment(args) => args.name(),
+        Command::Alarm(args) => args.name(),
         Command::Gate(args) => args.name(),
         Command::Job(args) => args.name(),
+        Command::Retraining(args) => args.name(),
         Command::Role(args) => args.name(),
+        Command::Trainer(_) => "trainer",
         Command::Token(args) => args.name(),
         Command::Trigger(args) => args.name(),
     }
@@ -128,8 +135,11 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
         Command::Model(args) => Box::pin(model::run(args, context)).await,
         Command::Experiment(args) => Box::pin(experiment::run(args, context)).await,
+        Command::Alarm(args) => Box::pin(alarm::run(args, context)).await,
         Command::Gate(args) => Box::pin(gate::run(args, context)).await,
         Command::Job(args) => Box::pin(job::run(args, context)).await,
+        Command::Retraining(args) => Box::pin(retraining::run(args, context)).await,
+        Command::Trainer(args) => Box::pin(trainer::run(args, context)).await,
         Command::Role(args) => Box::pin(role::run(args, context)).await,
         Command::Token(args) => token::run(args, context),
         Command::Trigger(args) => Box::pin(trigger::run(args, context)).await,

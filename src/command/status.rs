@@ -3,19 +3,20 @@
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use super::{Context, experiment::view, run::run_json};
+use super::{Context, alarm, experiment::view, run::run_json};
 use crate::{
     domain::run::Run,
     failure::Failure,
-    inspect::status::{self, JobLine, ModelLine, Status, Waiting, ago, began},
+    inspect::status::{self, JobLine, ModelLine, RetrainingLine, Status, Waiting, ago, began},
     output::{self, Answer},
 };
 
-/// Show models, jobs, open runs and unanswered requests on one screen
+/// Show models, jobs, open runs, unanswered requests and alarms on one screen
 ///
 /// Warnings point out versions that were altered, jobs that no longer fit their tables, runs that
-/// failed or that no worker works on, experiments that are refused or whose arms lose rows, and
-/// requests without an answer.
+/// failed or that no worker works on, experiments that are refused or whose arms lose rows, requests
+/// without an answer, alarms that are not acknowledged, and retrainings that fail or that no trainer
+/// serves.
 ///
 /// Example:
 ///
@@ -24,7 +25,9 @@ use crate::{
 /// JSON result: {"models": [{"name", "aliases": {…}, "versions": [{"version", "state", "reason",
 ///   "registered_at"}]}], "jobs": [{"job", "revision", "ready_revision", "state", "problems",
 ///   "paused", "source", "target", "last_run", "open_runs": [{"run", "splits_done", "splits_held"}]}],
-///   "experiments": [as `helenus experiment show` …], "waiting": [{"table", "day", "id", "action", "about", "requested_by", "asked_at", "behind"}]}
+///   "experiments": [as `helenus experiment show` …], "waiting": [{"table", "day", "id", "action", "about", "requested_by", "asked_at", "behind"}],
+///   "alarms": [as of `helenus alarm list`],
+///   "retrainings": [{"model", "name", "problems", "state", "reason", "version"}]}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {}
@@ -47,6 +50,8 @@ fn as_json(status: &Status) -> Value {
         "jobs": status.jobs.iter().map(job_json).collect::<Value>(),
         "experiments": status.experiments.iter().map(view::as_json).collect::<Value>(),
         "waiting": status.waiting.iter().map(waiting_json).collect::<Value>(),
+        "alarms": status.alarms.iter().map(alarm::as_json).collect::<Value>(),
+        "retrainings": status.retrainings.iter().map(retraining_json).collect::<Value>(),
     })
 }
 
@@ -102,6 +107,18 @@ fn waiting_json(waiting: &Waiting) -> Value {
     })
 }
 
+fn retraining_json(retraining: &RetrainingLine) -> Value {
+    let request = retraining.request.as_ref();
+    json!({
+        "model": retraining.model,
+        "name": retraining.name,
+        "problems": retraining.problems,
+        "state": request.map(|request| request.state.as_str()),
+        "reason": request.and_then(|request| request.reason.as_ref()),
+        "version": request.and_then(|request| request.version),
+    })
+}
+
 fn text(status: &Status) -> String {
     let mut parts = Vec::new();
     match status.models.as_slice() {
@@ -143,6 +160,11 @@ fn text(status: &Status) -> String {
             header,
             status.waiting.iter().map(waiting_row),
         ));
+    }
+    if !status.alarms.is_empty() {
+        let header = ["ALARM", "JOB", "KIND", "SINCE", "STATE", "WHAT"];
+        let rows = status.alarms.iter().map(alarm::row);
+        parts.push(output::table(header, rows));
     }
     parts.join("\n\n")
 }

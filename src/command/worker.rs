@@ -7,11 +7,12 @@ use serde_json::json;
 
 use super::Context;
 use crate::{
-    config::duration,
+    config::{Config, duration},
     control::{
         http, once,
         service::{Ended, Service},
     },
+    domain::problem::Problem,
     engine::run::{shared::Shared, stop::Asked},
     failure::{Exit, Failure},
     output::{self, Answer},
@@ -90,6 +91,10 @@ impl Args {
 /// # Errors
 /// Exit 3: Cassandra or the ONNX Runtime library.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
+    if args.is_service() {
+        // Before it connects: this does not need Cassandra.
+        can_sign(&context.config)?;
+    }
     let store = context.store().await?;
     match args.command {
         Some(Subcommand::List(_)) => list(&store).await,
@@ -122,13 +127,24 @@ async fn serve(store: Store, drain: Duration) -> Result<Answer, Failure> {
         Ended::Drained => Ok(Answer::new(json!({"drained": true}), "drained".to_owned())),
         Ended::Abandoned => Err(Failure::new(
             Exit::Interrupted,
-            crate::domain::problem::Problem::new(
+            Problem::new(
                 "worker.abandoned",
                 "some work did not finish in time; other workers take it over when its lease expires",
             )
             .help("see the log for what it was, and raise `--drain-timeout` for more time"),
         )),
     }
+}
+
+/// Checks that the webhook's secret can be read: what is sent must be signed.
+fn can_sign(config: &Config) -> Result<(), Failure> {
+    let Some(webhook) = &config.alarms.webhook else {
+        return Ok(());
+    };
+    webhook.secret().map(drop).map_err(|error| {
+        let help = "write one line: 16 bytes or more, or `whsec_` and base64";
+        Failure::input(Problem::new("alarms.secret", error).help(help))
+    })
 }
 
 async fn list(store: &Store) -> Result<Answer, Failure> {

@@ -23,6 +23,8 @@ use crate::{domain::problem::Problem, failure::Failure};
 
 const HERE: &str = "./helenus.toml";
 const SYSTEM: &str = "/etc/helenus/helenus.toml";
+/// The section of the commands of `helenus trainer`.
+pub(super) const TRAINERS: &str = "trainers";
 /// Write permission for group and others.
 const WRITABLE: u32 = 0o022;
 const NAME_IT: &str = "name the file if you trust it: --config ./helenus.toml, or HELENUS_CONFIG";
@@ -113,6 +115,20 @@ impl ConfigFile {
                     .to_owned(),
             );
         }
+        for (name, what) in [
+            (
+                "alarms.command",
+                "the program (`alarms.command`) that helenus runs",
+            ),
+            (
+                "alarms.webhook",
+                "where helenus sends alarms (`alarms.webhook`)",
+            ),
+        ] {
+            if in_file.contains(&name) {
+                refuse(format!("the file must not choose {what}"));
+            }
+        }
         let names_hosts = matches!(found("contact_points"), Some((_, Origin::File(..))));
         for name in ["password", "password_file"] {
             let Some((value, origin)) = found(name).filter(|_| names_hosts) else {
@@ -178,7 +194,11 @@ fn parse(path: &Path, text: &str) -> Result<FileValues, Failure> {
     let mut entries: Vec<(String, _, _)> = Vec::new();
     for (key, value) in table.get_ref() {
         match value.get_ref() {
-            DeValue::Table(inner) if matches!(key.get_ref().as_ref(), "tls" | "serve") => {
+            // Read by `helenus trainer` only.
+            DeValue::Table(_) if key.get_ref() == TRAINERS => {}
+            DeValue::Table(inner)
+                if matches!(key.get_ref().as_ref(), "tls" | "serve" | "alarms") =>
+            {
                 let section = key.get_ref();
                 let inner = inner.iter();
                 entries.extend(

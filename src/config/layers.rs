@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use super::{Flags, file::ConfigFile};
+use super::{Flags, alarms, file::ConfigFile};
 use crate::{domain::problem::Problem, failure::Failure};
 
 /// All settings in the order in which `helenus config` shows them, with their defaults.
@@ -35,6 +35,13 @@ pub(super) const SETTINGS: &[(&str, Option<&str>)] = &[
     ("isolate", Some("false")),
     ("isolate_memory_mib", Some("4096")),
     ("keep_runs", Some("90d")),
+    ("alarms.log", Some("true")),
+    ("alarms.webhook", None),
+    ("alarms.webhook_secret_file", None),
+    ("alarms.webhook_ca", None),
+    ("alarms.command", None),
+    ("alarms.timeout", Some("10s")),
+    ("alarms.max_rejected", Some("1%")),
     ("serve.listen", Some("127.0.0.1:8080")),
     ("serve.grpc_listen", None),
     ("serve.tokens", None),
@@ -152,6 +159,7 @@ impl Layers {
                 };
                 let value = match *name {
                     "password" => value.map(|_| "********".to_owned()),
+                    "alarms.webhook" => value.map(|url| alarms::masked(&url)),
                     _ => value,
                 };
                 Shown {

@@ -5,18 +5,22 @@
 //! merged. A setting has one name: `tls.ca` in the file is `HELENUS_TLS_CA` in the environment and
 //! `--tls-ca` on the command line.
 
+mod alarms;
 mod file;
 mod flags;
 mod layers;
 mod serve;
+mod trainers;
 mod values;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use alarms::{Alarms, SigningSecret, Webhook};
 pub use file::ConfigFile;
 pub use flags::Flags;
 pub use layers::{Origin, Shown};
 pub use serve::{Serve, ServeTls};
+pub use trainers::{TrainerCommand, trainers};
 pub use values::{Compression, Consistency, LogFormat, Secret, time_out as duration};
 
 use crate::{domain::problem::Problem, failure::Failure};
@@ -71,6 +75,8 @@ pub struct Config {
     pub isolate_memory_mib: usize,
     /// Time after the due time at which an ended run is removed.
     pub keep_runs: Duration,
+    /// Where alarms are sent.
+    pub alarms: Alarms,
     /// Settings of `helenus serve`.
     pub serve: Serve,
     /// Filter directives of `tracing-subscriber`.
@@ -128,6 +134,7 @@ impl Config {
             isolate: layers.required("isolate", values::boolean),
             isolate_memory_mib: layers.required("isolate_memory_mib", values::count::<1_048_576>),
             keep_runs: layers.required("keep_runs", values::days),
+            alarms: alarms::resolve(&mut layers),
             serve: serve::resolve(&mut layers),
             log: layers.required("log", values::log_filter),
             log_format: layers.required("log_format", str::parse),

@@ -13,6 +13,7 @@
 //! To add a kind of row, add a file to `controllers/` that implements [`Controller`] and one line
 //! to its list; docs/controllers.md shows an example.
 
+pub mod alarms;
 pub mod aliases;
 mod board;
 pub mod controllers;
@@ -29,10 +30,12 @@ mod presence;
 pub mod purge;
 pub mod requests;
 pub mod retention;
+pub mod retraining;
 mod rounds;
 pub mod scheduler;
 mod scoring;
 pub mod service;
+pub mod trainer;
 
 use std::{future::pending, time::Duration};
 

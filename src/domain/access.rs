@@ -14,22 +14,26 @@ pub enum Kind {
     JobAuthor,
     /// Moves aliases and retires versions.
     Promoter,
-    /// Requests runs: by request, by trigger, or by reporting changed keys.
+    /// Requests runs: by request, by trigger, or by reporting changed keys. Acknowledges alarms,
+    /// and says when models are trained again.
     Scheduler,
     /// Answers all requests and writes predictions.
     Worker,
+    /// Trains models again. It registers them, too, so that its login needs the role of a registrar.
+    Trainer,
     /// Permits jobs to write to keyspaces other than their source's.
     Administrator,
 }
 
 impl Kind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Analyst,
         Self::Registrar,
         Self::JobAuthor,
         Self::Promoter,
         Self::Scheduler,
         Self::Worker,
+        Self::Trainer,
         Self::Administrator,
     ];
 
@@ -42,13 +46,14 @@ impl Kind {
             Self::Promoter => "promoter",
             Self::Scheduler => "scheduler",
             Self::Worker => "worker",
+            Self::Trainer => "trainer",
             Self::Administrator => "administrator",
         }
     }
 }
 
 /// All tables of helenus with the kind that writes each; `None`: only `helenus migrate` writes it.
-pub const TABLES: [(&str, Option<Kind>); 39] = [
+pub const TABLES: [(&str, Option<Kind>); 46] = [
     ("model_chunks", Some(Kind::Registrar)),
     ("model_versions", Some(Kind::Registrar)),
     ("jobs", Some(Kind::JobAuthor)),
@@ -82,6 +87,13 @@ pub const TABLES: [(&str, Option<Kind>); 39] = [
     ("experiments", Some(Kind::Promoter)),
     ("experiment_status", Some(Kind::Worker)),
     ("experiment_results", Some(Kind::Worker)),
+    ("alarms", Some(Kind::Worker)),
+    ("alarm_acks", Some(Kind::Scheduler)),
+    ("alarm_deliveries", Some(Kind::Worker)),
+    ("retrainings", Some(Kind::Scheduler)),
+    ("retraining_requests", Some(Kind::Worker)),
+    ("trainings", Some(Kind::Trainer)),
+    ("trainers", Some(Kind::Trainer)),
     ("model_references", Some(Kind::Registrar)),
     ("drift_baselines", Some(Kind::JobAuthor)),
     ("drift_profiles", Some(Kind::Worker)),
@@ -178,7 +190,10 @@ pub fn grants(kind: Kind, keyspace: &str, reach: &Reach) -> Result<Vec<Grant>, P
 }
 
 fn check(kind: Kind, reach: &Reach) -> Result<(), Problem> {
-    let reads = matches!(kind, Kind::Analyst | Kind::JobAuthor | Kind::Worker);
+    let reads = matches!(
+        kind,
+        Kind::Analyst | Kind::JobAuthor | Kind::Worker | Kind::Trainer
+    );
     let odd = |option: &str, help: &str| {
         let message = format!("{option} does not apply to kind `{}`", kind.as_str());
         Problem::new("role.reach", message)
@@ -186,7 +201,7 @@ fn check(kind: Kind, reach: &Reach) -> Result<(), Problem> {
             .help(help)
     };
     if !reads && !reach.data_keyspaces.is_empty() {
-        let help = "use it with kind analyst, job-author or worker";
+        let help = "use it with kind analyst, job-author, worker or trainer";
         return Err(odd("--data-keyspace", help));
     }
     let predictions = matches!(kind, Kind::Analyst | Kind::Worker);
@@ -238,7 +253,10 @@ mod tests {
             ..Reach::default()
         };
         for kind in Kind::ALL {
-            let reads = matches!(kind, Kind::Analyst | Kind::JobAuthor | Kind::Worker);
+            let reads = matches!(
+                kind,
+                Kind::Analyst | Kind::JobAuthor | Kind::Worker | Kind::Trainer
+            );
             assert_eq!(grants(kind, "h", &reach).is_ok(), reads, "{kind:?}");
         }
         let nowhere = Reach {

@@ -1,6 +1,7 @@
 //! The domain of helenus, free of I/O: models, jobs, mappings, hashes, runs, splits, leases.
 
 pub mod access;
+pub mod alarm;
 pub mod answer;
 pub mod csv;
 pub mod duration;
@@ -15,6 +16,7 @@ pub mod names;
 pub mod percent;
 pub mod printable;
 pub mod problem;
+pub mod retraining;
 pub mod rounding;
 pub mod run;
 pub mod token;

@@ -1,6 +1,7 @@
 //! Reads only: what is registered, passes over predictions, checks of the database, and one entity
 //! at a time.
 
+pub mod alarms;
 pub mod catalog;
 pub mod compare;
 pub mod doctor;
@@ -11,4 +12,5 @@ pub mod explain;
 pub mod export;
 pub mod pass;
 pub mod status;
+pub mod training;
 pub mod verify;

@@ -1,11 +1,13 @@
 //! CQL and the driver; no other module uses them. One file per table family.
 
 pub mod admin;
+pub mod alarms;
 pub mod driver;
 pub mod evidence;
 pub mod jobs;
 pub mod predictions;
 pub mod registry;
+pub mod retraining;
 pub mod runs;
 pub mod triggers;
 

@@ -5,6 +5,7 @@
 //! each split was finished once, under epochs that only rose ([`trail`]); no run has `succeeded`
 //! while a row is missing.
 
+mod alarms;
 mod changes;
 mod clock;
 mod cluster;
@@ -20,6 +21,7 @@ mod own;
 mod planning;
 mod poison;
 mod proxy;
+mod retraining;
 mod serve;
 mod soak;
 mod stage;

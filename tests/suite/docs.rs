@@ -197,6 +197,8 @@ fn what_the_pages_tell_cql_clients_to_do_works() {
     assert!(world.follow("README.md") > 4);
     assert!(world.follow("docs/compare.md") > 3);
     assert!(world.follow("docs/evaluate.md") + world.follow("docs/evaluation-results.md") > 2);
+    assert!(world.follow("docs/alarms.md") > 2);
+    assert!(world.follow("docs/retraining.md") > 3);
     assert!(world.follow("docs/triggers.md") + world.follow("docs/pending-rows.md") > 9);
     assert!(world.follow("docs/drift.md") > 3);
     world.worker();
@@ -341,7 +343,8 @@ fn the_commands_and_options_that_the_pages_name_exist() {
             Some(&"job") if command.get(1) == Some(&"target") => 3,
             Some(&"drift") if command.get(1) == Some(&"baseline") => 2,
             Some(
-                &("model" | "job" | "run" | "role" | "token" | "trigger" | "gate" | "experiment"),
+                &("model" | "job" | "run" | "role" | "token" | "trigger" | "gate" | "experiment"
+                | "alarm" | "retraining"),
             ) => 2,
             Some(_) => 1,
             // Prose, or an option of helenus itself.

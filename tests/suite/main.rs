@@ -2,6 +2,7 @@
 
 mod admission;
 mod admission_service;
+mod alarms;
 mod aliases;
 mod cases;
 mod compare;
@@ -46,6 +47,7 @@ mod purge;
 mod registry;
 mod report;
 mod retention;
+mod retraining;
 mod roles;
 mod rounding;
 mod score;

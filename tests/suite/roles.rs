@@ -115,7 +115,10 @@ fn each_kind_does_its_own_work_and_nothing_else() {
 fn make(guarded: &Guarded, kind: Kind) {
     let role = kind.as_str();
     let mut arguments = vec!["role", "create", role, "--kind", role];
-    if matches!(kind, Kind::Analyst | Kind::JobAuthor | Kind::Worker) {
+    if matches!(
+        kind,
+        Kind::Analyst | Kind::JobAuthor | Kind::Worker | Kind::Trainer
+    ) {
         arguments.extend(["--data-keyspace", "clinic"]);
     }
     if kind == Kind::Worker {
@@ -207,7 +210,10 @@ fn nothing_else_by_cql(guarded: &Guarded) {
                 "{kind:?} writes {table}"
             );
         }
-        let reads = matches!(kind, Kind::Analyst | Kind::JobAuthor | Kind::Worker);
+        let reads = matches!(
+            kind,
+            Kind::Analyst | Kind::JobAuthor | Kind::Worker | Kind::Trainer
+        );
         for table in ["flowers", "iris_predictions"] {
             let select = format!("SELECT * FROM clinic.{table} LIMIT 1");
             assert_eq!(may(&login, &select), reads, "{kind:?} reads clinic.{table}");

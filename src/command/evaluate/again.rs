@@ -32,6 +32,9 @@ pub fn command(args: &Args) -> String {
     put("--max-rate", args.max_rate.map(|rate| rate.to_string()));
     let file = args.html.as_ref().map(|file| file.display().to_string());
     put("--html", file);
+    if args.held_out {
+        words.push("--held-out".to_owned());
+    }
     let words: Vec<_> = words.iter().map(|word| shell(word)).collect();
     words.join(" ")
 }

@@ -36,7 +36,7 @@ use crate::{
 ///
 /// Intervals are 95 %, and differences are paired. Without --label-time helenus cannot check that
 /// predictions were made before the outcome: the result is marked leakage_unchecked, and no gate
-/// accepts it. The result is also stored in the table `evaluations`, one row per version.
+/// accepts it; unless --held-out counts only rows that no trainer saw. The result is also stored in the table `evaluations`, one row per version.
 ///
 /// Examples:
 ///
@@ -99,6 +99,9 @@ pub struct Args {
     /// Leave out predictions younger than this, whose labels may still arrive
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     mature_after: Option<Duration>,
+    /// Count only rows that the trainers of the versions did not see (`helenus retraining`)
+    #[arg(long, conflicts_with = "label_time")]
+    held_out: bool,
     /// Maximum number of source rows read per second
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(i32).range(1..))]
     max_rate: Option<i32>,
@@ -151,6 +154,7 @@ fn request(args: &Args) -> Result<EvaluateSpec, Problem> {
             map: words::label_map(args.label_map.iter().map(String::as_str))?,
             missing: args.missing_label.clone(),
         },
+        held_out: args.held_out,
         gap: args.gap.unwrap_or_default(),
         mature_after: args.mature_after,
         requested_by: Some(process::user()),

@@ -61,10 +61,12 @@ enum KindArg {
     JobAuthor,
     /// Promotes, rolls back, retires
     Promoter,
-    /// Requests and cancels runs, manages triggers
+    /// Requests and cancels runs, manages triggers and retrainings, acknowledges alarms
     Scheduler,
     /// Answers requests and writes predictions
     Worker,
+    /// Trains models again; grant its login a registrar's role, too
+    Trainer,
     /// Permits jobs to write into keyspaces other than their source's
     Administrator,
 }
@@ -78,6 +80,7 @@ impl From<KindArg> for Kind {
             KindArg::Promoter => Self::Promoter,
             KindArg::Scheduler => Self::Scheduler,
             KindArg::Worker => Self::Worker,
+            KindArg::Trainer => Self::Trainer,
             KindArg::Administrator => Self::Administrator,
         }
     }
@@ -86,7 +89,7 @@ impl From<KindArg> for Kind {
 /// Grants beyond helenus's own tables.
 #[derive(Debug, clap::Args)]
 struct ReachArgs {
-    /// A keyspace whose tables an analyst, a job author or a worker reads (can be repeated)
+    /// A keyspace whose tables an analyst, a job author, a worker or a trainer reads (can be repeated)
     #[arg(long = "data-keyspace", value_name = "KEYSPACE")]
     data_keyspaces: Vec<String>,
     /// A prediction table that an analyst reads or a worker writes (can be repeated)

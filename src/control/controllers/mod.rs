@@ -1,11 +1,14 @@
 //! One controller for each kind of row, and the list of them.
 
+mod alarm_deliveries;
+mod alarms;
 mod alias_requests;
 mod current;
 mod experiments;
 mod gates;
 mod jobs;
 mod retention;
+mod retrainings;
 mod run_requests;
 mod triggers;
 mod versions;
@@ -24,6 +27,9 @@ pub(super) fn list() -> Vec<Box<dyn Controller>> {
         Box::<run_requests::RunRequests>::default(),
         Box::<triggers::Triggers>::default(),
         Box::<current::CurrentTables>::default(),
+        Box::<retrainings::Retrainings>::default(),
+        Box::<alarms::Alarms>::default(),
+        Box::<alarm_deliveries::AlarmDeliveries>::default(),
         Box::new(retention::Retention),
     ]
 }

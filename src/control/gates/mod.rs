@@ -318,7 +318,8 @@ fn evidence(gate: &Gate, row: &Evaluation, baseline: Option<&Evaluation>) -> Evi
         // Without the baseline's own row, its missing rows are unknown.
         baseline: row.baseline.filter(|_| baseline.is_some()),
         labels: row.labels.clone().unwrap_or_default(),
-        leakage_checked: row.leakage.as_deref() == Some("checked"),
+        // Of rows that no trainer saw, it does not matter when they were predicted.
+        leakage_checked: matches!(row.leakage.as_deref(), Some("checked" | "held_out")),
         labelled: count(row.labelled),
         evaluated: count(row.evaluated),
         unusable: [unusable(row), baseline.map(unusable).unwrap_or_default()],

@@ -13,7 +13,7 @@ use crate::{
     store::{Store, runs::run_requests::RunRequest},
 };
 
-const KNOWN: &str = "action `evaluate` knows labels (needed), versions, positive, column, threshold, segment, label_time, gap, label_map, missing_label and mature_after, as `helenus evaluate --help` tells them";
+const KNOWN: &str = "action `evaluate` knows labels (needed), versions, positive, column, threshold, segment, label_time, gap, label_map, missing_label, held_out and mature_after, as `helenus evaluate --help` tells them";
 
 /// Evaluates what the request names; the request's id becomes the evaluation's id.
 ///
@@ -80,11 +80,23 @@ pub fn spec(job: &str, labels: &str, options: &mut Options) -> Result<EvaluateSp
             map: words::label_map(split(&map))?,
             missing: options.take("missing_label"),
         },
+        held_out: held_out(options)?,
         gap: gap.unwrap_or_default(),
         mature_after,
         requested_by: None,
         request_id: None,
     })
+}
+
+fn held_out(options: &mut Options) -> Result<bool, Problem> {
+    match options.take("held_out").as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => {
+            let message = format!("invalid value `{other}`: use true or false");
+            Err(Problem::new("request.option", message).at("held_out"))
+        }
+    }
 }
 
 fn span(options: &mut Options, name: &str) -> Result<Option<std::time::Duration>, Problem> {

@@ -10,6 +10,7 @@ use crate::{
             target::{Reading, Target},
         },
         model::proof::Prediction,
+        retraining::held_out::HeldOut,
     },
     inspect::pass::{Entity, Fold, Label as LabelRow, Standing},
 };
@@ -20,6 +21,8 @@ pub struct EvaluateFold {
     pub target: Target,
     /// How labels are read.
     pub labels: Labels,
+    /// Only rows that all of these hold out count.
+    pub held_out: Vec<HeldOut>,
     /// Type of the labels' time column; `None` if none was named.
     pub time: Option<CqlType>,
     /// A prediction must be older than the label's time by more than this.
@@ -109,6 +112,10 @@ impl Fold for EvaluateFold {
 
     fn fold(&self, part: &mut Partial, entity: &Entity<'_>) {
         part.source_rows += 1;
+        let mut held_out = self.held_out.iter();
+        if !held_out.all(|held_out| held_out.contains(entity.group)) {
+            return;
+        }
         let truth = match self.labels.read(entity.label.and_then(|label| label.value)) {
             Label::Missing => return,
             Label::Unexpected(label) => return part.unexpected(&label, 1),

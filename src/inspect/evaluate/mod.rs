@@ -29,6 +29,7 @@ use crate::{
             target::{Question, Target},
         },
         problem::Problem,
+        retraining::held_out::HeldOut,
     },
     failure::Failure,
     store::{
@@ -60,6 +61,9 @@ pub struct EvaluateSpec {
     pub gap: Duration,
     /// Younger predictions do not count: their labels may still come.
     pub mature_after: Option<Duration>,
+    /// Count only rows that the trainers of these versions did not see, as the versions' tags say
+    /// ([`HeldOut`]); such rows need no time of labels.
+    pub held_out: bool,
     /// Who asked for it.
     pub requested_by: Option<String>,
     /// The id of the request that asks; it becomes the evaluation's id.
@@ -97,6 +101,8 @@ pub enum Leakage {
     Checked,
     /// The time at which labels were known was not given.
     Unchecked,
+    /// The trainers did not see the rows.
+    HeldOut,
 }
 
 impl Leakage {
@@ -105,6 +111,7 @@ impl Leakage {
         match self {
             Self::Checked => "checked",
             Self::Unchecked => "leakage_unchecked",
+            Self::HeldOut => "held_out",
         }
     }
 }
@@ -137,7 +144,12 @@ pub async fn evaluate(
     let target =
         Target::resolve(&scope.job, &scope.versions, &wish.question).map_err(Failure::input)?;
     let labels = labels(&scope, wish, &target).map_err(Failure::input)?;
+    let held_out = held_out(store, wish, &scope).await?;
     let mut options = options(wish);
+    if !held_out.is_empty() {
+        let tags: Vec<_> = held_out.iter().map(|held_out| held_out.to_tag()).collect();
+        options.insert("held_out".to_owned(), tags.join(","));
+    }
     // Where the job has a history, it supplies predictions that were made in time but replaced
     // since. The history table is an option, so that it identifies the pass and is stored with the
     // result.
@@ -153,7 +165,7 @@ pub async fn evaluate(
     };
     let asked = json!(options);
     let begun = pass::begin(store, &scope, "evaluate", &asked, settings).await?;
-    let fold = Arc::new(fold(&scope, wish, &target, labels, &begun)?);
+    let fold = Arc::new(fold(&scope, wish, &target, (labels, held_out), &begun)?);
     let mut found = pass::run(store, &scope, &begun, &fold, running).await?;
     found.part.settle();
     if let Err(problem) = check(&scope, &found) {
@@ -169,6 +181,7 @@ pub async fn evaluate(
         results: report::results(&found.part, &target, independent),
         headline: report::headline(&found.part),
         leakage: match wish.labels.time {
+            _ if wish.held_out => Leakage::HeldOut,
             Some(_) => Leakage::Checked,
             None => Leakage::Unchecked,
         },
@@ -234,6 +247,44 @@ fn options(wish: &EvaluateSpec) -> BTreeMap<String, String> {
     .into_iter()
     .filter_map(|(name, value)| Some((name.to_owned(), value.filter(|v| !v.is_empty())?)))
     .collect()
+}
+
+/// Returns which rows count: those that every version's trainer held out.
+async fn held_out(
+    store: &Store,
+    wish: &EvaluateSpec,
+    scope: &Scope,
+) -> Result<Vec<HeldOut>, Failure> {
+    let input = |message: String, help: &str| {
+        let problem = Problem::new("evaluate.held_out", message).at("held-out");
+        Failure::input(problem.help(help))
+    };
+    if !wish.held_out {
+        return Ok(Vec::new());
+    }
+    if wish.labels.time.is_some() {
+        return Err(input(
+            "rows that were held out need no time of labels".to_owned(),
+            "leave out --label-time or --held-out",
+        ));
+    }
+    let mut found: Vec<HeldOut> = Vec::new();
+    let model = scope.job.versions.first();
+    let model = model.map_or("", |version| version.ready.model.as_str());
+    for version in &scope.versions {
+        let row = store.version(model, *version).await?;
+        let tags = row.and_then(|row| row.tags).unwrap_or_default();
+        let of_version = HeldOut::of_tags(&tags)
+            .map_err(|error| input(format!("version {version}: {error}"), "push it again"))?;
+        found.extend(of_version.filter(|held_out| !found.contains(held_out)));
+    }
+    if found.is_empty() {
+        return Err(input(
+            "no version was trained with rows held out".to_owned(),
+            "`helenus retraining` makes such versions; others need --label-time",
+        ));
+    }
+    Ok(found)
 }
 
 /// Checks the type of the column that says when a label was known, if there is one.
@@ -302,7 +353,7 @@ fn fold(
     scope: &Arc<Scope>,
     wish: &EvaluateSpec,
     target: &Target,
-    labels: Labels,
+    (labels, held_out): (Labels, Vec<HeldOut>),
     begun: &Begun,
 ) -> Result<EvaluateFold, Failure> {
     let settings: Settings = codec::decode(&begun.row.plan.settings).map_err(|error| {
@@ -317,6 +368,7 @@ fn fold(
     Ok(EvaluateFold {
         target: target.clone(),
         labels,
+        held_out,
         time: time.map(|column| column.cql_type.clone()),
         gap_ms: millis(wish.gap),
         made_before_ms: wish

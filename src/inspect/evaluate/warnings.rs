@@ -22,7 +22,7 @@ pub fn warnings(
 ) -> Vec<String> {
     let part = &found.part;
     let mut warnings: Vec<String> = pass::resumed(begun, found).into_iter().collect();
-    if wish.labels.time.is_none() {
+    if wish.labels.time.is_none() && !wish.held_out {
         warnings.push(
             "leakage_unchecked: predictions may have been made when the outcome was known; name the time of labels by --label-time"
                 .to_owned(),

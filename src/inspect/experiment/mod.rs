@@ -237,6 +237,7 @@ fn metric(
     let shares = plan.versions.len() + 1;
     let splits = begun.row.plan.splits.len();
     let fold = |target: Target| EvaluateFold {
+        held_out: Vec::new(),
         target,
         labels: labels.clone(),
         time: time.cloned(),

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 pub use form::Form;
 use form::Sink;
+pub(in crate::inspect) use parquet::ParquetFile;
 
 use crate::{
     codec::{cells::CellBuffer, cql_type::CqlType, ring::TokenRange, schema::Column},

@@ -33,4 +33,5 @@ pub use entity::{Entity, Label, Standing};
 pub use fold::{Fold, PART_BYTES};
 pub use sample::sample;
 pub use scope::{LabelSpec, Labels, PassSpec, Scope, Segment};
+pub(in crate::inspect) use side::Side;
 pub use work::{Found, Progress, Running, resumed, run};

@@ -1,19 +1,22 @@
-//! Summarises everything on one screen: models, jobs, open runs, waiting requests.
+//! Summarises everything on one screen: models, jobs, open runs, waiting requests, alarms.
 
 mod jobs;
 mod models;
 mod requests;
+mod retrainings;
 
 use chrono::{DateTime, Utc};
 
 use super::experiment::state::{self, ExperimentView};
 use crate::{
     domain::run::Run,
+    inspect::alarms::{self, KnownAlarm},
     store::{Store, driver::error::StoreError},
 };
 pub use jobs::{JobLine, OpenRun};
 pub use models::{ModelLine, VersionLine};
 pub use requests::{Waiting, waits_for};
+pub use retrainings::RetrainingLine;
 
 /// Models or jobs that are read concurrently.
 const AT_A_TIME: usize = 8;
@@ -31,6 +34,10 @@ pub struct Status {
     pub experiments: Vec<ExperimentView>,
     /// Requests without an answer, oldest first.
     pub waiting: Vec<Waiting>,
+    /// Open alarms, the oldest first.
+    pub alarms: Vec<KnownAlarm>,
+    /// Sorted by model and name.
+    pub retrainings: Vec<RetrainingLine>,
     /// What needs attention, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -41,11 +48,13 @@ pub struct Status {
 /// Errors of Cassandra.
 pub async fn read(store: &Store) -> Result<Status, StoreError> {
     let now = Utc::now();
-    let (models, jobs, waiting, mut experiments) = futures::try_join!(
+    let (models, jobs, waiting, mut experiments, alarms, retrainings) = futures::try_join!(
         models::read(store),
         jobs::read(store),
         requests::read(store, now),
-        state::states(store, None, 1)
+        state::states(store, None, 1),
+        alarms::open(store, None),
+        retrainings::read(store)
     )?;
     experiments.retain(|experiment| !experiment.is_over());
     let mut warnings = Vec::new();
@@ -57,11 +66,23 @@ pub async fn read(store: &Store) -> Result<Status, StoreError> {
         .iter()
         .for_each(|experiment| experiment.warn(&mut warnings));
     requests::warn(&waiting, now, &mut warnings);
+    retrainings
+        .iter()
+        .for_each(|retraining| retraining.warn(&mut warnings));
+    let unknown = alarms.iter().filter(|known| known.ack.is_none());
+    warnings.extend(unknown.map(|KnownAlarm { alarm, .. }| {
+        format!(
+            "alarm {} of job `{}`: {}; `helenus alarm ack` says that you know of it",
+            alarm.kind, alarm.job, alarm.what
+        )
+    }));
     Ok(Status {
         models,
         jobs,
         experiments,
         waiting,
+        alarms,
+        retrainings,
         warnings,
     })
 }

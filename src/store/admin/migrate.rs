@@ -61,6 +61,8 @@ const FILES: &[(i32, &str, &str)] = files! {
     20 "020_gate_minimums.cql",
     21 "021_drift.cql",
     23 "023_experiments.cql",
+    22 "022_alarms.cql",
+    24 "024_retrainings.cql",
 };
 
 pub(in crate::store) const LAST: i32 = FILES[FILES.len() - 1].0;

@@ -7,6 +7,8 @@ use crate::store::{Store, driver::error::StoreError};
 
 /// Raised when a run was opened.
 pub const OPEN_RUNS: &str = "open_runs";
+/// Raised when something is to be sent about an alarm.
+pub const ALARMS: &str = "alarms";
 /// Raised when an evaluation was written or an alias moved: verdicts of gates may change.
 pub const EVIDENCE: &str = "evidence";
 

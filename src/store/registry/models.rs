@@ -176,7 +176,24 @@ impl Store {
         }
     }
 
-    async fn last_version(&self, name: &str) -> Result<i32, StoreError> {
+    /// Writes the row under its own number unless that is taken, registered now. Returns the stored
+    /// row.
+    ///
+    /// # Errors
+    /// Errors of Cassandra; call it again.
+    pub async fn insert_reserved_version(
+        &self,
+        mut row: VersionRow,
+    ) -> Result<VersionRow, StoreError> {
+        let cql = insert("model_versions", COLUMNS) + " IF NOT EXISTS";
+        row.registered_at = Some(Utc::now().into());
+        self.apply_ignoring_unknown(&cql, &row).await?;
+        let stored = self.serial_version(&row.name, row.version).await?;
+        stored.ok_or_else(|| StoreError::unknown("the version was not written", &cql))
+    }
+
+    /// Returns the highest number of a version; 0 without one.
+    pub async fn last_version(&self, name: &str) -> Result<i32, StoreError> {
         const LAST: &str = "SELECT version FROM model_versions WHERE name = ? LIMIT 1";
         let last: Option<(i32,)> = self.serial_row(LAST, (name,)).await?;
         Ok(last.map_or(0, |(version,)| version.max(0)))

@@ -5,6 +5,7 @@ pub mod open_runs;
 pub mod rejected_rows;
 pub mod request_ids;
 pub mod run_heads;
+pub mod run_outcomes;
 pub mod run_requests;
 pub mod splits;
 

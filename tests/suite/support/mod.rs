@@ -21,10 +21,12 @@ pub mod guarded;
 pub mod keyspaces;
 pub mod model;
 pub mod numbers;
+pub mod receiver;
 pub mod sandbox;
 pub mod served;
 pub mod times;
 pub mod tools;
+pub mod trained;
 
 use std::{future::Future, sync::OnceLock};
 

@@ -3,6 +3,8 @@
 //! While a split is scored, [`OutputAccumulator`] collects them by column index: it is on the hot
 //! path. A finished split stores them by column name, as [`OutputStatistics`].
 
+pub mod warning;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -13,13 +15,12 @@ use crate::{
     codec::{cells::CellBuffer, cql_type::CqlType},
     domain::job::OutputColumn,
 };
+use warning::{CONSTANT, MIN_ROWS, MOVED};
 
 /// Maximum number of distinct values counted; a count that reaches it means "at least".
 const DISTINCT_CAP: usize = 256;
 /// Maximum number of labels counted by name; further labels are counted together.
 const LABEL_CAP: usize = 64;
-/// Minimum number of scored rows for a warning about label shares or constant outputs.
-const MIN_ROWS: u64 = 100;
 /// Change of a label's share since the last run above which there is a warning.
 const MAX_SHARE_CHANGE: f64 = 0.20;
 
@@ -257,7 +258,7 @@ impl OutputStatistics {
                     if numbers.count > MIN_ROWS && numbers.distinct.len() == 1 =>
                 {
                     warnings.push(format!(
-                        "constant_output: version {version}: `{name}` is {} for all {} rows scored; check for a missing scaler or feature",
+                        "{CONSTANT}: version {version}: `{name}` is {} for all {} rows scored; check for a missing scaler or feature",
                         numbers.min, numbers.count
                     ));
                 }
@@ -265,7 +266,7 @@ impl OutputStatistics {
                     if labels.count > MIN_ROWS && labels.shares.len() == 1 && labels.others == 0 {
                         let label = labels.shares.keys().next().map_or("", String::as_str);
                         warnings.push(format!(
-                            "constant_output: version {version}: `{name}` is `{label}` for all {} rows scored",
+                            "{CONSTANT}: version {version}: `{name}` is `{label}` for all {} rows scored",
                             labels.count
                         ));
                     }
@@ -301,7 +302,7 @@ impl Labels {
                 let is = self.shares.get(label).copied().unwrap_or(0) as f64 / self.count as f64;
                 ((is - was).abs() > MAX_SHARE_CHANGE).then(|| {
                     format!(
-                        "label_share_moved: version {version}: `{name}` = `{label}` changed from {:.0} % to {:.0} % of the scored rows since the last run",
+                        "{MOVED}: version {version}: `{name}` = `{label}` changed from {:.0} % to {:.0} % of the scored rows since the last run",
                         was * 100.0,
                         is * 100.0
                     )

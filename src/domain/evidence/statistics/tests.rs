@@ -1,4 +1,4 @@
-use super::*;
+use super::{warning::OutputWarning, *};
 
 fn columns() -> Vec<OutputColumn> {
     [("label", CqlType::Text), ("p_yes", CqlType::Float)]
@@ -63,6 +63,15 @@ fn a_constant_output_over_more_than_100_rows_is_a_warning() {
     );
     let warnings = statistics((0..101).map(|_| ("a", 0.5))).warnings(1, None);
     assert_eq!(warnings.len(), 2, "{warnings:?}");
+    let read: Vec<_> = warnings
+        .iter()
+        .map(|text| OutputWarning::parse(text).unwrap())
+        .collect();
+    assert!(
+        read.iter()
+            .all(|warning| warning.is_constant && warning.version == 1)
+    );
+    assert_eq!([read[0].column, read[1].column], ["label", "p_yes"]);
 }
 
 #[test]
@@ -70,7 +79,10 @@ fn a_label_share_that_moved_by_more_than_20_points_is_a_warning() {
     let rows = |yes: usize| (0..1_000).map(move |i| (if i < yes { "yes" } else { "no" }, i as f32));
     let before = statistics(rows(300)).to_json();
     assert!(statistics(rows(490)).warnings(1, Some(&before)).is_empty());
-    assert_eq!(statistics(rows(510)).warnings(1, Some(&before)).len(), 2);
+    let warnings = statistics(rows(510)).warnings(1, Some(&before));
+    assert_eq!(warnings.len(), 2);
+    let moved = OutputWarning::parse(&warnings[0]).unwrap();
+    assert!(!moved.is_constant && moved.column == "label");
 }
 
 #[test]

@@ -1,0 +1,60 @@
+"""What a trainer's script gets from helenus, and what it gives back.
+
+`helenus trainer` writes input/train.parquet (rows with their label), input/held_out.parquet (rows without) and input/training.json;
+it expects output/model.onnx, output/features.txt and output/golden.csv, and takes output/metrics.json.
+"""
+import csv
+import json
+import os
+from pathlib import Path
+
+# One thread: reproducible sums, and little address space (the trainer limits it).
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+import numpy as np
+import pyarrow.parquet as parquet
+
+INPUT = Path(os.environ.get("HELENUS_INPUT", "input"))
+OUTPUT = Path(os.environ.get("HELENUS_OUTPUT", "output"))
+GOLDEN_ROWS = 40
+
+
+class Rows:
+    """Training rows: features as float32 (null is NaN), labels as the label column has them."""
+
+    def __init__(self):
+        self.about = json.loads((INPUT / "training.json").read_text())
+        self.features = [feature["name"] for feature in self.about["features"]]
+        train = parquet.read_table(INPUT / "train.parquet")
+        held_out = parquet.read_table(INPUT / "held_out.parquet")
+        self.x = self._floats(train)
+        self.y = np.array(train.column(self.about["label"]).to_pylist())
+        self.held_out = self._floats(held_out)
+
+    def _floats(self, table):
+        """A column each; a job's replacement of nulls (`null = 0` in the manifest) is made here as it is made there."""
+        columns = []
+        for feature in self.about["features"]:
+            filled = table.column(feature["column"]).to_pylist()
+            null = float(feature["null"] if feature["null"] is not None else "nan")
+            columns.append([null if value is None else value for value in filled])
+        return np.array(columns, dtype=np.float32).T.reshape(-1, len(columns))
+
+
+def write(rows: Rows, onnx: bytes, outputs: dict, metrics: dict) -> None:
+    """outputs: name of an output (`label`, `probabilities[0]` …) -> the library's own predictions of `golden_rows(rows)`."""
+    (OUTPUT / "model.onnx").write_bytes(onnx)
+    (OUTPUT / "features.txt").write_text("".join(f"{name}\n" for name in rows.features))
+    with open(OUTPUT / "golden.csv", "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow([f"in.{name}" for name in rows.features] + [f"out.{name}" for name in outputs])
+        for at, row in enumerate(golden_rows(rows)):
+            table.writerow([str(value) for value in row] + [values[at] for values in outputs.values()])
+    (OUTPUT / "metrics.json").write_text(json.dumps(metrics))
+
+
+def golden_rows(rows: Rows):
+    """Rows that the model has not seen, without nulls: helenus holds the export against the library's predictions of them."""
+    whole = rows.held_out[~np.isnan(rows.held_out).any(axis=1)]
+    return whole[:GOLDEN_ROWS]

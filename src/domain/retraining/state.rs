@@ -1,0 +1,168 @@
+//! The states of a request for a training, and of a training.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::TrainingSpec;
+
+/// The tag of a version that names the request for which it was trained.
+pub const REQUEST_TAG: &str = "helenus.retraining";
+
+/// `retraining_requests.state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestState {
+    /// A trainer must train, or trains.
+    Training,
+    /// The version waits for admission.
+    Admission,
+    /// The version gets the challenger's alias.
+    Challenger,
+    /// The job scores the version.
+    Scoring,
+    /// The version is evaluated on rows that the trainer did not see.
+    Evaluating,
+    /// The gate judges the evaluation.
+    Judging,
+    /// The gate passes; it moves the alias, or waits for an approval.
+    Passed,
+    /// The gate does not pass.
+    NotPassed,
+    /// Evaluated; no gate is named.
+    Evaluated,
+    /// `reason` says why.
+    Failed,
+}
+
+impl RequestState {
+    pub const ALL: [Self; 10] = [
+        Self::Training,
+        Self::Admission,
+        Self::Challenger,
+        Self::Scoring,
+        Self::Evaluating,
+        Self::Judging,
+        Self::Passed,
+        Self::NotPassed,
+        Self::Evaluated,
+        Self::Failed,
+    ];
+
+    /// Returns the stored spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Training => "training",
+            Self::Admission => "admission",
+            Self::Challenger => "challenger",
+            Self::Scoring => "scoring",
+            Self::Evaluating => "evaluating",
+            Self::Judging => "judging",
+            Self::Passed => "passed",
+            Self::NotPassed => "not_passed",
+            Self::Evaluated => "evaluated",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Parses the stored spelling.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
+    /// Returns whether nothing more happens to the request.
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            Self::Passed | Self::NotPassed | Self::Evaluated | Self::Failed
+        )
+    }
+}
+
+/// A row of `retraining_requests`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetrainingRequest {
+    pub model: String,
+    pub name: String,
+    pub id: Uuid,
+    /// Why it was made, for people.
+    pub cause: String,
+    pub spec: TrainingSpec,
+    pub state: RequestState,
+    /// Why it failed, or did not pass; before that, what it waits for.
+    pub reason: Option<String>,
+    pub version: Option<i32>,
+    /// The request that gives the version its alias.
+    pub alias_request: Option<Uuid>,
+    pub run_id: Option<Uuid>,
+    pub evaluation: Option<Uuid>,
+    pub asked_at: Option<DateTime<Utc>>,
+}
+
+/// `trainings.state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TrainingState {
+    /// A trainer works on it, or crashed.
+    #[default]
+    Training,
+    /// The version is registered.
+    Trained,
+    /// `reason` says why.
+    Failed,
+}
+
+impl TrainingState {
+    /// Returns the stored spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Training => "training",
+            Self::Trained => "trained",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Parses the stored spelling.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Training, Self::Trained, Self::Failed]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+    }
+}
+
+/// A row of `trainings`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Training {
+    pub state: TrainingState,
+    /// What the trainer does, for people.
+    pub step: Option<String>,
+    pub owner: Option<Uuid>,
+    /// Raised by each claim.
+    pub epoch: i32,
+    pub beat: i64,
+    /// The owner's [`crate::process::identity`].
+    pub process: Option<String>,
+    pub reason: Option<String>,
+    /// The end of the command's output.
+    pub log: Option<String>,
+    /// The version that is reserved or registered.
+    pub version: Option<i32>,
+    pub rows: Option<i64>,
+    pub held_out_rows: Option<i64>,
+    pub data_sha256: Option<Vec<u8>>,
+    pub command_sha256: Option<Vec<u8>>,
+    pub metrics: BTreeMap<String, f64>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_parsed_as_they_are_stored() {
+        for state in RequestState::ALL {
+            assert_eq!(RequestState::parse(state.as_str()), Some(state));
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Counts distinct units by arm in bounded memory: exactly up to [`MAX_UNITS`], and above that a
+//! Counts distinct units by arm in bounded memory: exactly up to 32,768 units, and above that a
 //! sample of the units by their hash, which has the arms' ratios all the same.
 
 use std::collections::BTreeMap;

@@ -85,7 +85,7 @@ stored! {
 }
 
 #[derive(SerializeRow)]
-struct Put {
+struct NewExperiment {
     #[scylla(flatten)]
     row: Written,
     created_at: DateTime<Utc>,
@@ -187,7 +187,7 @@ impl Store {
     /// Writes a new revision. Returns `false` if there is one with this number.
     pub async fn insert_experiment(&self, row: &ExperimentRow) -> Result<bool, StoreError> {
         let columns = format!("{}, created_at", Written::COLUMNS);
-        let put = Put {
+        let new = NewExperiment {
             row: row.into(),
             created_at: Utc::now(),
         };
@@ -199,7 +199,7 @@ impl Store {
                 .find(|other| (&other.name, other.revision) == (&row.name, row.revision));
             Ok(found.map(|found| found == *row))
         };
-        self.apply_or_read_back(&cql, put, read_back).await
+        self.apply_or_read_back(&cql, new, read_back).await
     }
 
     /// Marks a revision, which must exist, as stopped.

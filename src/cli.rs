@@ -45,6 +45,8 @@ pub enum Command {
     Trainer(command::trainer::Args),
     /// Show and acknowledge alarms: what went wrong with jobs, and since when
     Alarm(command::alarm::Args),
+    /// Manage experiments: which share of rows is served by which version
+    Experiment(command::experiment::Args),
     /// Manage gates: the evidence a version needs before it can get an alias
     Gate(command::gate::Args),
     /// Manage jobs: which models score which table

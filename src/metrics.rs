@@ -83,6 +83,9 @@ mod table {
     pub static RUNS: Metric = metric("helenus_runs_total", C, Unit::Count,
         &[JOB, ("state", &["succeeded", "failed", "cancelled"])],
         "Runs that this worker ended.");
+    pub static EXPERIMENT_LOOKS: Metric = metric("helenus_experiment_looks_total", C, Unit::Count,
+        &[JOB, ("verdict", &["running", "srm", "better", "worse", "no_difference", "inconclusive"])],
+        "Looks at experiments that this worker took, by their verdict.");
     pub static DRIFT_VERDICTS: Metric = metric("helenus_drift_verdicts_total", C, Unit::Count,
         &[JOB, ("verdict", &["stable", "drifted", "new_category", "constant", "all_null", "too_few", "partial", "not_comparable"])],
         "Features and outputs that runs compared with their reference and with the run before, by verdict.");
@@ -131,7 +134,7 @@ mod table {
     pub static WORKERS: Metric = metric("helenus_workers", G, Unit::Count, &[],
         "Long-running workers with a recent heartbeat, including this one.");
     pub static ALARMS_OPEN: Metric = metric("helenus_alarms_open", G, Unit::Count,
-        &[JOB, ("kind", &["run_failed", "run_late", "rejected_share", "constant_output", "moved_output", "drift", "trigger_not_fired", "gate_demotion", "stale_labels"])],
+        &[JOB, ("kind", &["run_failed", "run_late", "rejected_share", "constant_output", "moved_output", "drift", "sample_ratio_mismatch", "trigger_not_fired", "gate_demotion", "stale_labels"])],
         "Open alarms by kind, as the worker that leads last looked; 0 elsewhere.");
     pub static ALARM_DELIVERIES_WAITING: Metric = metric("helenus_alarm_deliveries_waiting", G, Unit::Count, &[],
         "Messages about alarms that a sink has not accepted yet, as the worker that leads last looked.");
@@ -141,7 +144,7 @@ mod table {
 
     /// All metrics, in the order of the documentation.
     pub static ALL: &[&Metric] = &[
-        &SOURCE_ROWS, &ROWS, &RUNS, &DRIFT_VERDICTS, &SPLITS, &LEASE_LOSSES, &CLAIMS, &RETRIES, &STATEMENTS, &MODEL_LOADS,
+        &SOURCE_ROWS, &ROWS, &RUNS, &EXPERIMENT_LOOKS, &DRIFT_VERDICTS, &SPLITS, &LEASE_LOSSES, &CLAIMS, &RETRIES, &STATEMENTS, &MODEL_LOADS,
         &READ_SECONDS, &SCORE_SECONDS, &WRITE_SECONDS, &CLAIM_SECONDS,
         &IN_FLIGHT, &WAITING, &LIMIT, &BATCHES_WAITING, &SPLITS_HELD,
         &OPEN_RUNS, &OLDEST_OPEN_RUN, &WORKERS, &ALARMS_OPEN, &ALARM_DELIVERIES_WAITING,

@@ -25,7 +25,8 @@ pub async fn run(store: &Store, request: &RunRequest) -> Result<Answer, Failure>
     )
     .map_err(|error| Failure::input(Problem::new("score.scope", error)))?;
     if scope.refresh {
-        current::only_champion(&mut prepared)?;
+        let allocation = store.allocation_now(&job).await?.allocation;
+        current::only_served(&mut prepared, allocation.as_ref())?;
     }
     jobs::check_order(store, &prepared).await?;
     let counts = pending::count(store, &prepared.job, &scope).await?;

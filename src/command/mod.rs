@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod drift;
 pub mod dry_run;
 pub mod evaluate;
+pub mod experiment;
 pub mod explain;
 pub mod export;
 pub mod follow;
@@ -115,6 +116,7 @@ fn name(command: &Command) -> &'static str {
         Command::Worker(args) => args.name(),
         Command::Forget(_) => "forget",
         Command::Alarm(args) => args.name(),
+        Command::Experiment(args) => args.name(),
         Command::Gate(args) => args.name(),
         Command::Job(args) => args.name(),
         Command::Retraining(args) => args.name(),
@@ -133,6 +135,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
         Command::Model(args) => Box::pin(model::run(args, context)).await,
         Command::Alarm(args) => Box::pin(alarm::run(args, context)).await,
+        Command::Experiment(args) => Box::pin(experiment::run(args, context)).await,
         Command::Gate(args) => Box::pin(gate::run(args, context)).await,
         Command::Job(args) => Box::pin(job::run(args, context)).await,
         Command::Retraining(args) => Box::pin(retraining::run(args, context)).await,

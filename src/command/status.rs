@@ -3,7 +3,7 @@
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use super::{Context, alarm, run::run_json};
+use super::{Context, alarm, experiment::view, run::run_json};
 use crate::{
     domain::run::Run,
     failure::Failure,
@@ -14,8 +14,9 @@ use crate::{
 /// Show models, jobs, open runs, unanswered requests and alarms on one screen
 ///
 /// Warnings point out versions that were altered, jobs that no longer fit their tables, runs that
-/// failed or that no worker works on, requests without an answer, alarms that are not acknowledged,
-/// and retrainings that fail or that no trainer serves.
+/// failed or that no worker works on, experiments that are refused or whose arms lose rows, requests
+/// without an answer, alarms that are not acknowledged, and retrainings that fail or that no trainer
+/// serves.
 ///
 /// Example:
 ///
@@ -24,7 +25,7 @@ use crate::{
 /// JSON result: {"models": [{"name", "aliases": {…}, "versions": [{"version", "state", "reason",
 ///   "registered_at"}]}], "jobs": [{"job", "revision", "ready_revision", "state", "problems",
 ///   "paused", "source", "target", "last_run", "open_runs": [{"run", "splits_done", "splits_held"}]}],
-///   "waiting": [{"table", "day", "id", "action", "about", "requested_by", "asked_at", "behind"}],
+///   "experiments": [as `helenus experiment show` …], "waiting": [{"table", "day", "id", "action", "about", "requested_by", "asked_at", "behind"}],
 ///   "alarms": [as of `helenus alarm list`],
 ///   "retrainings": [{"model", "name", "problems", "state", "reason", "version"}]}
 #[derive(Debug, clap::Args)]
@@ -47,6 +48,7 @@ fn as_json(status: &Status) -> Value {
     json!({
         "models": status.models.iter().map(model_json).collect::<Value>(),
         "jobs": status.jobs.iter().map(job_json).collect::<Value>(),
+        "experiments": status.experiments.iter().map(view::as_json).collect::<Value>(),
         "waiting": status.waiting.iter().map(waiting_json).collect::<Value>(),
         "alarms": status.alarms.iter().map(alarm::as_json).collect::<Value>(),
         "retrainings": status.retrainings.iter().map(retraining_json).collect::<Value>(),
@@ -139,6 +141,18 @@ fn text(status: &Status) -> String {
     if !open.is_empty() {
         let header = ["OPEN RUN", "JOB", "STATE", "SPLITS DONE", "HELD", "BEGAN"];
         parts.push(output::table(header, open));
+    }
+    if !status.experiments.is_empty() {
+        let header = ["EXPERIMENT", "JOB", "STATE", "VERDICT"];
+        let rows = status.experiments.iter().map(|experiment| {
+            [
+                experiment.row.name.clone(),
+                experiment.row.job.clone(),
+                experiment.state().to_owned(),
+                experiment.verdict().unwrap_or("-").to_owned(),
+            ]
+        });
+        parts.push(output::table(header, rows));
     }
     if !status.waiting.is_empty() {
         let header = ["REQUEST", "ACTION", "ABOUT", "ASKED", "BY"];

@@ -1,8 +1,8 @@
 //! Keeps the tables of current predictions at the champion.
 //!
 //! The work is derived from the tables: a job whose table holds another version than the
-//! champion's, or predictions of another revision, gets a run of scope `current`
-//! ([`crate::engine::run::current`]). Another process that plans the same run while it is open
+//! champion's, predictions of another revision, or those of other arms than the running
+//! experiment's, gets a run of scope `current` ([`crate::engine::run::current`]). Another process that plans the same run while it is open
 //! joins it; a run that was completed but not recorded is repeated.
 //!
 //! A round costs one read if there are no such tables, and two if nothing changed.
@@ -71,6 +71,8 @@ struct Goal {
     champion: (i32, i32),
     /// Revision of the job.
     revision: i32,
+    /// Number of the last change of the job's experiments.
+    allocation_seq: i32,
 }
 
 /// What a round did.
@@ -182,10 +184,12 @@ async fn behind(store: &Store, table: &CurrentTable) -> Result<Option<Goal>, Sto
     let goal = Goal {
         champion,
         revision: table.revision,
+        allocation_seq: store.allocation_now(&table.job).await?.seq,
     };
     let holds = table.holds.as_ref().map(|holds| Goal {
         champion: (holds.version, holds.last_seq),
         revision: holds.revision,
+        allocation_seq: holds.allocation_seq,
     });
     Ok((holds != Some(goal)).then_some(goal))
 }

@@ -18,6 +18,7 @@ pub mod aliases;
 mod board;
 pub mod controllers;
 pub mod current;
+pub mod experiments;
 pub mod forget;
 pub mod gates;
 pub mod health;

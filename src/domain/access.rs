@@ -53,7 +53,7 @@ impl Kind {
 }
 
 /// All tables of helenus with the kind that writes each; `None`: only `helenus migrate` writes it.
-pub const TABLES: [(&str, Option<Kind>); 43] = [
+pub const TABLES: [(&str, Option<Kind>); 46] = [
     ("model_chunks", Some(Kind::Registrar)),
     ("model_versions", Some(Kind::Registrar)),
     ("jobs", Some(Kind::JobAuthor)),
@@ -91,6 +91,9 @@ pub const TABLES: [(&str, Option<Kind>); 43] = [
     ("retraining_requests", Some(Kind::Worker)),
     ("trainings", Some(Kind::Trainer)),
     ("trainers", Some(Kind::Trainer)),
+    ("experiments", Some(Kind::Promoter)),
+    ("experiment_status", Some(Kind::Worker)),
+    ("experiment_results", Some(Kind::Worker)),
     ("model_references", Some(Kind::Registrar)),
     ("drift_baselines", Some(Kind::JobAuthor)),
     ("drift_profiles", Some(Kind::Worker)),

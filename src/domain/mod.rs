@@ -6,6 +6,7 @@ pub mod answer;
 pub mod csv;
 pub mod duration;
 pub mod evidence;
+pub mod experiment;
 #[cfg(test)]
 pub mod fixture;
 pub mod gate;

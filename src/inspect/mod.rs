@@ -7,6 +7,7 @@ pub mod compare;
 pub mod doctor;
 pub mod drift;
 pub mod evaluate;
+pub mod experiment;
 pub mod explain;
 pub mod export;
 pub mod pass;

@@ -21,7 +21,10 @@ use super::{
 use crate::{
     codec::cells::CellBuffer,
     domain::{
-        job::{CompiledJob, CompiledVersion},
+        job::{
+            CompiledJob, CompiledVersion,
+            served::{Arms, Served},
+        },
         model::alias::CHAMPION,
         names::nearest,
         problem::Problem,
@@ -29,7 +32,10 @@ use crate::{
     engine::jobs::{self, PreparedJob},
     failure::{Exit, Failure},
     metrics::ServedRowCounters,
-    store::predictions::selects::{KeySelect, prediction_of_key, source_key},
+    store::{
+        evidence::experiments::JobAllocation,
+        predictions::selects::{KeySelect, prediction_of_key, source_key},
+    },
 };
 
 /// A job as it is served.
@@ -39,9 +45,12 @@ pub struct ServedJob {
     pub revision: i32,
     /// The aliases that its manifest names, and where they point.
     pub aliases: BTreeMap<String, i32>,
+    /// The versions that are served; shadows are not among them.
     pub versions: BTreeMap<i32, Arc<ServedVersion>>,
     /// Reads a source row by key.
     pub source_key: KeySelect,
+    /// Number of the change of the job's experiments that is served.
+    allocation_seq: i32,
 }
 
 /// One version of a job, with its loaded model.
@@ -66,6 +75,8 @@ impl ServedVersion {
     ) -> Self {
         let mut job = prepared.job.clone();
         job.versions = vec![version.clone()];
+        // Arms may change while the version stays loaded.
+        job.served = Served::default();
         let job = Arc::new(job);
         let workers = (0..config.scoring_threads)
             .map(|_| RowScorer::new(Arc::clone(&job), Arc::clone(&model.pool)));
@@ -153,6 +164,41 @@ impl ServedJob {
         number
             .and_then(|number| self.versions.get(&number))
             .ok_or_else(|| ApiError::bad(self.unknown_version(wanted)))
+    }
+
+    /// Returns the version that serves the rows of an arm, or of no arm.
+    ///
+    /// # Errors
+    /// 400 without a champion; 503 if the version of the arm is not ready any more.
+    pub fn version_of_arm(&self, arm: Option<usize>) -> Result<&Arc<ServedVersion>, ApiError> {
+        let (Some(arm), Some(arms)) = (arm, &self.job.served.arms) else {
+            return self.version(None);
+        };
+        let number = arms.allocation.arms[arm].version;
+        self.versions.get(&number).ok_or_else(|| {
+            let label = arms.label(arm);
+            let message = format!("version {number} of arm `{label}` is not ready any more");
+            let experiment = &arms.allocation.experiment;
+            let help = format!("helenus experiment stop {} {experiment}", self.job.job);
+            ApiError::unavailable(Problem::new("experiment.not_ready", message).help(help))
+        })
+    }
+
+    /// Returns the versions that serve rows of some arm, or of no arm.
+    ///
+    /// # Errors
+    /// Those of [`ServedJob::version_of_arm`].
+    pub fn serving(&self) -> Result<Vec<Arc<ServedVersion>>, ApiError> {
+        let arms = self.job.served.arms.as_ref();
+        let arms = arms.map_or(0, |arms| arms.allocation.arms.len());
+        let mut serving: Vec<Arc<ServedVersion>> = Vec::new();
+        for arm in std::iter::once(None).chain((0..arms).map(Some)) {
+            let version = self.version_of_arm(arm)?;
+            if !serving.iter().any(|known| Arc::ptr_eq(known, version)) {
+                serving.push(Arc::clone(version));
+            }
+        }
+        Ok(serving)
     }
 
     fn unknown_version(&self, wanted: Option<&str>) -> Problem {
@@ -331,8 +377,21 @@ impl Residents {
         {
             return Ok(Arc::clone(old));
         }
-        let prepared = jobs::read_ready(&serving.store, name).await?;
-        if let Some(old) = old.filter(|old| is_same(old, &prepared)) {
+        let mut prepared = jobs::read_ready(&serving.store, name).await?;
+        hide_shadows(&mut prepared);
+        // Read after the job, which has the versions of every arm that was running by then.
+        let JobAllocation { seq, allocation } = serving.store.allocation_now(name).await?;
+        prepared.job.served = Served {
+            champion: prepared.aliases.get(CHAMPION).copied(),
+            arms: match allocation {
+                Some(allocation) => {
+                    let arms = Arms::new(&prepared.job, allocation).map_err(Failure::input)?;
+                    Some(Arc::new(arms))
+                }
+                None => None,
+            },
+        };
+        if let Some(old) = old.filter(|old| is_same(old, &prepared, seq)) {
             return Ok(Arc::clone(old));
         }
         let mut versions = BTreeMap::new();
@@ -372,6 +431,7 @@ impl Residents {
             revision: prepared.revision,
             aliases: prepared.aliases,
             versions,
+            allocation_seq: seq,
         }))
     }
 
@@ -380,9 +440,20 @@ impl Residents {
     }
 }
 
-fn is_same(old: &ServedJob, prepared: &PreparedJob) -> bool {
+/// Removes what is only scored as a shadow.
+fn hide_shadows(prepared: &mut PreparedJob) {
+    let shadows = prepared.manifest.shadows(&prepared.aliases);
+    let versions = &mut prepared.job.versions;
+    versions.retain(|version| !shadows.contains(&version.ready.version));
+    prepared
+        .aliases
+        .retain(|_, version| !shadows.contains(version));
+}
+
+fn is_same(old: &ServedJob, prepared: &PreparedJob, allocation_seq: i32) -> bool {
     let versions = prepared.job.versions.iter();
-    old.revision == prepared.revision
+    old.allocation_seq == allocation_seq
+        && old.revision == prepared.revision
         && old.aliases == prepared.aliases
         && old.job.fingerprint == prepared.job.fingerprint
         && versions

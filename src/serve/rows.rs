@@ -87,6 +87,16 @@ impl<'a> From<&'a CompiledJob> for RowColumns<'a> {
     }
 }
 
+impl<'a> RowColumns<'a> {
+    /// Returns the job's rows with these columns instead of the ones that it reads.
+    pub fn of(job: &'a CompiledJob, columns: &'a [Column]) -> Self {
+        Self {
+            columns,
+            ..job.into()
+        }
+    }
+}
+
 impl RowColumns<'_> {
     /// Returns the index of a column; `None` for a column of the table that the job does not read.
     /// `at` is its place in the request, as callers usually keep to the job's order.

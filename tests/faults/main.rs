@@ -11,6 +11,7 @@ mod clock;
 mod cluster;
 mod current;
 mod drift;
+mod experiment;
 mod forget;
 mod gate;
 mod kill;

@@ -255,6 +255,29 @@ fn what_the_pages_tell_cql_clients_to_do_works() {
 }
 
 #[test]
+fn the_page_about_experiments_works_by_rows_alone() {
+    let world = World::new("docs_experiments");
+    let manifest = MANIFEST.replace("[1, 2]", "[\"champion\", 1, 2]");
+    world.cql(&format!(
+        "INSERT INTO helenus.jobs (job, revision, manifest, created_by) VALUES ('tumour', 2, $${manifest}$$, 'ada') IF NOT EXISTS"
+    ));
+    world.cql(
+        "CREATE TABLE clinic.outcomes (id int PRIMARY KEY, diagnosis text, known_at timestamp)",
+    );
+    world.worker();
+    assert_eq!(world.follow("docs/experiments.md"), 4);
+    let state = || {
+        let row = world
+            .sandbox
+            .row("SELECT state, reason FROM {helenus}.experiment_status");
+        row["state"].as_text().unwrap().clone()
+    };
+    assert_eq!(state(), "running");
+    world.worker();
+    assert_eq!(state(), "stopped");
+}
+
+#[test]
 fn the_configuration_files_shown_are_taken() {
     let sandbox = Sandbox::empty("docs_config");
     let secret = sandbox.file("secret", "hunter2\n").display().to_string();
@@ -321,7 +344,7 @@ fn the_commands_and_options_that_the_pages_name_exist() {
             Some(&"drift") if command.get(1) == Some(&"baseline") => 2,
             Some(
                 &("model" | "job" | "run" | "role" | "token" | "trigger" | "gate" | "alarm"
-                | "retraining"),
+                | "experiment" | "retraining"),
             ) => 2,
             Some(_) => 1,
             // Prose, or an option of helenus itself.

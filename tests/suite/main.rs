@@ -18,6 +18,7 @@ mod evaluate_asked;
 mod evaluate_exact;
 mod examples;
 mod expect_order;
+mod experiments;
 mod export;
 mod files;
 mod forget;

@@ -36,7 +36,7 @@ use crate::{
 /// Exit code 5: neither a row nor a prediction has that key.
 ///
 /// JSON result: {"job", "revision", "source_table", "target", "key": {…}, "source": null or
-///   {column: {"type", "value"}}, "versions": {version: {"model", "model_sha256", "aliases",
+///   {column: {"type", "value"}}, "served": {"version", "arm"}, "versions": {version: {"model", "model_sha256", "aliases",
 ///   "revision", "fed": [{"input", "place", "width", "feature", "column", "stored", "value",
 ///   "rejected"}], "input_hash", "source_hash", "stored": null or {"outputs", "lineage": {…},
 ///   "aliases_then", "run"}, "recomputed": {"outputs", "rejected", "not_scored"}, "verdict",
@@ -148,6 +148,7 @@ fn as_json(explained: &Explained) -> Value {
         "target": target,
         "key": Value::Object(explained.key.iter().cloned().collect()),
         "source": source,
+        "served": {"version": explained.served.version, "arm": explained.served.arm},
         "versions": Value::Object(versions.collect()),
     })
 }
@@ -190,6 +191,11 @@ fn text(explained: &Explained) -> String {
         explained.job.job,
         explained.revision
     );
+    if let Some(version) = explained.served.version {
+        let arm = explained.served.arm.as_ref();
+        let arm = arm.map_or_else(String::new, |arm| format!(", arm {arm}"));
+        text.push_str(&format!("served by version {version}{arm}\n"));
+    }
     if explained.source.is_none() {
         text.push_str(&format!(
             "\n{source} has no such row: the stored predictions are orphaned\n"

@@ -64,6 +64,9 @@ pub struct Args {
     /// Require that no prediction of a labelled row is missing or stale
     #[arg(long)]
     full_coverage: bool,
+    /// Require that an arm with the version is better in this experiment
+    #[arg(long, value_name = "JOB/NAME")]
+    experiment: Option<String>,
     /// The alias to move [default: champion]
     #[arg(long)]
     alias: Option<String>,
@@ -113,6 +116,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         removed: Some(false),
         created_by: Some(process::user()),
         note: args.note,
+        experiment: args.experiment,
         ..GateRow::default()
     };
     let gate = Gate::read(&row).map_err(Failure::inputs)?;

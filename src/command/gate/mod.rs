@@ -26,7 +26,7 @@ pub struct Args {
 /// The subcommands. Their help is where their arguments are: a doc comment here would hide it.
 #[derive(Debug, Subcommand)]
 enum Command {
-    Add(add::Args),
+    Add(Box<add::Args>),
     List(list::Args),
     Show(show::Args),
     Approve(approve::Args),
@@ -52,7 +52,7 @@ impl Args {
 /// Those of the subcommand.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     match args.command {
-        Command::Add(args) => add::run(args, context).await,
+        Command::Add(args) => add::run(*args, context).await,
         Command::List(args) => list::run(args, context).await,
         Command::Show(args) => show::run(args, context).await,
         Command::Approve(args) => approve::run(args, context).await,
@@ -85,6 +85,7 @@ fn as_json(judged: &Judged, step: &Step) -> Value {
         "min_labelled_rows": gate.min_labelled_rows,
         "segment_margin": gate.segment_margin,
         "full_coverage": gate.full_coverage,
+        "experiment": gate.experiment.as_ref().map(|(job, name)| format!("{job}/{name}")),
         "says": verdict_name(judged),
         "evidence": judged.verdict.as_ref().map(|(evidence, verdict)| json!({
             "evaluation": evidence.evaluation,

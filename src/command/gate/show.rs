@@ -13,9 +13,9 @@ use crate::{control::gates, domain::problem::Problem, failure::Failure, output::
 ///
 /// JSON result: {"model", "name", "alias", "points_at", "challenger", "challenger_version", "metric",
 ///   "labels", "min_improvement", "confidence", "min_labelled_rows", "segment_margin",
-///   "full_coverage", "says": "passes", "fails", "unevaluated" or "unchallenged", "evidence": null or
-///   {"evaluation", "evaluated_at", "version", "baseline", "rows", "improvement", "low", "reasons"},
-///   "acts": null or {"cooldown_seconds", "demotes", "next": text or null}}
+///   "full_coverage", "experiment", "says": "passes", "fails", "unevaluated" or "unchallenged",
+///   "evidence": null or {"evaluation", "evaluated_at", "version", "baseline", "rows", "improvement",
+///   "low", "reasons"}, "acts": null or {"cooldown_seconds", "demotes", "next": text or null}}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

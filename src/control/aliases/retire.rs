@@ -50,13 +50,24 @@ pub(super) async fn retire(
             )
         }));
     }
+    let running = store.allocations().await?.into_iter();
+    pointing.extend(running.filter_map(|(job, running)| {
+        let allocation = running
+            .allocation
+            .filter(|running| running.model == model)?;
+        let arm = allocation.arms.iter().find(|arm| arm.version == version)?;
+        let (arm, experiment) = (&arm.name, &allocation.experiment);
+        Some(format!(
+            "arm `{arm}` of experiment `{experiment}` of job `{job}`"
+        ))
+    }));
     if !pointing.is_empty() {
         return Ok(RequestAnswer::refused_for(
             &Problem::new(
                 "model.in_use",
                 format!("version {version} of `{model}` is {}", pointing.join(", ")),
             )
-            .help("promote another version first"),
+            .help("promote another version, or stop the experiment, first"),
         ));
     }
     let (from, to) = (AdmissionState::Ready, AdmissionState::Retired);

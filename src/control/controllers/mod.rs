@@ -4,6 +4,7 @@ mod alarm_deliveries;
 mod alarms;
 mod alias_requests;
 mod current;
+mod experiments;
 mod gates;
 mod jobs;
 mod retention;
@@ -22,6 +23,7 @@ pub(super) fn list() -> Vec<Box<dyn Controller>> {
         Box::new(jobs::Jobs),
         Box::<gates::Gates>::default(),
         Box::<alias_requests::AliasRequests>::default(),
+        Box::<experiments::Experiments>::default(),
         Box::<run_requests::RunRequests>::default(),
         Box::<triggers::Triggers>::default(),
         Box::<current::CurrentTables>::default(),

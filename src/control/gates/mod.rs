@@ -242,7 +242,32 @@ async fn of(
         return Ok(None);
     };
     let baseline = baseline(store, &row).await?;
-    Ok(Some(evidence(gate, &row, baseline.as_ref())))
+    let mut evidence = evidence(gate, &row, baseline.as_ref());
+    evidence.experiment = experiment(store, gate, version).await?;
+    Ok(Some(evidence))
+}
+
+/// Returns the newest verdicts on the arms with this version, of the experiment that the gate
+/// requires. A later revision that has not been looked at has none.
+async fn experiment(store: &Store, gate: &Gate, version: i32) -> Result<Vec<String>, StoreError> {
+    let Some((job, name)) = &gate.experiment else {
+        return Ok(Vec::new());
+    };
+    let statuses = store.experiment_statuses(job).await?;
+    let own = statuses.iter().filter(|status| status.name == *name);
+    let Some(status) = own.max_by_key(|status| status.revision) else {
+        return Ok(Vec::new());
+    };
+    let looks = store.looks(job, name, 1).await?;
+    let look = looks
+        .into_iter()
+        .find(|look| look.revision == status.revision);
+    let look = look.filter(|_| status.model.as_deref() == Some(&gate.model));
+    let verdicts = look.map(|look| look.verdicts).unwrap_or_default();
+    let arms = status.arms.iter().filter(|(_, own)| **own == version);
+    Ok(arms
+        .filter_map(|(arm, _)| verdicts.get(arm).cloned())
+        .collect())
 }
 
 /// Returns the baseline's row of the same evaluation. A row that another pass wrote under the same
@@ -303,6 +328,7 @@ fn evidence(gate: &Gate, row: &Evaluation, baseline: Option<&Evaluation>) -> Evi
         bounds,
         is_fine: details.scores.is_some(),
         segments: (!segments.is_empty()).then_some(segments),
+        experiment: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod comparison;
 pub mod drift;
 pub mod evaluation;
+pub mod experiment;
 pub mod group;
 pub mod segment;
 pub mod statistics;

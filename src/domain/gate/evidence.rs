@@ -50,6 +50,8 @@ pub struct Evidence {
     pub is_fine: bool,
     /// By segment; `None` if segments were not requested or not reported.
     pub segments: Option<BTreeMap<String, SegmentEvidence>>,
+    /// Verdicts on the arms with this version, of the experiment that the gate requires.
+    pub experiment: Vec<String>,
 }
 
 /// Labelled rows without a usable prediction by a version.

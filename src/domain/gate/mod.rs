@@ -42,6 +42,7 @@ pub struct GateRow {
     pub removed: Option<bool>,
     pub created_by: Option<String>,
     pub note: Option<String>,
+    pub experiment: Option<String>,
     /// `min_improvement` in rows written before it was called so; read only.
     pub least_improvement: Option<f64>,
     /// `min_labelled_rows` in rows written before it was called so; read only.
@@ -76,6 +77,8 @@ pub struct Gate {
     pub full_coverage: bool,
     /// Maximum age of evidence.
     pub max_age: Duration,
+    /// The experiment (job and name) in which an arm with the version must be better.
+    pub experiment: Option<(String, String)>,
     /// Automatic action; `None`: it waits for approvals.
     pub acts: Option<Acts>,
 }
@@ -170,6 +173,19 @@ impl Gate {
             wrong("max_age", error, "write a duration such as 7d");
             MAX_AGE
         });
+        let experiment = row
+            .experiment
+            .as_deref()
+            .map(|text| match text.split_once('/') {
+                Some((job, name)) if !job.is_empty() && !name.is_empty() => {
+                    (job.to_owned(), name.to_owned())
+                }
+                _ => {
+                    let message = format!("`{text}` is not an experiment");
+                    wrong("experiment", message, "write JOB/EXPERIMENT");
+                    Default::default()
+                }
+            });
         let acts = acts::read(row).unwrap_or_else(|(place, message, help)| {
             wrong(place, message, help);
             None
@@ -191,6 +207,7 @@ impl Gate {
             segment_margin: row.segment_margin,
             full_coverage: row.full_coverage == Some(true),
             max_age,
+            experiment,
             acts,
         })
     }
@@ -253,6 +270,7 @@ impl Gate {
             Some(_) => {}
         }
         self.check_segments(evidence, &mut reasons);
+        self.check_experiment(evidence, &mut reasons);
         Verdict {
             reasons,
             improvement,
@@ -283,6 +301,27 @@ impl Gate {
             self.min_labelled_rows,
             self.confidence,
         )
+    }
+
+    /// Checks that the version was better in the experiment that the gate requires.
+    fn check_experiment(&self, evidence: &Evidence, reasons: &mut Vec<String>) {
+        let Some((job, name)) = &self.experiment else {
+            return;
+        };
+        let arms = &evidence.experiment;
+        if arms.iter().any(|arm| arm == "better") {
+            return;
+        }
+        reasons.push(match arms.first() {
+            Some(verdict) => format!(
+                "experiment `{name}` of job `{job}` says {verdict} of version {}; better is required",
+                evidence.version
+            ),
+            None => format!(
+                "experiment `{name}` of job `{job}` has no verdict on version {}",
+                evidence.version
+            ),
+        });
     }
 
     /// Checks that no segment deteriorates (intersection-union test, Berger 1982).

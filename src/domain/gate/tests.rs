@@ -39,7 +39,23 @@ pub(super) fn evidence() -> Evidence {
         bounds: map(0.0002),
         is_fine: true,
         segments: None,
+        experiment: Vec::new(),
     }
+}
+
+#[test]
+fn a_gate_may_require_that_the_version_is_better_in_an_experiment() {
+    let gate = Gate {
+        experiment: Some(("tumour".to_owned(), "sharper".to_owned())),
+        ..gate()
+    };
+    assert!(why(&gate, &evidence()).contains("has no verdict on version 4"));
+    let says = |verdict: &str| Evidence {
+        experiment: vec![verdict.to_owned()],
+        ..evidence()
+    };
+    assert!(why(&gate, &says("srm")).contains("says srm of version 4"));
+    assert!(gate.judge(&says("better"), Some(3), now()).passes());
 }
 
 /// The one reason.

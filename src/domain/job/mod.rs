@@ -16,9 +16,11 @@ pub mod manifest;
 pub mod mapping;
 pub mod outputs;
 pub mod rejection;
+pub mod served;
 
 use std::sync::Arc;
 
+use self::served::Served;
 use super::{model::ReadyVersion, percent::Percent};
 use crate::{
     codec::{
@@ -42,6 +44,8 @@ pub struct CompiledJob {
     pub partition_key_len: usize,
     /// When the source is a prediction table: the model version whose rows are read.
     pub source_version: Option<i32>,
+    /// What is served: set by those who know it, not by compilation.
+    pub served: Served,
     /// Columns that the job reads, each once, in SELECT order (after the key).
     pub columns: Vec<Column>,
     /// In ascending order of version number.

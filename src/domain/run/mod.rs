@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::codec::ring::TokenRange;
+use crate::{codec::ring::TokenRange, domain::evidence::experiment::allocation::Allocation};
 
 /// `runs.state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,6 +212,8 @@ pub struct Current {
     pub seq: i32,
     /// Whether unchanged predictions are also copied, because the table has another version's.
     pub copies: bool,
+    /// Number of the change that led to the run's allocation; 0: there never was an experiment.
+    pub allocation_seq: i32,
 }
 
 /// A row of `runs`.
@@ -227,6 +229,8 @@ pub struct Run {
     pub scope: Scope,
     /// Set if the job has a table of current predictions and the run scores the champion.
     pub current: Option<Current>,
+    /// The experiment that was running when the run began: which arm serves which row.
+    pub allocation: Option<Box<Allocation>>,
     pub source: String,
     pub source_version: Option<i32>,
     pub target: String,
@@ -275,6 +279,7 @@ impl Run {
                 part: Part::Whole,
             },
             current: None,
+            allocation: None,
             source: String::new(),
             source_version: None,
             target: String::new(),

@@ -275,6 +275,38 @@ async fn versions(
             by.push(wish.clone());
         }
     }
+    for wish in &manifest.shadow {
+        let number = match wish {
+            VersionWish::Number(number) => *number,
+            VersionWish::Alias(alias) => match pointing.get(alias).copied() {
+                Some(number) => number,
+                // Without such a version there is nothing to score beside the others yet.
+                None => match store.alias(model, alias).await? {
+                    Some(number) => number,
+                    None => continue,
+                },
+            },
+        };
+        if let VersionWish::Alias(alias) = wish {
+            aliases.insert(alias.clone(), number);
+        }
+        let by = numbers.entry(number);
+        let by = by.or_insert_with(|| vec![VersionWish::Number(number)]);
+        if !by.contains(wish) {
+            by.push(wish.clone());
+        }
+    }
+    // A running experiment keeps its versions, wherever aliases move.
+    let running = store.allocation_of(&manifest.job).await?;
+    for arm in running.iter().flat_map(|running| &running.arms) {
+        if running
+            .as_ref()
+            .is_some_and(|running| running.model == *model)
+        {
+            let by = || vec![VersionWish::Number(arm.version)];
+            numbers.entry(arm.version).or_insert_with(by);
+        }
+    }
     let mut asked = Vec::new();
     for (number, by) in numbers {
         match ready(store, model, number, &pushed).await? {

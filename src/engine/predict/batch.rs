@@ -40,6 +40,8 @@ pub struct Batch {
     pub keys: CellBuffer,
     /// Hash of each row over all columns that the job reads.
     pub source_hashes: Vec<u128>,
+    /// Each row's arm in the running experiment.
+    pub arms: Vec<Option<usize>>,
     /// One entry per version of the job, in the job's order.
     pub versions: Vec<VersionRows>,
     /// Rows whose outputs are counted for the run's profile: indices into the batch, ascending.
@@ -64,8 +66,8 @@ pub struct VersionRows {
     /// Rows among `rows` and `rejected` whose values are unchanged and that are only rewritten,
     /// each with the time when its prediction was made. Ascending; empty without a history.
     pub kept: Vec<(u32, i64)>,
-    /// Rows whose prediction is unchanged and is only copied to the table of current predictions:
-    /// indices into the batch, ascending.
+    /// Rows that this version serves, whose prediction is unchanged and is only copied to the table of
+    /// current predictions: indices into the batch, ascending.
     pub copied: Vec<u32>,
     /// The cells to copy, one row per entry of `copied`, as [`Standing::whole`] returns them.
     pub copies: CellBuffer,
@@ -97,6 +99,7 @@ impl Batch {
         Self {
             keys: CellBuffer::new(job.key.len()),
             source_hashes: Vec::new(),
+            arms: Vec::new(),
             versions: job.versions.iter().map(version).collect(),
             counted: Vec::new(),
             bytes: 0,
@@ -135,6 +138,7 @@ impl Batch {
         self.release();
         self.keys.clear();
         self.source_hashes.clear();
+        self.arms.clear();
         self.counted.clear();
         for version in &mut self.versions {
             version.rows.clear();
@@ -149,8 +153,8 @@ impl Batch {
 
     /// Adds one source row for each version for which it is pending or whose prediction is to be
     /// copied. For the other versions the row is counted as unchanged or rejected, as it is stored.
-    /// Without `standing`, every version scores the row. `cells` are the key columns, then the job's
-    /// columns.
+    /// Without `standing`, every version scores the row. `cells` are the key columns, then those of
+    /// [`CompiledJob::read_columns`].
     pub fn offer(
         &mut self,
         job: &CompiledJob,
@@ -163,6 +167,8 @@ impl Batch {
         let (key, columns) = cells.split_at(job.key.len());
         let row = self.rows() as u32;
         let mut uses = 0;
+        let arm = job.served.arm_of(cells, scratch);
+        let served = job.served.version_of(arm);
         for (version, rows) in job.versions.iter().zip(&mut self.versions) {
             let number = version.ready.version;
             let (input_hash, outcome) = append_row(version, columns, &mut rows.inputs, scratch);
@@ -183,7 +189,9 @@ impl Batch {
                         false => &mut counts.unchanged,
                     };
                     *count.entry(number).or_default() += 1;
-                    if let Some(cells) = standing.and_then(|standing| standing.whole(number)) {
+                    if served == Some(number)
+                        && let Some(cells) = standing.and_then(|standing| standing.whole(number))
+                    {
                         rows.copied.push(row);
                         cells.for_each(|cell| rows.copies.push(cell));
                         uses += 1;
@@ -208,6 +216,7 @@ impl Batch {
             let row_bytes: usize = cells.iter().flatten().map(|cell| cell.len()).sum();
             self.bytes += uses * row_bytes;
             key.iter().for_each(|cell| self.keys.push(*cell));
+            self.arms.push(arm);
             self.source_hashes
                 .push(source_hash(job.hashed_columns(), columns, scratch));
         }

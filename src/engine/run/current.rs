@@ -2,8 +2,9 @@
 //!
 //! That table has one row per entity, so runs of different versions could write the same row. It
 //! stays correct for these reasons:
-//! - A run knows one move of the champion, fixed after its base was taken ([`of`]). It writes to
-//!   that table only what it scores with the version that this move led to.
+//! - A run knows one move of the champion and one allocation of units to the arms of an experiment,
+//!   fixed after its base was taken ([`of`]). It writes to that table only the predictions of the
+//!   version that serves the row by both: that of its arm, else the champion.
 //! - **Bases and moves come in the same order**: of two runs of a job, the one with the higher base
 //!   knows the same move or a later one. A run takes its base in `open_runs`, then reads the
 //!   champion, then reads `open_runs` again ([`is_newest`]). If another run has a higher base by
@@ -21,29 +22,37 @@
 //!   (scope `current`). Like every run, it has the version to itself. Runs that knew an earlier
 //!   champion have lower bases, so their writes lose against it. A run that scored the new champion
 //!   without knowing of the move had ended before, so its predictions are copied.
+//! - The same holds for allocations, whose changes are numbered and never undone, too: an experiment
+//!   that starts, changes or stops is followed like a promotion.
 //! - "Lower" means further apart than a run's epochs reach, so bases are kept that far apart across
 //!   all versions of the job.
+
+use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
 use crate::{
     domain::{
+        evidence::experiment::allocation::Allocation,
         model::alias::CHAMPION,
         problem::Problem,
         run::{Current, Part, Scope},
     },
     engine::jobs::PreparedJob,
     failure::Failure,
-    store::{Store, driver::error::StoreError, runs::open_runs::OpenRun},
+    store::{
+        Store, driver::error::StoreError, evidence::experiments::JobAllocation,
+        runs::open_runs::OpenRun,
+    },
 };
 
 /// Problem code of a run that was planned for a job revision that another revision has replaced
 /// meanwhile.
 pub const OUTDATED: &str = "run.outdated";
 
-/// Returns what a run over these versions writes to the table of current predictions. Call it once
-/// the run's base is known.
-/// Returns `None` if the job keeps no such table, or the champion is not among the versions.
+/// Returns what a run over these versions writes to the table of current predictions, and the arms of
+/// the job's running experiment. Call it once the run's base is known.
+/// The former is `None` if the job keeps no such table, or none of the versions serves a row.
 ///
 /// # Errors
 /// [`OUTDATED`] if a later revision keeps the table: a run that ignores that revision would leave
@@ -52,8 +61,10 @@ pub async fn of(
     store: &Store,
     prepared: &PreparedJob,
     scope: &Scope,
-) -> Result<Option<Current>, Failure> {
+) -> Result<(Option<Current>, Option<Allocation>), Failure> {
     let job = &prepared.job;
+    let JobAllocation { seq, allocation } = store.allocation_now(&job.job).await?;
+    let allocation_seq = seq;
     let table = store.current_table(&job.job).await?;
     if let Some(table) = &table
         && table.revision > prepared.revision
@@ -71,23 +82,38 @@ pub async fn of(
         .first()
         .filter(|_| job.target.current.is_some())
     else {
-        return Ok(None);
+        return Ok((None, allocation));
     };
-    let champion = store.alias_now(&first.ready.model, CHAMPION).await?;
-    let mut mine = job.versions.iter().map(|version| version.ready.version);
-    let Some((version, seq)) = champion.filter(|champion| mine.any(|mine| mine == champion.0))
-    else {
-        return Ok(None);
+    let Some((version, seq)) = store.alias_now(&first.ready.model, CHAMPION).await? else {
+        return Ok((None, allocation));
     };
+    let serving = serving(version, allocation.as_ref());
+    let mine = job.versions.iter().map(|version| version.ready.version);
+    let mine: BTreeSet<i32> = mine.filter(|version| serving.contains(version)).collect();
+    if mine.is_empty() {
+        return Ok((None, allocation));
+    }
     let holds = table.and_then(|table| table.holds);
     let is_there = holds.is_some_and(|holds| {
         (holds.version, holds.last_seq, holds.revision) == (version, seq, prepared.revision)
+            && holds.allocation_seq == allocation_seq
     });
-    Ok(Some(Current {
+    let current = Current {
         version,
         seq,
-        copies: scope.part == Part::Whole && (scope.refresh || !is_there),
-    }))
+        // A run over some of the versions that serve rows does not fill the table.
+        copies: scope.part == Part::Whole && mine == serving && (scope.refresh || !is_there),
+        allocation_seq,
+    };
+    Ok((Some(current), allocation))
+}
+
+/// Returns the versions that serve some rows.
+fn serving(champion: i32, allocation: Option<&Allocation>) -> BTreeSet<i32> {
+    let arms = allocation
+        .into_iter()
+        .flat_map(|allocation| &allocation.arms);
+    arms.map(|arm| arm.version).chain([champion]).collect()
 }
 
 /// Returns the highest base that any of these `open_runs` rows has or had.
@@ -112,11 +138,14 @@ pub async fn is_newest(
     Ok(newest_base(&others).is_none_or(|other| other < base))
 }
 
-/// Keeps only the champion among the job's versions.
+/// Keeps only the champion and the versions of the running experiment's arms.
 ///
 /// # Errors
 /// The job keeps no table of current predictions, or the champion is not among the versions.
-pub fn only_champion(prepared: &mut PreparedJob) -> Result<(), Failure> {
+pub fn only_served(
+    prepared: &mut PreparedJob,
+    allocation: Option<&Allocation>,
+) -> Result<(), Failure> {
     let job = &mut prepared.job;
     if job.target.current.is_none() {
         return Err(Failure::input(
@@ -131,18 +160,22 @@ pub fn only_champion(prepared: &mut PreparedJob) -> Result<(), Failure> {
             .help("a new revision of it with `current = true` in [outputs] makes one"),
         ));
     }
-    let champion = prepared.aliases.get(CHAMPION);
-    job.versions
-        .retain(|version| champion == Some(&version.ready.version));
-    match job.versions.is_empty() {
-        false => Ok(()),
-        true => Err(Failure::input(
+    let champion = prepared.aliases.get(CHAMPION).copied();
+    let mut served = job.versions.iter().map(|version| version.ready.version);
+    match champion.filter(|champion| served.any(|version| version == *champion)) {
+        Some(champion) => {
+            let serving = serving(champion, allocation);
+            job.versions
+                .retain(|version| serving.contains(&version.ready.version));
+            Ok(())
+        }
+        None => Err(Failure::input(
             Problem::new(
                 "run.no_champion",
-                "the versions asked for are not the champion",
+                "the versions asked for lack the champion",
             )
             .at("versions")
-            .help("leave them out: scope `current` is about the champion alone"),
+            .help("leave them out: scope `current` is about the versions that are served"),
         )),
     }
 }

@@ -116,7 +116,8 @@ pub async fn plan_pointing(
     let mut prepared =
         jobs::prepare_pointing(store, &wish.job, wish.versions.as_ref(), pointing).await?;
     if wish.scope.refresh {
-        current::only_champion(&mut prepared)?;
+        let allocation = store.allocation_now(&wish.job).await?.allocation;
+        current::only_served(&mut prepared, allocation.as_ref())?;
     }
     if let Part::Keys(keys) = &wish.scope.part {
         source::asked_keys(&prepared.job, keys).map_err(Failure::inputs)?;
@@ -305,14 +306,14 @@ async fn start(
     {
         let base = taken.base;
         failpoint::hit("after_base");
-        let current = match current::of(store, prepared, &wish.scope).await {
+        let (current, allocation) = match current::of(store, prepared, &wish.scope).await {
             Err(failure) if failure.is(current::OUTDATED) => {
                 if let Some(run) = store.run(&wish.job, run_id).await? {
                     close::fail(store, &run, &failure.to_string()).await?;
                 }
                 return Err(failure);
             }
-            current => current?,
+            known => known?,
         };
         // A run with a higher base may have read an earlier champion, and its writes would win
         // against this run's.
@@ -327,7 +328,8 @@ async fn start(
         failpoint::hit("during_planning");
         for _ in 0..START_TRIES {
             let run = (wish.job.as_str(), run_id);
-            let started = store.start_run(run, base, current, &plan, &warnings);
+            let allocation = allocation.as_ref();
+            let started = store.start_run(run, base, current, allocation, &plan, &warnings);
             // Another planner was first, or the outcome is unknown: the run's row shows which.
             if started.await? || !is_in_planning(store, &wish.job, run_id).await? {
                 break;

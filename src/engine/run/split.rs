@@ -98,7 +98,7 @@ pub async fn score(
     let mut chain = Chain::new(context, epoch, fence);
     let reading = Reading {
         carry: match context.run.current {
-            Some(current) if current.copies => Carry::Whole(current.version),
+            Some(current) if current.copies => Carry::Whole,
             _ => Carry::Hash,
         },
         ..Reading::default()

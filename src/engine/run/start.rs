@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     domain::{
+        job::served::Arms,
         problem::Problem,
         run::{Part, Run},
     },
@@ -81,6 +82,12 @@ async fn start(
         admission::confirm(store, ready).await?;
     }
     let profiling = profiling::of_run(store, &mut job, &run).await?;
+    // Only now all columns are known that come before the experiment's unit.
+    job.served.champion = run.current.map(|current| current.version);
+    if let Some(allocation) = run.allocation.clone() {
+        let arms = Arms::new(&job, *allocation).map_err(Failure::input)?;
+        job.served.arms = Some(Arc::new(arms));
+    }
     let config = store.config();
     let scorer = models::loaded(store, &job.versions, warm).await?;
     let keys = match &run.scope.part {

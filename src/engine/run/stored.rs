@@ -136,7 +136,7 @@ impl Standing<'_> {
     pub fn whole(&self, version: i32) -> Option<impl Iterator<Item = Option<&[u8]>>> {
         let stored = self.stored;
         let at = stored.find(self.identity, version)?;
-        let is_carried = stored.carry == Carry::Whole(version) && at < stored.carried.rows();
+        let is_carried = stored.carry == Carry::Whole && at < stored.carried.rows();
         is_carried.then(|| stored.carried.row(at))
     }
 }
@@ -211,7 +211,7 @@ impl<'j> StoredPredictions<'j> {
                 match carry {
                     Carry::Hash => 0,
                     Carry::Proof => proof::FIELDS.len(),
-                    Carry::Whole(_) => 2,
+                    Carry::Whole => 2,
                 } + job.target.outputs.len(),
             ),
             orphaned: BTreeMap::new(),
@@ -399,7 +399,7 @@ impl<'j> StoredPredictions<'j> {
                 let proof = [cell(key_len + 1), cell(key_len + 2)].into_iter();
                 proof.chain(more).for_each(|cell| self.carried.push(cell));
             }
-            Carry::Whole(_) => {
+            Carry::Whole => {
                 let left = (ttl > 0).then(|| cell(key_len + 3)).flatten();
                 let whole = [more.next().flatten(), left].into_iter();
                 whole.chain(more).for_each(|cell| self.carried.push(cell));

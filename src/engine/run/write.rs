@@ -3,9 +3,15 @@
 use futures::{StreamExt, stream::FuturesUnordered};
 
 use super::{
-    context::RunContext, lane::Lane, lease::Fence, lineage::Lineage, pace::Turn, stored::Orphans,
+    context::RunContext,
+    lane::Lane,
+    lease::Fence,
+    lineage::{Lineage, append_with_arm},
+    pace::Turn,
+    stored::Orphans,
 };
 use crate::{
+    domain::job::served::Served,
     failpoint,
     store::{
         driver::error::StoreError,
@@ -94,8 +100,8 @@ struct BatchRows<'l> {
     row: usize,
     /// One entry per version.
     behind: Vec<Behind>,
-    /// The version whose predictions are the current ones, if the job keeps a table of those.
-    current: Option<i32>,
+    /// Which version's prediction of a row is the current one, if the job keeps a table of those.
+    served: &'l Served,
     /// Whether an unchanged prediction that is only rewritten keeps the time when it was made. Then
     /// its history row is rewritten as well, and no new one is added. `false` if all rows are
     /// re-scored on request.
@@ -112,7 +118,7 @@ struct Behind {
 }
 
 impl<'l> BatchRows<'l> {
-    fn new(context: &RunContext, lane: &'l Lane) -> Self {
+    fn new(context: &'l RunContext, lane: &'l Lane) -> Self {
         Self {
             lane,
             lineage: Lineage {
@@ -122,7 +128,7 @@ impl<'l> BatchRows<'l> {
             },
             row: 0,
             behind: vec![Behind::default(); lane.versions.len()],
-            current: context.run.current.map(|current| current.version),
+            served: &context.job.served,
             keeps: !context.run.scope.rewrite,
         }
     }
@@ -135,6 +141,8 @@ impl<'l> BatchRows<'l> {
         while self.row < batch.rows() && !mutations.is_full(versions) {
             let (row, source_hash) = (self.row as u32, batch.source_hashes[self.row]);
             let key = || batch.keys.row(row as usize);
+            let arm = batch.arms[self.row];
+            let (label, current) = (self.served.label(arm), self.served.version_of(arm));
             let versions = self.lane.versions.iter().zip(&mut self.behind);
             for (at, (version, behind)) in versions.enumerate() {
                 let rows = &batch.versions[at];
@@ -149,26 +157,28 @@ impl<'l> BatchRows<'l> {
                 if let Some((_, hash)) = scored.filter(|next| next.0 == row) {
                     let outputs = version.cells.row(behind.scored);
                     mutations.insert(key(), version.number, outputs, |bytes| {
-                        lineage.append(&version.sha256, *hash, source_hash, None, bytes);
+                        lineage.append(&version.sha256, *hash, source_hash, label, None, bytes);
                     });
                     mutations.remember(lineage.scored_at);
                     behind.scored += 1;
                 } else if let Some(next) = rejected.filter(|next| next.row == row) {
                     mutations.reject(key(), version.number, |bytes| {
                         let (hash, reason) = (next.input_hash, Some(next.reason.as_str()));
-                        lineage.append(&version.sha256, hash, source_hash, reason, bytes);
+                        lineage.append(&version.sha256, hash, source_hash, label, reason, bytes);
                     });
                     mutations.remember(lineage.scored_at);
                     behind.rejected += 1;
                 } else {
                     if rows.copied.get(behind.copied) == Some(&row) {
                         let cells = rows.copies.row(behind.copied);
-                        mutations.copy(key(), version.number, cells);
+                        mutations.copy(key(), version.number, cells, |stored, bytes| {
+                            append_with_arm(stored, label, bytes);
+                        });
                         behind.copied += 1;
                     }
                     continue;
                 }
-                if self.current == Some(version.number) {
+                if current == Some(version.number) {
                     mutations.make_current();
                 }
             }

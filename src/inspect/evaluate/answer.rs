@@ -26,7 +26,14 @@ pub async fn answer(
 ) -> Result<RequestAnswer, Failure> {
     let mut options = Options::of(request);
     let named = options.take("versions");
-    let mut wish = wish(request, job, &mut options).map_err(Failure::input)?;
+    let labels = options.take("labels").ok_or_else(|| {
+        let missing = Problem::new("request.missing_option", "option `labels` is missing");
+        Failure::input(missing.help("KEYSPACE.TABLE.COLUMN: where labels are"))
+    })?;
+    let mut wish = spec(job, &labels, &mut options).map_err(Failure::input)?;
+    wish.segment = options.take("segment");
+    wish.requested_by.clone_from(&request.requested_by);
+    wish.request_id = Some(request.id);
     options.end(KNOWN)?;
     wish.versions = pass::versions(store, request, job, named).await?;
     let running = Running::new(request.max_rows_per_s);
@@ -37,13 +44,12 @@ pub async fn answer(
     )))
 }
 
-/// Returns the request without its versions.
-fn wish(request: &RunRequest, job: &str, options: &mut Options) -> Result<EvaluateSpec, Problem> {
-    let labels = options.take("labels").ok_or_else(|| {
-        Problem::new("request.missing_option", "option `labels` is missing")
-            .help("KEYSPACE.TABLE.COLUMN: where labels are")
-    })?;
-    let (table, column) = words::place(&labels)?;
+/// Returns the evaluation that options describe, without its versions.
+///
+/// # Errors
+/// An option that is invalid.
+pub fn spec(job: &str, labels: &str, options: &mut Options) -> Result<EvaluateSpec, Problem> {
+    let (table, column) = words::place(labels)?;
     let thresholds = options.take("threshold").unwrap_or_default();
     let thresholds = split(&thresholds).map(|text| {
         text.parse::<f64>().map_err(|_| {
@@ -64,7 +70,7 @@ fn wish(request: &RunRequest, job: &str, options: &mut Options) -> Result<Evalua
             column,
             time: options.take("label_time"),
         },
-        segment: options.take("segment"),
+        segment: None,
         question: Question {
             positive: options.take("positive"),
             column: options.take("column"),
@@ -77,8 +83,8 @@ fn wish(request: &RunRequest, job: &str, options: &mut Options) -> Result<Evalua
         held_out: held_out(options)?,
         gap: gap.unwrap_or_default(),
         mature_after,
-        requested_by: request.requested_by.clone(),
-        request_id: Some(request.id),
+        requested_by: None,
+        request_id: None,
     })
 }
 

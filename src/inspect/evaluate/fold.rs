@@ -15,8 +15,6 @@ use crate::{
     inspect::pass::{Entity, Fold, Label as LabelRow, Standing},
 };
 
-const DAY_MS: i64 = 86_400_000;
-
 /// Compares predictions with labels.
 pub struct EvaluateFold {
     /// What is evaluated.
@@ -62,14 +60,7 @@ impl EvaluateFold {
         let Some(label) = label.filter(|label| label.value.is_some()) else {
             return Known::Open;
         };
-        let at = label.time.and_then(|bytes| match cql_type.thawed() {
-            CqlType::Date => {
-                let days = u32::from_be_bytes(bytes.try_into().ok()?);
-                Some((i64::from(days) - (1 << 31)) * DAY_MS)
-            }
-            _ => bytes.try_into().ok().map(i64::from_be_bytes),
-        });
-        at.map_or(Known::Untimed, Known::At)
+        label.known_at(cql_type).map_or(Known::Untimed, Known::At)
     }
 
     fn said<'s>(

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::pass::{self, Begun, Found, LabelSpec, Running, Scope};
 use crate::{
-    codec::cql_type::CqlType,
+    codec::{cql_type::CqlType, schema::Column},
     domain::{
         evidence::evaluation::{
             labels::{Labels, Wording},
@@ -38,8 +38,8 @@ use crate::{
         driver::{codec, error::StoreErrorKind},
     },
 };
-pub use answer::answer;
-use fold::EvaluateFold;
+pub use answer::{answer, spec};
+pub use fold::EvaluateFold;
 pub use rows::task;
 use warnings::warnings;
 
@@ -287,8 +287,30 @@ async fn held_out(
     Ok(found)
 }
 
+/// Checks the type of the column that says when a label was known, if there is one.
+///
+/// # Errors
+/// It is neither a timestamp nor a date.
+pub fn check_time(scope: &Scope) -> Result<(), Problem> {
+    let time = scope
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.time.as_ref());
+    let fits = |time: &Column| matches!(time.cql_type.thawed(), CqlType::Timestamp | CqlType::Date);
+    let Some(time) = time.filter(|time| !fits(time)) else {
+        return Ok(());
+    };
+    let message = format!("`{}` has type {}", time.name, time.cql_type);
+    Err(Problem::new("labels.time_type", message)
+        .at("label-time")
+        .help("a timestamp, or a date (UTC; its first moment counts)"))
+}
+
 /// Checks that the label is not a feature of the models.
-pub(super) fn no_feature(scope: &Scope) -> Result<(), Problem> {
+///
+/// # Errors
+/// It is one.
+pub fn no_feature(scope: &Scope) -> Result<(), Problem> {
     let Some(labels) = &scope.labels else {
         return Ok(());
     };
@@ -304,18 +326,15 @@ pub(super) fn no_feature(scope: &Scope) -> Result<(), Problem> {
     Ok(())
 }
 
-fn labels(scope: &Scope, wish: &EvaluateSpec, target: &Target) -> Result<Labels, Problem> {
+/// Returns how the labels of a scope are read.
+///
+/// # Errors
+/// No labels, or a column or options that do not fit the target.
+pub fn labels(scope: &Scope, wish: &EvaluateSpec, target: &Target) -> Result<Labels, Problem> {
     let Some(found) = &scope.labels else {
         return Err(Problem::new("labels.missing", "no labels are named").at("labels"));
     };
-    if let Some(time) = &found.time
-        && !matches!(time.cql_type.thawed(), CqlType::Timestamp | CqlType::Date)
-    {
-        let message = format!("`{}` has type {}", time.name, time.cql_type);
-        return Err(Problem::new("labels.time_type", message)
-            .at("label-time")
-            .help("a timestamp, or a date (UTC; its first moment counts)"));
-    }
+    check_time(scope)?;
     if !wish.gap.is_zero() && found.time.is_none() {
         return Err(
             Problem::new("labels.gap", "--gap is counted from the label's time")

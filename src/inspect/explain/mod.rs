@@ -6,15 +6,15 @@ mod key;
 mod standing;
 mod version;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
 use crate::{
     codec::cell_json,
     domain::{
-        job::CompiledJob,
-        model::{proof::Lineage, verdict::Verdict},
+        job::{CompiledJob, served::Arms},
+        model::{alias::CHAMPION, proof::Lineage, verdict::Verdict},
         problem::Problem,
         run::Run,
     },
@@ -42,8 +42,19 @@ pub struct Explained {
     pub key: Vec<(String, Value)>,
     /// The columns that the job reads; `None` if the source does not have the row (any more).
     pub source: Option<Vec<SourceValue>>,
+    /// What serves the entity: the champion, or its arm's version while an experiment runs.
+    pub served: ServedBy,
     /// By version: the job's versions, and others that have a stored prediction.
     pub versions: BTreeMap<i32, ExplainedVersion>,
+}
+
+/// What serves an entity now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServedBy {
+    /// `None`: the job does not score the champion, or the source has no such row.
+    pub version: Option<i32>,
+    /// The arm of the running experiment, as `lineage.arm` names it.
+    pub arm: Option<String>,
 }
 
 /// A source column of the entity.
@@ -113,7 +124,12 @@ pub enum Recomputed {
 /// of [`jobs::prepare`], of the models, and Cassandra's errors.
 pub async fn explain(store: &Store, job: &str, key: &KeyWords) -> Result<Explained, Failure> {
     let prepared = jobs::prepare(store, job, None).await?;
-    let (job, revision) = (prepared.job, prepared.revision);
+    let (mut job, revision) = (prepared.job, prepared.revision);
+    job.served.champion = prepared.aliases.get(CHAMPION).copied();
+    if let Some(allocation) = store.allocation_now(&job.job).await?.allocation {
+        let arms = Arms::new(&job, allocation).map_err(Failure::input)?;
+        job.served.arms = Some(Arc::new(arms));
+    }
     let (key, asked) = typed_key(&job, key)?;
     let standing = Standing::read(store, &job, &asked).await?;
     let source = first_row(store, &selects::source_key(&job), &asked, job.key.len()).await?;
@@ -138,6 +154,14 @@ pub async fn explain(store: &Store, job: &str, key: &KeyWords) -> Result<Explain
             versions.insert(*number, other);
         }
     }
+    let served = source.as_ref().map(|source| {
+        let cells: Vec<_> = cells_of(&asked.cells).chain(source.row(0)).collect();
+        let arm = job.served.arm_of(&cells, &mut Vec::new());
+        ServedBy {
+            version: job.served.version_of(arm),
+            arm: job.served.label(arm).map(str::to_owned),
+        }
+    });
     let source = source.map(|cells| {
         let values = job.columns.iter().zip(cells.row(0));
         values
@@ -150,6 +174,7 @@ pub async fn explain(store: &Store, job: &str, key: &KeyWords) -> Result<Explain
     });
     Ok(Explained {
         key: shown_key(&job, &asked),
+        served: served.unwrap_or_default(),
         job,
         revision,
         source,

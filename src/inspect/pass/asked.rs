@@ -19,6 +19,11 @@ impl Options {
         Self(request.options.clone().unwrap_or_default())
     }
 
+    /// Returns options that come from elsewhere than a request.
+    pub fn from_map(options: BTreeMap<String, String>) -> Self {
+        Self(options)
+    }
+
     /// Removes and returns an option's text, if it was given.
     pub fn take(&mut self, name: &str) -> Option<String> {
         self.0.remove(name)

@@ -1,6 +1,8 @@
 //! One entity as a pass presents it.
 
-use crate::domain::model::proof::Prediction;
+use crate::{codec::cql_type::CqlType, domain::model::proof::Prediction};
+
+const DAY_MS: i64 = 86_400_000;
 
 /// A source row with its stored predictions and its label.
 #[derive(Debug)]
@@ -44,4 +46,19 @@ pub struct Label<'a> {
     /// The cell of the column that says when the label was known; `None` if the cell is null or no
     /// such column was named.
     pub time: Option<&'a [u8]>,
+}
+
+impl Label<'_> {
+    /// Returns when the label was known, in milliseconds since 1970. `cql_type`: that of the time
+    /// column, a timestamp or a date (UTC; its first moment counts).
+    pub fn known_at(&self, cql_type: &CqlType) -> Option<i64> {
+        let bytes = self.time?;
+        match cql_type.thawed() {
+            CqlType::Date => {
+                let days = u32::from_be_bytes(bytes.try_into().ok()?);
+                Some((i64::from(days) - (1 << 31)) * DAY_MS)
+            }
+            _ => bytes.try_into().ok().map(i64::from_be_bytes),
+        }
+    }
 }

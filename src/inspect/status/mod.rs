@@ -7,6 +7,7 @@ mod retrainings;
 
 use chrono::{DateTime, Utc};
 
+use super::experiment::state::{self, ExperimentView};
 use crate::{
     domain::run::Run,
     inspect::alarms::{self, KnownAlarm},
@@ -29,6 +30,8 @@ pub struct Status {
     pub models: Vec<ModelLine>,
     /// Sorted by name; deleted jobs are left out.
     pub jobs: Vec<JobLine>,
+    /// Experiments that are not over.
+    pub experiments: Vec<ExperimentView>,
     /// Requests without an answer, oldest first.
     pub waiting: Vec<Waiting>,
     /// Open alarms, the oldest first.
@@ -45,18 +48,23 @@ pub struct Status {
 /// Errors of Cassandra.
 pub async fn read(store: &Store) -> Result<Status, StoreError> {
     let now = Utc::now();
-    let (models, jobs, waiting, alarms, retrainings) = futures::try_join!(
+    let (models, jobs, waiting, mut experiments, alarms, retrainings) = futures::try_join!(
         models::read(store),
         jobs::read(store),
         requests::read(store, now),
+        state::states(store, None, 1),
         alarms::open(store, None),
         retrainings::read(store)
     )?;
+    experiments.retain(|experiment| !experiment.is_over());
     let mut warnings = Vec::new();
     models
         .iter()
         .for_each(|model| model.warn(now, &mut warnings));
     jobs.iter().for_each(|job| job.warn(&mut warnings));
+    experiments
+        .iter()
+        .for_each(|experiment| experiment.warn(&mut warnings));
     requests::warn(&waiting, now, &mut warnings);
     retrainings
         .iter()
@@ -71,6 +79,7 @@ pub async fn read(store: &Store) -> Result<Status, StoreError> {
     Ok(Status {
         models,
         jobs,
+        experiments,
         waiting,
         alarms,
         retrainings,

@@ -4,7 +4,7 @@
 //! the source. Each of its rows is seen together with the champion's stored prediction. Predictions
 //! without a row there are counted like orphans.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{StreamExt, TryStreamExt};
 
@@ -16,11 +16,16 @@ use crate::{
         schema::{Column, TableSchema},
     },
     domain::{
-        job::{CompiledJob, manifest::TableName},
+        job::{
+            CompiledJob,
+            manifest::TableName,
+            served::{Arms, Served},
+        },
         model::alias::CHAMPION,
         run::Part,
     },
     engine::run::{
+        lineage::{ARM as LINEAGE_ARM, append_with_arm},
         plan,
         source::Reading,
         split::SplitError,
@@ -30,6 +35,7 @@ use crate::{
     failure::Failure,
     store::{
         Store,
+        driver::raw::cells_of,
         predictions::{prediction_ddl::LINEAGE, selects::Carry},
         runs::rejected_rows::key_text_of_cells,
     },
@@ -50,7 +56,7 @@ pub struct CurrentReport {
 pub struct CurrentTally {
     /// Rows seen.
     pub rows: u64,
-    /// Rows of another version than the champion.
+    /// Rows of another version than the one that serves them: their arm's, or the champion.
     pub other_version: u64,
     /// Rows of the champion whose outputs or lineage differ from its prediction.
     pub differing: u64,
@@ -131,12 +137,21 @@ pub async fn compare(store: &Store, job: &CompiledJob) -> Result<Option<CurrentR
     let Some(version) = numbers.find(|version| champion == Some(*version)) else {
         return Ok(None);
     };
-    let job = reading_from(job, &table, version);
+    let mut served = Served {
+        champion: Some(version),
+        arms: None,
+    };
+    if let Some(allocation) = store.allocation_now(&job.job).await?.allocation {
+        let arms = Arms::new(job, allocation).map_err(Failure::input)?;
+        served.arms = Some(Arc::new(arms));
+    }
+    let job = reading_from(job, &table, &served);
+    let served = &served;
     let splits = plan::splits(store, &job, &Part::Whole).await?;
     let tallies = futures::stream::iter(splits.into_iter().flatten())
         .map(|range| {
             let job = &job;
-            patiently(async move || of_range(store, job, range, version).await)
+            patiently(async move || of_range(store, job, range, version, served).await)
         })
         .buffer_unordered(store.config().readers.max(1));
     let tally = tallies
@@ -152,9 +167,9 @@ pub async fn compare(store: &Store, job: &CompiledJob) -> Result<Option<CurrentR
     }))
 }
 
-/// Returns the job changed to read the table of current predictions, with the champion as its only
-/// version.
-fn reading_from(job: &CompiledJob, table: &TableName, champion: i32) -> CompiledJob {
+/// Returns the job changed to read the table of current predictions, with the versions that are
+/// served.
+fn reading_from(job: &CompiledJob, table: &TableName, served: &Served) -> CompiledJob {
     let column = |name: &str, cql_type| Column {
         name: name.to_owned(),
         cql_type,
@@ -175,8 +190,9 @@ fn reading_from(job: &CompiledJob, table: &TableName, champion: i32) -> Compiled
         columns: own.into_iter().chain(outputs).collect(),
         ..job.clone()
     };
+    let numbers = served.versions();
     let versions = &mut reading.versions;
-    versions.retain(|version| version.ready.version == champion);
+    versions.retain(|version| numbers.contains(&version.ready.version));
     reading
 }
 
@@ -185,23 +201,28 @@ async fn of_range(
     job: &CompiledJob,
     range: TokenRange,
     champion: i32,
+    served: &Served,
 ) -> Result<CurrentTally, SplitError> {
     let reading = Reading {
-        carry: Carry::Whole(champion),
+        carry: Carry::Whole,
         orphans: Some(LISTED),
         ..Reading::default()
     };
     let mut compared = Compared {
         job,
-        champion,
+        served,
+        scratch: Vec::new(),
         tally: CurrentTally::default(),
     };
     let seen = visit_range(store, job, range, &reading, &mut compared).await?;
     let mut tally = compared.tally;
     tally.rows = seen.source_rows;
-    tally.missing = seen.orphaned.values().sum();
+    // Entities are counted by the champion's predictions: each may have one of every arm's version.
+    tally.missing = seen.orphaned.get(&champion).copied().unwrap_or_default();
     if let Some(orphans) = &seen.orphans {
-        tally.list((0..orphans.versions.len()).map(|row| CurrentFinding {
+        let rows = orphans.versions.iter().enumerate();
+        let rows = rows.filter(|(_, version)| **version == champion);
+        tally.list(rows.map(|(row, _)| CurrentFinding {
             key: key_text_of_cells(job, orphans.keys.row(row)),
             fault: Fault::Missing,
             version: Some(champion),
@@ -212,8 +233,22 @@ async fn of_range(
 
 struct Compared<'a> {
     job: &'a CompiledJob,
-    champion: i32,
+    served: &'a Served,
+    scratch: Vec<u8>,
     tally: CurrentTally,
+}
+
+impl Compared<'_> {
+    /// Returns the arm of a row: by its key, or by its lineage where the unit is another column, which
+    /// the table of current predictions does not have.
+    fn arm(&mut self, cells: &[Option<&[u8]>], lineage: &[u8]) -> Option<usize> {
+        let arms = self.served.arms.as_ref()?;
+        if arms.allocation.unit.is_none() {
+            return arms.of_row(cells, &mut self.scratch).arm();
+        }
+        let label = cells_of(lineage).nth(LINEAGE_ARM).flatten()?;
+        arms.labelled(std::str::from_utf8(label).ok()?)
+    }
 }
 
 impl Visit for Compared<'_> {
@@ -224,18 +259,20 @@ impl Visit for Compared<'_> {
         let version = cells.first().copied().flatten();
         let version = version.and_then(|bytes| bytes.try_into().ok().map(i32::from_be_bytes));
         let standing = stored.of(row.identity);
-        let fault = if version != Some(self.champion) {
+        let lineage = cells.get(1).copied().flatten().unwrap_or_default();
+        let arm = self.arm(row.cells, lineage);
+        let served = self.served.version_of(arm).unwrap_or_default();
+        let fault = if version != Some(served) {
             self.tally.other_version += 1;
             Fault::OtherVersion
-        } else if let Some(mut whole) = standing.whole(self.champion) {
+        } else if let Some(mut whole) = standing.whole(served) {
             // The cells are lineage, TTL, outputs. The TTL is skipped: a copy lives about as long
-            // as its original had left.
-            let lineage = whole.next();
-            if lineage
-                .into_iter()
-                .chain(whole.skip(1))
-                .eq(cells[1..].iter().copied())
-            {
+            // as its original had left. The lineage names the arm that the row is in now.
+            let mut expected = Vec::new();
+            let own = whole.next().flatten().unwrap_or_default();
+            append_with_arm(own, self.served.label(arm), &mut expected);
+            let outputs: Vec<_> = whole.skip(1).collect();
+            if cells.get(1) == Some(&Some(&expected[..])) && outputs == cells[2..] {
                 return Next::Row;
             }
             self.tally.differing += 1;

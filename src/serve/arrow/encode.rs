@@ -2,7 +2,8 @@
 //!
 //! One row for each row of the request and each version, row by row: the versions of the first row
 //! in the order in which they were asked for, then those of the second. The columns are `version`,
-//! `rejected`, `input_hash`, `source_hash`, `model_sha256`, then the job's output columns.
+//! `rejected`, `input_hash`, `source_hash`, `model_sha256`, while an experiment runs `arm`, then the
+//! job's output columns.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -31,6 +32,10 @@ pub struct ArrowAnswer<'a> {
     pub outputs: &'a [OutputColumn],
     /// In the order in which they were asked for; all have the same number of rows.
     pub versions: &'a [VersionAnswer],
+    /// The rows of the answer: indices into `versions`, and into the rows of the request.
+    pub order: Vec<(usize, usize)>,
+    /// While an experiment runs: the arm of each row of the request.
+    pub arms: Option<Vec<Option<&'a str>>>,
 }
 
 /// The predictions of one version.
@@ -69,6 +74,10 @@ impl ArrowAnswer<'_> {
             field("source_hash", text(sources), false),
             field("model_sha256", text(models), false),
         ];
+        if let Some(arms) = &self.arms {
+            let arms = self.order.iter().map(|(_, row)| arms[*row]);
+            columns.push(field("arm", text(arms.collect()), true));
+        }
         for (at, output) in self.outputs.iter().enumerate() {
             let values = column(&output.cql_type, self.cells(at)).ok_or_else(|| {
                 format!(
@@ -89,11 +98,10 @@ impl ArrowAnswer<'_> {
 
     /// Returns the rows of the answer in their order.
     fn rows(&self) -> impl Iterator<Item = (&VersionAnswer, &RowOutcome)> {
-        let count = self.versions.first();
-        let count = count.map_or(0, |first| first.scored.rows.len());
-        (0..count).flat_map(move |row| {
-            let versions = self.versions.iter();
-            versions.map(move |version| (version, &version.scored.rows[row]))
+        let order = self.order.iter();
+        order.map(|(version, row)| {
+            let version = &self.versions[*version];
+            (version, &version.scored.rows[*row])
         })
     }
 
@@ -247,6 +255,8 @@ mod tests {
             revision: 3,
             outputs: &outputs(),
             versions: &versions,
+            order: vec![(0, 0), (1, 0), (0, 1), (1, 1)],
+            arms: None,
         };
         let stream = answer.stream().unwrap();
         let mut reader = StreamReader::try_new(&stream[..], None).unwrap();
@@ -282,6 +292,27 @@ mod tests {
         ] {
             assert_eq!(*column(name).data_type(), data_type);
         }
+    }
+
+    #[test]
+    fn while_an_experiment_runs_each_row_has_its_arms_version() {
+        let versions = [version(1), version(2)];
+        let answer = ArrowAnswer {
+            job: "tumour",
+            revision: 3,
+            outputs: &outputs(),
+            versions: &versions,
+            order: vec![(1, 0), (0, 1)],
+            arms: Some(vec![Some("e/b"), None]),
+        };
+        let stream = answer.stream().unwrap();
+        let mut reader = StreamReader::try_new(&stream[..], None).unwrap();
+        let batch = reader.next().unwrap().unwrap();
+        let arms = batch.column_by_name("arm").unwrap().as_string::<i32>();
+        assert_eq!(arms.iter().collect::<Vec<_>>(), [Some("e/b"), None]);
+        let versions = batch.column_by_name("version").unwrap();
+        let versions = versions.as_primitive::<arrow_array::types::Int32Type>();
+        assert_eq!(versions.values()[..], [2, 1]);
     }
 
     #[test]

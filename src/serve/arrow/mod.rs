@@ -18,11 +18,12 @@ use axum::{
 use self::encode::{ArrowAnswer, VersionAnswer};
 use super::{
     error::ApiError,
-    residents::{ServedJob, ServedVersion},
-    rows::RowLimits,
+    residents::ServedJob,
+    routes::score::Wanted,
+    rows::{RowColumns, RowLimits},
 };
 use crate::{
-    codec::cells::CellBuffer,
+    codec::{cells::CellBuffer, schema::Column},
     domain::{job::CompiledJob, problem::Problem},
 };
 
@@ -78,34 +79,36 @@ fn quality(range: &str) -> f32 {
         .map_or(1.0, |quality| quality.parse().unwrap_or(0.0))
 }
 
-/// Reads the rows of a body.
+/// Reads these columns of the rows of a body.
 ///
 /// # Errors
 /// 400: not an Arrow stream, unknown or repeated columns, values that do not fit their column; 413:
 /// too many rows or bytes.
 pub async fn rows(
     job: &Arc<CompiledJob>,
+    columns: Vec<Column>,
     body: Bytes,
     limits: RowLimits,
 ) -> Result<CellBuffer, ApiError> {
     let job = Arc::clone(job);
     // Decoding may take milliseconds.
-    let decoding = move || decode::contained((&*job).into(), &body, limits);
+    let decoding = move || decode::contained(RowColumns::of(&job, &columns), &body, limits);
     let decoded = tokio::task::spawn_blocking(decoding).await;
     decoded.map_err(|_| ApiError::timed_out())?
 }
 
-/// Scores rows and answers with an Arrow stream.
+/// Scores rows and answers with an Arrow stream. `arms`: each row's arm in the running experiment.
 ///
 /// # Errors
 /// 429 or 503 from a model's queue.
 pub async fn answer(
     job: &ServedJob,
-    versions: &[Arc<ServedVersion>],
+    wanted: &Wanted,
     rows: CellBuffer,
+    arms: &[Option<usize>],
 ) -> Result<Response, ApiError> {
-    let mut scored = Vec::with_capacity(versions.len());
-    for served in versions {
+    let mut scored = Vec::with_capacity(wanted.versions.len());
+    for served in &wanted.versions {
         let version = served.version();
         scored.push(VersionAnswer {
             version: version.ready.version,
@@ -113,11 +116,29 @@ pub async fn answer(
             scored: served.score(rows.clone()).await?,
         });
     }
+    let mut order = Vec::with_capacity(rows.rows() * wanted.versions.len());
+    for (row, arm) in arms.iter().enumerate() {
+        let own = match wanted.by_arm {
+            true => Some(job.version_of_arm(*arm)?),
+            false => None,
+        };
+        let versions = wanted.versions.iter().enumerate();
+        let answered =
+            versions.filter(|(_, served)| own.is_none_or(|own| Arc::ptr_eq(own, served)));
+        order.extend(answered.map(|(version, _)| (version, row)));
+    }
+    let labels = job.job.served.arms.as_ref();
+    let labels = labels.map(|labels| {
+        let labels = arms.iter().map(|arm| arm.map(|arm| labels.label(arm)));
+        labels.collect()
+    });
     let answer = ArrowAnswer {
         job: &job.job.job,
         revision: job.revision,
         outputs: &job.job.target.outputs,
         versions: &scored,
+        order,
+        arms: labels,
     };
     let stream = answer.stream().map_err(|error| {
         // Admission and compilation decide the outputs' types: no request can cause this.

@@ -13,6 +13,7 @@ pub mod run_body;
 pub mod run_view;
 pub mod runs;
 pub mod score;
+pub mod unit;
 pub mod view;
 
 use std::sync::Arc;

@@ -18,7 +18,7 @@ use super::{
     Shared,
     extract::{Params, Payload, Segments},
     keys::{self, KeyWords},
-    score::{self, VersionWord},
+    score::{self, VersionWord, Wanted},
     view::{self, PredictionView},
 };
 use crate::{
@@ -56,7 +56,8 @@ pub struct KeysRequest<'a> {
     #[serde(borrow)]
     #[schema(value_type = Vec<Object>)]
     pub keys: Vec<Row<'a>>,
-    /// Versions by number or alias; the champion if there are none.
+    /// Versions by number or alias. If there are none: the champion, or while an experiment runs the
+    /// version of the row's arm.
     #[serde(default)]
     pub versions: Vec<VersionWord>,
 }
@@ -76,7 +77,8 @@ pub struct KeysOptions {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct KeyOptions {
-    /// A version by number or alias; the champion if there is none.
+    /// A version by number or alias. If there is none: the champion, or while an experiment runs the
+    /// version of the row's arm.
     pub version: Option<String>,
     /// Whether to ask for a run that stores the prediction if it is not stored yet.
     #[serde(default)]
@@ -133,13 +135,13 @@ pub async fn by_keys(
     let job = serving.residents.job(&job)?;
     let request: KeysRequest<'_> = score::parse(&body)?;
     score::check_rows(request.keys.len(), serving.settings().max_rows)?;
-    let versions = score::versions(&job, &request.versions)?;
+    let wanted = score::wanted(&job, &request.versions)?;
     let words = request.keys.iter().enumerate();
     let words = words.map(|(at, key)| keys::of_object(key, at));
     let words = words.collect::<Result<Vec<_>, ApiError>>()?;
     let typed = words.iter().map(|key| keys::typed(&job.job, key));
     let typed = typed.collect::<Result<Vec<_>, ApiError>>()?;
-    let (shared, served, asked) = (&serving, &job, &versions);
+    let (shared, served, asked) = (&serving, &job, &wanted);
     let reads = typed
         .into_iter()
         .map(|key| async move { current(shared, served, asked, &key).await });
@@ -151,7 +153,7 @@ pub async fn by_keys(
     let missing = missing.filter(|(_, view)| !view.is_stored());
     let missing = missing.map(|(key, _)| key).collect();
     let request = match options.store {
-        true => store_keys(&serving, &caller, &job, &versions, missing).await?,
+        true => store_keys(&serving, &caller, &job, &wanted.versions, missing).await?,
         false => None,
     };
     let response = KeysResponse {
@@ -185,19 +187,19 @@ pub async fn by_key(
 ) -> Result<Response, ApiError> {
     check_rights(&caller, &job, options.store)?;
     let job = serving.residents.job(&job)?;
-    let version = Arc::clone(job.version(options.version.as_deref())?);
+    let words = options.version.into_iter().map(VersionWord::Name);
+    let wanted = score::wanted(&job, &words.collect::<Vec<_>>())?;
     let columns: Vec<_> = job.job.key.iter().map(|column| &column.name[..]).collect();
     let words = keys::of_path(&columns, &key)?;
     let key = keys::typed(&job.job, &words)?;
-    let versions = [version];
-    let view = current(&serving, &job, &versions, &key).await?;
+    let view = current(&serving, &job, &wanted, &key).await?;
     if !view.found {
         let table = format!("{}.{}", job.job.source.keyspace, job.job.source.table);
         let message = format!("{table} has no row with this key");
         return Err(ApiError::not_found(Problem::new("row.unknown", message)));
     }
     let request = match options.store && !view.is_stored() {
-        true => store_keys(&serving, &caller, &job, &versions, vec![words]).await?,
+        true => store_keys(&serving, &caller, &job, &wanted.versions, vec![words]).await?,
         false => None,
     };
     Ok(answered(view, request))
@@ -243,7 +245,7 @@ fn answered(body: impl Serialize, request: Option<Uuid>) -> Response {
 async fn current(
     serving: &Serving,
     job: &ServedJob,
-    versions: &[Arc<ServedVersion>],
+    wanted: &Wanted,
     key: &AskedKey,
 ) -> Result<KeyView, ApiError> {
     let compiled = &job.job;
@@ -254,7 +256,7 @@ async fn current(
     });
     let mut view = KeyView {
         key: named.collect(),
-        predictions: Vec::with_capacity(versions.len()),
+        predictions: Vec::with_capacity(wanted.versions.len()),
         found: false,
     };
     // Cassandra has no rows under an empty partition key, and refuses to look for them.
@@ -264,7 +266,8 @@ async fn current(
     }
     let source = serving.store.by_key(&job.source_key, &key.cells);
     let stored = futures::future::try_join_all(
-        versions
+        wanted
+            .versions
             .iter()
             .map(|served| serving.store.by_key(&served.stored_key, &key.cells)),
     );
@@ -273,8 +276,19 @@ async fn current(
     if !view.found {
         return Ok(view);
     }
+    let cells: Vec<_> = source.row(0).collect();
+    let arm = compiled.served.arm_of(&cells, &mut Vec::new());
+    let label = compiled.served.label(arm);
     let source = source.copy_row(0, compiled.key.len());
-    for (served, stored) in versions.iter().zip(&stored) {
+    // Without a version named, the row's arm decides among those that serve some rows.
+    let own = match wanted.by_arm {
+        true => Some(job.version_of_arm(arm)?),
+        false => None,
+    };
+    for (served, stored) in wanted.versions.iter().zip(&stored) {
+        if own.is_some_and(|own| !Arc::ptr_eq(own, served)) {
+            continue;
+        }
         let number = served.version().ready.version;
         let aliases: Vec<_> = job.aliases_of(number).map(str::to_owned).collect();
         let stored = (stored.rows() > 0).then(|| stored.copy_row(0, 0));
@@ -285,11 +299,12 @@ async fn current(
         view.predictions.push(match stored.filter(is_current) {
             Some(stored) => {
                 served.counters.stored();
-                view::stored(served, &aliases, &stored)
+                view::stored(served, &aliases, &stored, label)
             }
             None => {
                 let versions = std::slice::from_ref(served);
-                let scored = score::predictions(job, versions, source.clone()).await?;
+                let labels = [label];
+                let scored = score::predictions(job, versions, source.clone(), &labels).await?;
                 let first = scored.into_iter().flatten().next();
                 first.ok_or_else(ApiError::timed_out)?
             }

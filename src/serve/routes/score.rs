@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Shared,
     extract::{Params, Payload, Segments},
+    unit,
     view::{self, PredictionView},
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
         caller::{Caller, Right},
         error::{ApiError, ErrorResponses},
         residents::{ServedJob, ServedVersion},
-        rows::{self, Row, RowLimits},
+        rows::{self, Row, RowColumns, RowLimits},
     },
 };
 
@@ -37,7 +38,8 @@ pub struct ScoreRequest<'a> {
     #[serde(borrow)]
     #[schema(value_type = Vec<Object>)]
     pub rows: Vec<Row<'a>>,
-    /// Versions by number or alias; the champion if there are none.
+    /// Versions by number or alias. If there are none: the champion, or while an experiment runs the
+    /// version of the row's arm.
     #[serde(default)]
     pub versions: Vec<VersionWord>,
 }
@@ -121,23 +123,36 @@ pub async fn score(
     caller.check_job(Right::Score, &job)?;
     let job = serving.residents.job(&job)?;
     let limits = RowLimits::of(serving.settings());
-    let (rows, mut wanted) = match arrow::is_sent(&headers) {
-        true => (arrow::rows(&job.job, body, limits).await?, Vec::new()),
+    // The job's columns, and those of the experiment's unit.
+    let columns = unit::columns(&job.job);
+    let (rows, mut words) = match arrow::is_sent(&headers) {
+        true => (
+            arrow::rows(&job.job, columns, body, limits).await?,
+            Vec::new(),
+        ),
         false => {
             let request: ScoreRequest<'_> = parse(&body)?;
             check_rows(request.rows.len(), limits.rows)?;
-            let rows = rows::cells((&*job.job).into(), &request.rows, limits)?;
+            let columns = RowColumns::of(&job.job, &columns);
+            let rows = rows::cells(columns, &request.rows, limits)?;
             (rows, request.versions)
         }
     };
-    if wanted.is_empty() {
-        wanted = options.words();
+    if words.is_empty() {
+        words = options.words();
     }
-    let versions = versions(&job, &wanted)?;
+    let wanted = wanted(&job, &words)?;
+    let arms = unit::arms(&job.job, &rows);
     if arrow::is_wanted(&headers) {
-        return arrow::answer(&job, &versions, rows).await;
+        return arrow::answer(&job, &wanted, rows, &arms).await;
     }
-    let predictions = predictions(&job, &versions, rows).await?;
+    let predictions = match wanted.by_arm {
+        true => unit::predictions(&job, rows, &arms).await?,
+        false => {
+            let labels: Vec<_> = arms.iter().map(|arm| job.job.served.label(*arm)).collect();
+            predictions(&job, &wanted.versions, rows, &labels).await?
+        }
+    };
     let rows = predictions.into_iter();
     Ok(Json(ScoreResponse {
         job: job.job.job.clone(),
@@ -192,16 +207,24 @@ pub fn check_rows(rows: usize, most: usize) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Returns the versions that a caller names, without repetitions.
+/// The versions that a request is about.
+pub struct Wanted {
+    pub versions: Vec<Arc<ServedVersion>>,
+    /// Each row is answered by one of them: that of its arm in the running experiment.
+    pub by_arm: bool,
+}
+
+/// Returns the versions that a caller names, without repetitions. If the caller names none: the
+/// champion, or while an experiment runs the versions of which its arms choose.
 ///
 /// # Errors
 /// 400 for a version that the job does not score.
-pub fn versions(
-    job: &ServedJob,
-    wanted: &[VersionWord],
-) -> Result<Vec<Arc<ServedVersion>>, ApiError> {
+pub fn wanted(job: &ServedJob, wanted: &[VersionWord]) -> Result<Wanted, ApiError> {
     if wanted.is_empty() {
-        return Ok(vec![Arc::clone(job.version(None)?)]);
+        return Ok(Wanted {
+            versions: job.serving()?,
+            by_arm: job.job.served.arms.is_some(),
+        });
     }
     let mut versions: Vec<Arc<ServedVersion>> = Vec::with_capacity(wanted.len());
     for word in wanted {
@@ -210,10 +233,14 @@ pub fn versions(
             versions.push(Arc::clone(version));
         }
     }
-    Ok(versions)
+    Ok(Wanted {
+        versions,
+        by_arm: false,
+    })
 }
 
-/// Returns each row's predictions, in the order of `versions`.
+/// Returns each row's predictions, in the order of `versions`. `arms`: what the lineage says of each
+/// row's arm.
 ///
 /// # Errors
 /// 429 or 503 from a model's queue.
@@ -221,6 +248,7 @@ pub async fn predictions(
     job: &ServedJob,
     versions: &[Arc<ServedVersion>],
     rows: CellBuffer,
+    arms: &[Option<&str>],
 ) -> Result<Vec<Vec<PredictionView>>, ApiError> {
     let mut views: Vec<Vec<PredictionView>> = Vec::new();
     views.resize_with(rows.rows(), || Vec::with_capacity(versions.len()));
@@ -234,8 +262,8 @@ pub async fn predictions(
         let now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let version = served.version().ready.version;
         let aliases: Vec<_> = job.aliases_of(version).map(str::to_owned).collect();
-        for (views, row) in views.iter_mut().zip(&scored.rows) {
-            views.push(view::scored(served, &aliases, &scored, row, &now));
+        for ((views, row), arm) in views.iter_mut().zip(&scored.rows).zip(arms) {
+            views.push(view::scored(served, &aliases, &scored, row, (&now, *arm)));
         }
     }
     Ok(views)

@@ -52,7 +52,7 @@ pub struct LineageView {
     pub run_id: Option<String>,
     /// When it was made (RFC 3339).
     pub scored_at: String,
-    /// The arm of an experiment that the row belongs to.
+    /// The arm of the running experiment that the row belongs to, as `experiment/arm`.
     pub arm: Option<String>,
 }
 
@@ -67,13 +67,13 @@ pub fn outputs<'a>(
         .collect()
 }
 
-/// Returns a row of `scored` as it is answered. `now`: RFC 3339.
+/// Returns a row of `scored` as it is answered. `now`: RFC 3339. `arm`: as in the lineage.
 pub fn scored(
     served: &ServedVersion,
     aliases: &[String],
     scored: &ScoredRows,
     row: &RowOutcome,
-    now: &str,
+    (now, arm): (&str, Option<&str>),
 ) -> PredictionView {
     let ready = &served.version().ready;
     let (outputs, rejected) = match &row.outcome {
@@ -97,13 +97,19 @@ pub fn scored(
             job_revision: served.revision,
             run_id: None,
             scored_at: now.to_owned(),
-            arm: None,
+            arm: arm.map(str::to_owned),
         },
     }
 }
 
-/// Returns a stored prediction as it is answered.
-pub fn stored(served: &ServedVersion, aliases: &[String], cells: &CellBuffer) -> PredictionView {
+/// Returns a stored prediction as it is answered. `arm`: that of the row now; the stored lineage has
+/// the one from when it was made.
+pub fn stored(
+    served: &ServedVersion,
+    aliases: &[String],
+    cells: &CellBuffer,
+    arm: Option<&str>,
+) -> PredictionView {
     let ready = &served.version().ready;
     let prediction = Prediction::new(cells, 0);
     let lineage = prediction.lineage();
@@ -125,7 +131,7 @@ pub fn stored(served: &ServedVersion, aliases: &[String], cells: &CellBuffer) ->
                 .scored_at
                 .map(|at| at.to_rfc3339())
                 .unwrap_or_default(),
-            arm: lineage.arm,
+            arm: arm.map(str::to_owned),
         },
     }
 }

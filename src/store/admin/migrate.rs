@@ -61,6 +61,7 @@ const FILES: &[(i32, &str, &str)] = files! {
     20 "020_gate_minimums.cql",
     21 "021_drift.cql",
     22 "022_alarms.cql",
+    23 "023_experiments.cql",
     24 "024_retrainings.cql",
 };
 

@@ -41,6 +41,7 @@ stored! {
         removed: Option<bool>,
         created_by: Option<String>,
         note: Option<String>,
+        experiment: Option<String>,
         least_improvement: Option<f64>,
         least_labelled: Option<i64>,
     }

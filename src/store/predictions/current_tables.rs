@@ -19,11 +19,11 @@ use crate::{
 };
 
 const COLUMNS: &str =
-    "job, model, revision, version, last_seq, done_revision, run_id, refreshed_at";
+    "job, model, revision, version, last_seq, done_revision, run_id, refreshed_at, allocation_seq";
 const INSERT: &str = "INSERT INTO current_tables (job, table_name, model, revision) VALUES (?, ?, ?, ?) IF NOT EXISTS";
 const FOLLOW: &str = "UPDATE current_tables SET table_name = ?, model = ?, revision = ? WHERE job = ? IF revision = ?";
 const UNFOLLOW: &str = "DELETE FROM current_tables WHERE job = ? IF revision < ?";
-const NOTE: &str = "UPDATE current_tables SET version = ?, last_seq = ?, done_revision = ?, run_id = ?, refreshed_at = ? WHERE job = ? IF revision != null AND run_id = ?";
+const NOTE: &str = "UPDATE current_tables SET version = ?, last_seq = ?, done_revision = ?, run_id = ?, refreshed_at = ?, allocation_seq = ? WHERE job = ? IF revision != null AND run_id = ?";
 
 /// Attempts to write a row while other processes write it, too.
 const RACES: usize = 10;
@@ -51,6 +51,8 @@ pub struct Holds {
     pub run_id: Uuid,
     /// When the run had copied them.
     pub since: DateTime<Utc>,
+    /// Number of the change of the job's experiments that it follows.
+    pub allocation_seq: i32,
 }
 
 #[derive(DeserializeRow)]
@@ -63,6 +65,7 @@ struct CurrentTableColumns {
     done_revision: Option<i32>,
     run_id: Option<CqlTimeuuid>,
     refreshed_at: Option<CqlTimestamp>,
+    allocation_seq: Option<i32>,
 }
 
 impl CurrentTableColumns {
@@ -74,6 +77,7 @@ impl CurrentTableColumns {
                 revision: self.done_revision?,
                 run_id: self.run_id?.into(),
                 since: Cell::<Option<_>>::cell(self.refreshed_at)?,
+                allocation_seq: self.allocation_seq.unwrap_or_default(),
             })
         };
         Some(CurrentTable {
@@ -139,19 +143,25 @@ impl Store {
     /// Records that a run has copied all of its version's predictions. A record of a later move of
     /// the champion is kept.
     pub async fn note_current(&self, run: &Run) -> Result<(), StoreError> {
-        let Some(Current { version, seq, .. }) = run.current else {
+        let Some(Current {
+            version,
+            seq,
+            allocation_seq,
+            ..
+        }) = run.current
+        else {
             return Ok(());
         };
         let standing = self.current_table(&run.job).await?;
         let Some(standing) = standing else {
             return Ok(());
         };
-        let order = |seq, revision| (revision, seq);
-        let mine = order(seq, run.job_revision);
+        let order = |seq, revision, allocation_seq| (revision, seq, allocation_seq);
+        let mine = order(seq, run.job_revision, allocation_seq);
         let holds = standing.holds;
         if holds
             .as_ref()
-            .is_some_and(|holds| order(holds.last_seq, holds.revision) > mine)
+            .is_some_and(|holds| order(holds.last_seq, holds.revision, holds.allocation_seq) > mine)
         {
             return Ok(());
         }
@@ -161,6 +171,7 @@ impl Store {
             run.job_revision,
             CqlTimeuuid::from(run.run_id),
             Utc::now(),
+            allocation_seq,
             &run.job,
             holds.map(|holds| CqlTimeuuid::from(holds.run_id)),
         );

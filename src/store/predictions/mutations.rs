@@ -241,17 +241,18 @@ impl Mutations {
 
     /// Adds a copy of an entity's stored prediction as its current prediction. `cells` are, as they
     /// were read, the lineage, the seconds until it expires (if the job has a TTL), and the output
-    /// cells.
+    /// cells. `append` is given that lineage and appends the one that is written.
     pub fn copy<'a>(
         &mut self,
         key: impl Iterator<Item = Option<&'a [u8]>>,
         version: i32,
         mut cells: impl Iterator<Item = Option<&'a [u8]>>,
+        append: impl FnOnce(&[u8], &mut Vec<u8>),
     ) {
         let (lineage, ttl) = (cells.next().flatten(), cells.next().flatten());
         self.key(key, version);
         self.outputs(cells);
-        self.lineage(|bytes| bytes.extend_from_slice(lineage.unwrap_or_default()));
+        self.lineage(|bytes| append(lineage.unwrap_or_default(), bytes));
         self.finish(MutationKind::Current);
         if self.costs.ttl_seconds > 0 {
             self.behind(ttl.unwrap_or_default());

@@ -25,9 +25,8 @@ pub enum Carry {
     Hash,
     /// Also the rest of [`proof::FIELDS`] and every output column.
     Proof,
-    /// Also the whole lineage and every output column, to be written elsewhere; used for this
-    /// version.
-    Whole(i32),
+    /// Also the whole lineage and every output column, to be written elsewhere.
+    Whole,
 }
 
 /// Selects the key's and the job's columns of each source row, by token range.
@@ -39,7 +38,7 @@ pub fn source_range(job: &CompiledJob) -> RangeSelect {
     RangeSelect {
         cql: format!(
             "SELECT {} FROM {} WHERE {}{}",
-            columns(job.key.iter().chain(&job.columns)),
+            columns(job.key.iter().chain(job.read_columns())),
             table_name(&job.source.keyspace, &job.source.table),
             token_range(job),
             job.source_version
@@ -48,7 +47,9 @@ pub fn source_range(job: &CompiledJob) -> RangeSelect {
         more_values,
         partition_key_len: job.partition_key_len,
         key_len: job.key.len(),
-        pages: PageRows::of(types(&job.key).chain(types(&job.columns))),
+        pages: PageRows::of(
+            types(&job.key).chain(job.read_columns().map(|column| &column.cql_type)),
+        ),
     }
 }
 
@@ -71,7 +72,7 @@ pub fn stored_range(job: &CompiledJob, carry: Carry) -> RangeSelect {
         key_len: job.key.len() + 1,
         pages: match carry {
             Carry::Hash => PageRows::of_keys(types(&job.key)),
-            Carry::Proof | Carry::Whole(_) => {
+            Carry::Proof | Carry::Whole => {
                 let outputs = job.target.outputs.iter().map(|column| &column.cql_type);
                 PageRows::of(types(&job.key).chain(outputs)).at_most(2_500)
             }
@@ -92,7 +93,7 @@ pub fn source_key(job: &CompiledJob) -> KeySelect {
     KeySelect {
         cql: format!(
             "SELECT {} FROM {} WHERE {}{}",
-            columns(job.key.iter().chain(&job.columns)),
+            columns(job.key.iter().chain(job.read_columns())),
             table_name(&job.source.keyspace, &job.source.table),
             key_conditions(job),
             job.source_version.map_or("", |_| " AND model_version = ?"),
@@ -162,7 +163,7 @@ fn stored_columns(job: &CompiledJob, carry: Carry) -> String {
     let more = match carry {
         Carry::Hash => String::new(),
         Carry::Proof => format!(", {}", proof_columns(job, &proof::FIELDS[2..])),
-        Carry::Whole(_) => {
+        Carry::Whole => {
             let outputs = job.target.outputs.iter().map(|column| name(&column.name));
             let columns: Vec<_> = ["lineage".to_owned()].into_iter().chain(outputs).collect();
             format!(", {}", columns.join(", "))

@@ -20,7 +20,10 @@ use uuid::Uuid;
 
 use super::Store;
 use crate::{
-    domain::run::{Counts, Current, Part, Plan, Run, RunState, Scope},
+    domain::{
+        evidence::experiment::allocation::Allocation,
+        run::{Counts, Current, Part, Plan, Run, RunState, Scope},
+    },
     store::driver::{
         codec,
         columns::{Cell, insert, stored},
@@ -29,9 +32,9 @@ use crate::{
     },
 };
 
-const COLUMNS: &str = "job, run_id, job_revision, versions, aliases, model_sha256, scope, token_from, token_to, keys, source, source_version, target, trigger, request_id, requested_by, note, priority, max_rows_per_s, state, reason, warnings, cancel_requested, late, due_at, deadline, started_at, finished_at, run_base, current_version, current_seq, current_copied, plan, splits_total, splits_done, source_rows, orphaned, scored, unchanged, rejected, output_statistics, helenus_version, runtime_version";
+const COLUMNS: &str = "job, run_id, job_revision, versions, aliases, model_sha256, scope, token_from, token_to, keys, source, source_version, target, trigger, request_id, requested_by, note, priority, max_rows_per_s, state, reason, warnings, cancel_requested, late, due_at, deadline, started_at, finished_at, run_base, current_version, current_seq, current_copied, allocation, allocation_seq, plan, splits_total, splits_done, source_rows, orphaned, scored, unchanged, rejected, output_statistics, helenus_version, runtime_version";
 
-const START: &str = "UPDATE runs SET state = 'running', run_base = ?, current_version = ?, current_seq = ?, current_copied = ?, plan = ?, splits_total = ?, splits_done = 0, started_at = ?, warnings = ? WHERE job = ? AND run_id = ? IF state = 'planning'";
+const START: &str = "UPDATE runs SET state = 'running', run_base = ?, current_version = ?, current_seq = ?, current_copied = ?, allocation = ?, allocation_seq = ?, plan = ?, splits_total = ?, splits_done = 0, started_at = ?, warnings = ? WHERE job = ? AND run_id = ? IF state = 'planning'";
 const REQUEST_CANCEL: &str = "UPDATE runs SET cancel_requested = true WHERE job = ? AND run_id = ? IF state IN ('planning', 'running', 'waiting')";
 const MARK_LATE: &str =
     "UPDATE runs SET late = true WHERE job = ? AND run_id = ? IF state IN ('planning', 'running')";
@@ -90,6 +93,8 @@ struct RunRow {
     current_version: Option<i32>,
     current_seq: Option<i32>,
     current_copied: Option<bool>,
+    allocation: Option<String>,
+    allocation_seq: Option<i32>,
     plan: Option<Vec<u8>>,
     splits_total: Option<i32>,
     splits_done: Option<i32>,
@@ -147,6 +152,9 @@ impl RunRow {
             .plan
             .map(|bytes| codec::decode::<Plan>(&bytes))
             .transpose()?;
+        let allocation = self.allocation.as_deref();
+        let allocation = allocation.map(serde_json::from_str::<Box<Allocation>>);
+        let allocation = allocation.transpose().map_err(|error| error.to_string())?;
         Ok(Run {
             scope: Scope::from_columns(
                 self.scope.as_deref(),
@@ -186,7 +194,9 @@ impl RunRow {
                     version,
                     seq,
                     copies: self.current_copied == Some(true),
+                    allocation_seq: self.allocation_seq.unwrap_or_default(),
                 }),
+            allocation,
             plan,
             splits_total: self.splits_total.unwrap_or_default(),
             splits_done: self.splits_done.unwrap_or_default(),
@@ -262,21 +272,27 @@ impl Store {
     }
 
     /// Moves a run from planning to running, with the base (microseconds), what it writes to the
-    /// table of current predictions, and the plan. Returns `false` if another planner was first, or
+    /// table of current predictions, the running experiment's arms, and the plan. Returns `false` if another planner was first, or
     /// the run has ended; read it again.
     pub async fn start_run(
         &self,
         (job, run_id): (&str, Uuid),
         run_base: i64,
         current: Option<Current>,
+        allocation: Option<&Allocation>,
         plan: &Plan,
         warnings: &[String],
     ) -> Result<bool, StoreError> {
+        let allocation = allocation.map(serde_json::to_string).transpose();
+        let allocation =
+            allocation.map_err(|error| StoreError::corrupt(error.to_string(), START))?;
         let values = (
             run_base,
             current.map(|current| current.version),
             current.map(|current| current.seq),
             current.map(|current| current.copies),
+            allocation,
+            current.map(|current| current.allocation_seq),
             codec::encode(plan),
             plan.splits.len() as i32,
             Utc::now(),

@@ -99,7 +99,7 @@ impl VersionProfile {
         }
     }
 
-    /// Returns the counters of a segment's features. After [`MAX_SEGMENTS`] segments, all further
+    /// Returns the counters of a segment's features. After twenty segments, all further
     /// ones share those of `others`.
     pub fn segment(
         &mut self,

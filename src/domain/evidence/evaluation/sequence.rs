@@ -10,11 +10,16 @@
 /// r^2 = (-2 ln a + ln(-2 ln a + 1)) / tuned_at.
 pub fn margin(standard_error: f64, rows: u64, tuned_at: u64, confidence: f64) -> f64 {
     let alpha = 1.0 - confidence;
-    let log = -2.0 * alpha.ln();
-    let r2 = (log + (log + 1.0).ln()) / tuned_at.max(1) as f64;
+    let r2 = rho2(tuned_at, confidence);
     let tr2 = rows as f64 * r2;
     let width = 2.0 * (tr2 + 1.0) / tr2 * ((tr2 + 1.0).sqrt() / alpha).ln();
     standard_error * width.sqrt()
+}
+
+/// Returns r^2 of [`margin`].
+pub fn rho2(tuned_at: u64, confidence: f64) -> f64 {
+    let log = -2.0 * (1.0 - confidence).ln();
+    (log + (log + 1.0).ln()) / tuned_at.max(1) as f64
 }
 
 #[cfg(test)]

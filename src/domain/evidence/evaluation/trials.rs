@@ -156,6 +156,7 @@ fn evidence(metric: &str, version: &Measure, baseline: &Measure) -> Evidence {
             .collect()
     };
     Evidence {
+        experiment: Vec::new(),
         evaluation: uuid::Uuid::nil(),
         at: Some(chrono::DateTime::UNIX_EPOCH),
         version: 2,

@@ -25,6 +25,7 @@ use crate::{
     domain::{
         job::{
             CompiledJob, CompiledVersion, HistoryTable, OutputCell, OutputColumn, PredictionTable,
+            served::Served,
         },
         model::ReadyVersion,
         problem::Problem,
@@ -176,6 +177,7 @@ pub fn compile(
         partition_key_len: source.partition_key.len(),
         key,
         source_version,
+        served: Served::default(),
         fingerprint: fingerprint::of_job(&compiled),
         columns,
         versions: compiled,

@@ -37,6 +37,14 @@ pub(super) fn check(raw: Raw) -> Result<Manifest, Vec<Problem>> {
         p.report("model", "the model has no name", "name a registered model");
     }
     check_versions(&raw.versions, "versions", p);
+    check_each_once(&raw.shadow, "shadow", p);
+    for version in raw.shadow.iter().filter(|it| raw.versions.contains(it)) {
+        p.report(
+            "shadow",
+            format!("version {version} is in `versions`, too"),
+            "a shadow is never served: name it in one of both",
+        );
+    }
     let source = p.table("source.table", &raw.source.table);
     let features = raw.features.map(|features| {
         features
@@ -109,6 +117,7 @@ pub(super) fn check(raw: Raw) -> Result<Manifest, Vec<Problem>> {
         job: raw.job,
         model: raw.model,
         versions: raw.versions,
+        shadow: raw.shadow,
         source,
         source_version: raw.source.version,
         features,
@@ -128,6 +137,10 @@ fn check_versions(versions: &[VersionWish], place: &str, p: &mut Problems) {
             "list numbers or aliases, such as [\"champion\", 7]",
         );
     }
+    check_each_once(versions, place, p);
+}
+
+fn check_each_once(versions: &[VersionWish], place: &str, p: &mut Problems) {
     let mut seen = BTreeSet::new();
     for version in versions {
         if !seen.insert(version) {

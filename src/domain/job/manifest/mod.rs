@@ -5,7 +5,10 @@ mod drift;
 mod inline;
 mod read;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 pub use check::key;
 pub use inline::inline_expect;
@@ -24,6 +27,8 @@ pub struct Manifest {
     pub model: String,
     /// `versions`: at least one, none twice.
     pub versions: Vec<VersionWish>,
+    /// `shadow`: versions that are scored and stored, but never served.
+    pub shadow: Vec<VersionWish>,
     /// `[source] table`.
     pub source: TableName,
     /// `[source] version`, when the source is a prediction table.
@@ -177,6 +182,18 @@ impl Manifest {
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
         let raw = read::read(text).map_err(|problem| vec![problem])?;
         check::check(raw)
+    }
+
+    /// Returns the versions that are scored only as shadows; `aliases` resolves aliases.
+    pub fn shadows(&self, aliases: &BTreeMap<String, i32>) -> BTreeSet<i32> {
+        let numbers = |wishes: &[VersionWish]| -> BTreeSet<i32> {
+            let numbers = wishes.iter().filter_map(|wish| match wish {
+                VersionWish::Number(number) => Some(*number),
+                VersionWish::Alias(alias) => aliases.get(alias).copied(),
+            });
+            numbers.collect()
+        };
+        &numbers(&self.shadow) - &numbers(&self.versions)
     }
 
     /// Returns the version that `versions` names first; `aliases` resolves aliases.

@@ -19,6 +19,8 @@ pub(super) struct Raw {
     pub job: String,
     pub model: String,
     pub versions: Vec<VersionWish>,
+    #[serde(default)]
+    pub shadow: Vec<VersionWish>,
     pub source: RawSource,
     pub features: Option<BTreeMap<String, OrColumn<RawFeature>>>,
     #[serde(default)]

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    evaluate::{no_feature, words},
+    evaluate::{check_time, no_feature, words},
     export::ParquetFile,
     pass::{LabelSpec, PassSpec, Scope, Side},
 };
@@ -95,19 +95,7 @@ fn check(scope: &Scope) -> Result<(), Problem> {
             .at("job")
             .help("name a job whose source is your own table"));
     }
-    let time = scope
-        .labels
-        .as_ref()
-        .and_then(|labels| labels.time.as_ref());
-    if let Some(time) = time
-        && !matches!(time.cql_type.thawed(), CqlType::Timestamp | CqlType::Date)
-    {
-        let message = format!("`{}` has type {}", time.name, time.cql_type);
-        return Err(Problem::new("labels.time_type", message)
-            .at("label_time")
-            .help("a timestamp or a date"));
-    }
-    Ok(())
+    check_time(scope)
 }
 
 /// The rows of both files.

@@ -17,7 +17,7 @@ use crate::{
 /// name trains on the job's source rows that have a label. The new version becomes the challenger, is
 /// scored, and is evaluated on rows that the trainer did not see; --gate judges it. Nothing but a gate
 /// that acts (`helenus gate add --auto`) or your approval promotes it. The job must score the
-/// challenger: versions = ["champion", "challenger"].
+/// challenger: shadow = ["challenger"] in its manifest.
 ///
 /// Examples:
 ///

@@ -23,11 +23,14 @@ use crate::{
     domain::{
         alarm::{
             Alarm, AlarmKind, Changes, Condition, changes, delivery::AlarmEvent, outputs, rejected,
-            runs, triggers,
+            runs, sample_ratio, triggers,
         },
+        experiment::ExperimentVerdict,
         trigger::{TriggerRow, TriggerStatus},
     },
-    failpoint, metrics, process,
+    failpoint,
+    inspect::experiment::state::states,
+    metrics, process,
     store::{Store, admin::signals::ALARMS, driver::error::StoreError},
 };
 
@@ -87,6 +90,15 @@ impl AlarmWatch {
                 None
             }
         };
+        let experiments = match experiments(store).await {
+            Ok(conditions) => Some(conditions),
+            Err(error) => {
+                round
+                    .errors
+                    .push(format!("alarms about experiments: {error}"));
+                None
+            }
+        };
         let jobs: BTreeSet<&String> = live.iter().chain(open.keys()).collect();
         for job in jobs {
             let of_job = open.get(job).cloned().unwrap_or_default();
@@ -95,6 +107,10 @@ impl AlarmWatch {
                 found.add_triggers(job, &rows, &statuses, now);
                 if let Some(gates) = &gates {
                     found.add_gates(job, gates);
+                }
+                if let Some(experiments) = &experiments {
+                    let of_job = experiments.iter().filter(|found| found.job == *job);
+                    found.add(AlarmKind::SampleRatioMismatch, of_job.cloned().collect());
                 }
                 match store.run_outcomes(job, RUNS).await {
                     Ok(outcomes) => {
@@ -203,6 +219,22 @@ impl AlarmWatch {
             self.shown.insert((job.to_owned(), kind), count);
         }
     }
+}
+
+/// Returns the running experiments whose newest look found a sample ratio mismatch.
+async fn experiments(store: &Store) -> Result<Vec<Condition>, StoreError> {
+    let mut found = Vec::new();
+    for view in states(store, None, 1).await? {
+        if view.is_over() {
+            continue;
+        }
+        let mismatch = ExperimentVerdict::SampleRatioMismatch;
+        if let Some(look) = view.looks.first().filter(|look| look.verdict == mismatch) {
+            let (job, name) = (&view.row.job, &view.row.name);
+            found.push(sample_ratio::mismatch(job, name, look.look, &look.reason));
+        }
+    }
+    Ok(found)
 }
 
 /// Returns whether another run shows the condition than the one that was noted last.

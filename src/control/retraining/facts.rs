@@ -71,11 +71,11 @@ pub async fn check(store: &Store, retraining: &Retraining) -> Result<(), Failure
         return Err(wrong("job", message, "name a job of this model".to_owned()));
     }
     let challenger = VersionWish::Alias(spec.challenger.clone());
-    if !manifest.versions.contains(&challenger) {
+    if !manifest.versions.contains(&challenger) && !manifest.shadow.contains(&challenger) {
         let (job, alias) = (&spec.job, &spec.challenger);
         let message = format!("job `{job}` does not score `{alias}`");
         let help = format!(
-            "point the alias at any version (`helenus model promote {} VERSION --alias {alias}`), and add \"{alias}\" to versions in the job's manifest",
+            "point the alias at any version (`helenus model promote {} VERSION --alias {alias}`), and write shadow = [\"{alias}\"] in the job's manifest",
             retraining.model
         );
         return Err(wrong("challenger", message, help));

@@ -9,6 +9,7 @@ pub mod drift;
 pub mod outputs;
 pub mod rejected;
 pub mod runs;
+pub mod sample_ratio;
 pub mod stale_labels;
 pub mod triggers;
 
@@ -34,6 +35,8 @@ pub enum AlarmKind {
     MovedOutput,
     /// Features or outputs of a version drifted.
     Drift,
+    /// The arms of an experiment do not have their sizes.
+    SampleRatioMismatch,
     /// A trigger should have fired, and did not.
     TriggerNotFired,
     /// A gate moved an alias back.
@@ -43,13 +46,14 @@ pub enum AlarmKind {
 }
 
 impl AlarmKind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::RunFailed,
         Self::RunLate,
         Self::RejectedShare,
         Self::ConstantOutput,
         Self::MovedOutput,
         Self::Drift,
+        Self::SampleRatioMismatch,
         Self::TriggerNotFired,
         Self::GateDemotion,
         Self::StaleLabels,
@@ -74,6 +78,7 @@ impl AlarmKind {
             Self::ConstantOutput => "constant_output",
             Self::MovedOutput => "moved_output",
             Self::Drift => "drift",
+            Self::SampleRatioMismatch => "sample_ratio_mismatch",
             Self::TriggerNotFired => "trigger_not_fired",
             Self::GateDemotion => "gate_demotion",
             Self::StaleLabels => "stale_labels",

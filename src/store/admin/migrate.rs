@@ -60,8 +60,8 @@ const FILES: &[(i32, &str, &str)] = files! {
     19 "019_widths.cql",
     20 "020_gate_minimums.cql",
     21 "021_drift.cql",
-    23 "023_experiments.cql",
     22 "022_alarms.cql",
+    23 "023_experiments.cql",
     24 "024_retrainings.cql",
 };
 

@@ -52,7 +52,7 @@ stored! {
 }
 
 #[derive(SerializeRow)]
-struct Put {
+struct PutRetraining {
     #[scylla(flatten)]
     row: RetrainingColumns,
     created_at: DateTime<Utc>,
@@ -80,7 +80,7 @@ impl Store {
     /// Writes all columns of a retraining, and replaces what was stored.
     pub async fn put_retraining(&self, row: &RetrainingRow) -> Result<(), StoreError> {
         let columns = format!("{}, created_at", RetrainingColumns::COLUMNS);
-        let put = Put {
+        let put = PutRetraining {
             row: row.into(),
             created_at: Utc::now(),
         };

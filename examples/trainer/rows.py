@@ -1,7 +1,8 @@
 """What a trainer's script gets from helenus, and what it gives back.
 
 `helenus trainer` writes input/train.parquet (rows with their label), input/held_out.parquet (rows without) and input/training.json;
-it expects output/model.onnx, output/features.txt and output/golden.csv, and takes output/metrics.json.
+it expects output/model.onnx, output/features.txt and output/golden.csv, and takes output/metrics.json and
+output/reference.parquet.
 """
 import csv
 import json
@@ -13,6 +14,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 import numpy as np
+import pyarrow
 import pyarrow.parquet as parquet
 
 INPUT = Path(os.environ.get("HELENUS_INPUT", "input"))
@@ -29,15 +31,16 @@ class Rows:
         train = parquet.read_table(INPUT / "train.parquet")
         held_out = parquet.read_table(INPUT / "held_out.parquet")
         self.x = self._floats(train)
+        self.stored = self._floats(train, fill=False)
         self.y = np.array(train.column(self.about["label"]).to_pylist())
         self.held_out = self._floats(held_out)
 
-    def _floats(self, table):
+    def _floats(self, table, fill=True):
         """A column each; a job's replacement of nulls (`null = 0` in the manifest) is made here as it is made there."""
         columns = []
         for feature in self.about["features"]:
             filled = table.column(feature["column"]).to_pylist()
-            null = float(feature["null"] if feature["null"] is not None else "nan")
+            null = float(feature["null"] if fill and feature["null"] is not None else "nan")
             columns.append([null if value is None else value for value in filled])
         return np.array(columns, dtype=np.float32).T.reshape(-1, len(columns))
 
@@ -52,6 +55,10 @@ def write(rows: Rows, onnx: bytes, outputs: dict, metrics: dict) -> None:
         for at, row in enumerate(golden_rows(rows)):
             table.writerow([str(value) for value in row] + [values[at] for values in outputs.values()])
     (OUTPUT / "metrics.json").write_text(json.dumps(metrics))
+    # What later rows are compared with, nulls as nulls; fewer rows, or a feature without any value, are no reference.
+    if len(rows.stored) >= 200 and not np.isnan(rows.stored).all(axis=0).any():
+        columns = [pyarrow.array(column, from_pandas=True) for column in rows.stored.T]
+        parquet.write_table(pyarrow.table(columns, names=rows.features), OUTPUT / "reference.parquet")
 
 
 def golden_rows(rows: Rows):

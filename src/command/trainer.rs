@@ -20,7 +20,7 @@ use crate::{
 /// command. The command runs in a directory of its own, with limits on time and memory and without
 /// helenus's settings. It reads input/train.parquet, input/held_out.parquet and input/training.json
 /// (also in HELENUS_INPUT), and writes output/model.onnx, output/features.txt, output/golden.csv and,
-/// if it likes, output/metrics.json (HELENUS_OUTPUT).
+/// if it likes, output/metrics.json and output/reference.parquet (HELENUS_OUTPUT).
 ///
 ///     [trainers.lightgbm]
 ///     command = ["/opt/train/venv/bin/python", "/opt/train/train_lightgbm.py"]

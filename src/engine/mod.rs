@@ -9,6 +9,7 @@ pub mod forecast;
 pub mod jobs;
 pub mod models;
 pub mod predict;
+pub mod reference;
 pub mod run;
 pub mod sample;
 pub mod second_look;

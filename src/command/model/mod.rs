@@ -9,7 +9,6 @@ mod promote;
 mod pull;
 mod purge;
 mod push;
-mod reference;
 mod retire;
 mod rollback;
 mod show;

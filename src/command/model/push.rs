@@ -16,14 +16,17 @@ use super::{
         Context,
         ask::{self, Intent, Reconciled},
     },
-    check, reference,
+    check,
 };
 use crate::{
     domain::{
         model::{AdmissionState, check_name, golden::Golden},
         problem::Problem,
     },
-    engine::admission::{Answer as Verdict, Service},
+    engine::{
+        admission::{Answer as Verdict, Service},
+        reference,
+    },
     failure::Failure,
     output::{Answer, Format},
     process,

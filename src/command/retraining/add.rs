@@ -23,9 +23,9 @@ use crate::{
 ///
 ///     helenus retraining add tumour weekly --job tumour --trainer lightgbm \
 ///       --labels clinic.outcomes.diagnosis --cron '0 3 * * 0' --gate better
-///     helenus retraining add tumour on-drift --job tumour --trainer lightgbm \
+///     helenus retraining add tumour on_drift --job tumour --trainer lightgbm \
 ///       --labels clinic.outcomes.diagnosis --label-time known_at --window 180d \
-///       --on-alarm moved_output --labelled-rows 5000
+///       --on-alarm drift --labelled-rows 5000
 ///
 /// JSON result: as `helenus retraining show`
 #[derive(Debug, clap::Args)]

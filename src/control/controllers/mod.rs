@@ -16,7 +16,7 @@ mod versions;
 use super::Controller;
 
 /// Returns every controller, in the order in which one pass runs them: versions before the jobs
-/// that name them, both before the requests for runs.
+/// that name them, both before the requests for runs; alarms before what they bring about.
 pub(super) fn list() -> Vec<Box<dyn Controller>> {
     vec![
         Box::<versions::Versions>::default(),
@@ -27,8 +27,8 @@ pub(super) fn list() -> Vec<Box<dyn Controller>> {
         Box::<run_requests::RunRequests>::default(),
         Box::<triggers::Triggers>::default(),
         Box::<current::CurrentTables>::default(),
-        Box::<retrainings::Retrainings>::default(),
         Box::<alarms::Alarms>::default(),
+        Box::<retrainings::Retrainings>::default(),
         Box::<alarm_deliveries::AlarmDeliveries>::default(),
         Box::new(retention::Retention),
     ]

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::domain::{model::golden::Golden, problem::Problem};
+use crate::{
+    domain::{evidence::drift::Reference, model::golden::Golden, problem::Problem},
+    engine::reference,
+};
 
 /// Largest size of the files beside the model.
 const MAX_TEXT: u64 = 64 << 20;
@@ -21,10 +24,13 @@ pub struct Artifacts {
     /// The golden rows, as CSV.
     pub golden: String,
     pub metrics: BTreeMap<String, f64>,
+    /// The training rows that later ones are compared with, if the command left them.
+    pub reference: Option<Reference>,
 }
 
 impl Artifacts {
-    /// Reads `model.onnx`, `features.txt` and `golden.csv`, which must exist, and `metrics.json`.
+    /// Reads `model.onnx`, `features.txt` and `golden.csv`, which must exist, `metrics.json` and
+    /// `reference.parquet`.
     ///
     /// # Errors
     /// What is missing, too large or unreadable.
@@ -53,7 +59,19 @@ impl Artifacts {
                 format!("golden.csv: {}", lines.join("; ")),
             )
         })?;
+        let reference = directory.join("reference.parquet");
+        let reference = match reference.exists() {
+            true => {
+                let read = reference::read(&reference, &model, &feature_names);
+                Some(read.map_err(|failure| {
+                    let message = format!("reference.parquet: {failure}");
+                    Problem::new("training.reference", message)
+                })?)
+            }
+            false => None,
+        };
         Ok(Self {
+            reference,
             model,
             feature_names,
             golden,

@@ -110,6 +110,12 @@ pub async fn register(
         };
         let stored = store.insert_reserved_version(own).await?;
         if is_ours(&stored, request) {
+            // Not before: the number may turn out to be somebody else's.
+            if let Some(reference) = &artifacts.reference {
+                store
+                    .put_reference(&request.model, number, reference)
+                    .await?;
+            }
             failpoint::hit("after_version_registered");
             return Ok(number);
         }

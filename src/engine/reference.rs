@@ -1,4 +1,5 @@
-//! Reads the training rows of `model push --reference`.
+//! Reads the training rows that a version is compared with: those of `model push --reference`, and
+//! those that a trainer leaves.
 
 use std::{fs::File, path::Path};
 
@@ -37,7 +38,11 @@ pub fn read(path: &Path, model: &Path, names: &[String]) -> Result<Reference, Fa
         false => read_csv(&content, &places),
     };
     read.map_err(|mut problems| {
-        super::check::name_file(&mut problems, path);
+        for problem in &mut problems {
+            if let (true, Some(place)) = (problem.code.starts_with("csv."), &problem.place) {
+                problem.place = Some(format!("{}: {place}", path.display()));
+            }
+        }
         Failure::inputs(problems)
     })
 }

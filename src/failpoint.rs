@@ -21,13 +21,16 @@ mod on {
             OnceLock,
             atomic::{AtomicU32, Ordering},
         },
-        time::Duration,
+        time::{Duration, Instant},
     };
 
     use rustix::process::{Signal, getpid, kill_process};
 
     /// Three lease times of the tests.
     const WAIT: Duration = Duration::from_secs(6);
+    /// Longest time until a signal to this process acts. It goes to the main thread, and on a busy
+    /// machine the others run on until that one has its turn.
+    const ACTS: Duration = Duration::from_secs(1);
 
     struct Failpoint {
         name: String,
@@ -36,6 +39,8 @@ mod on {
         /// The visit at which it acts, counted from 1.
         at: u32,
         passed: AtomicU32,
+        /// When the signal was sent.
+        sent: OnceLock<Instant>,
     }
 
     /// Marks the point `name`.
@@ -49,14 +54,18 @@ mod on {
         for failpoint in failpoints.iter().filter(|point| point.name == name) {
             if failpoint.passed.fetch_add(1, Ordering::SeqCst) + 1 == failpoint.at {
                 eprintln!("failpoint {name}: {:?}", failpoint.signal);
-                match failpoint
-                    .signal
-                    .map(|signal| kill_process(getpid(), signal))
-                {
-                    Some(Err(error)) => panic!("failpoint {name}: {error}"),
-                    Some(Ok(())) => {}
-                    None => std::thread::sleep(WAIT),
+                let Some(signal) = failpoint.signal else {
+                    std::thread::sleep(WAIT);
+                    continue;
+                };
+                failpoint.sent.get_or_init(Instant::now);
+                if let Err(error) = kill_process(getpid(), signal) {
+                    panic!("failpoint {name}: {error}");
                 }
+            }
+            // Nobody passes the point meanwhile. After a stop the time is over.
+            if let Some(sent) = failpoint.sent.get() {
+                std::thread::sleep(ACTS.saturating_sub(sent.elapsed()));
             }
         }
     }
@@ -77,6 +86,7 @@ mod on {
             },
             at: at.parse().unwrap_or_else(|_| bad()),
             passed: AtomicU32::new(0),
+            sent: OnceLock::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A request is claimed under a lease in `trainings`, as splits are. A trainer that crashes, freezes
 //! or loses Cassandra loses its claim, and another one starts over; what it may still write is
 //! conditional on its fencing number. The number of the version is reserved in the same row before
-//! the version is registered ([`register`]), so that one request makes one version at most.
+//! the version is registered (`register`), so that one request makes one version at most.
 
 mod artifacts;
 mod claim;

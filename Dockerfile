@@ -9,7 +9,7 @@ RUN scripts/fetch-onnxruntime /onnxruntime
 FROM rust:1-bookworm AS build
 WORKDIR /build
 COPY . .
-RUN cargo build --locked --release --bin helenus
+RUN cargo build --locked --release --features kafka --bin helenus
 
 FROM debian:bookworm-slim
 RUN apt-get update \

@@ -6,14 +6,14 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the helenus binary, optimised: target/release/helenus
-	cargo build --locked --release
+	cargo build --locked --release --features kafka
 
 # This and test-faults have failpoints, which do nothing unless a test names one, so that the crate is compiled once.
 test: ## the whole suite against a real Cassandra that it starts and wipes (ARGS='name -- --nocapture')
-	@scripts/test --features failpoints --lib --bins --test suite $(ARGS)
+	@scripts/test --features failpoints,kafka --lib --bins --test suite $(ARGS)
 
 test-faults: ## faults and what must hold after each: kills, freezes, lost answers, dead nodes (ARGS as for test)
-	@scripts/test --features failpoints --test faults $(ARGS)
+	@scripts/test --features failpoints,kafka --test faults $(ARGS)
 
 bench: ## helenus against a ceiling straight on the driver, every goal measured: over an hour (ARGS=--quick: some minutes)
 	@scripts/setup --bench

@@ -212,7 +212,7 @@ fn what_the_pages_tell_cql_clients_to_do_works() {
                 .join(" ")
         })
         .collect();
-    assert_eq!(states.len(), 5);
+    assert_eq!(states.len(), 6);
     assert!(
         !states.iter().any(|state| state.ends_with("invalid")),
         "{states:?}"

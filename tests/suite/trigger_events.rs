@@ -130,6 +130,66 @@ fn a_job_keeps_the_ends_of_fifty_runs_over_the_whole_source() {
 }
 
 #[test]
+fn an_alarm_fires_once_when_two_runs_have_shown_it() {
+    let garden = Garden::new("trigger_alarm");
+    garden.job("iris");
+    let sandbox = &garden.sandbox;
+    garden.finish("iris");
+    let drifted = |second: u32, feature: &str| {
+        let run = format!("minTimeuuid('2031-01-01 00:00:{second:02}+0000')");
+        sandbox.cql(&format!("INSERT INTO {{helenus}}.runs (job, run_id, trigger, versions, state, finished_at, scored) VALUES ('iris', {run}, 'nightly', {{1}}, 'succeeded', '2031-01-01 00:00:{second:02}+0000', {{1: 500}})"));
+        sandbox.cql(&format!("INSERT INTO {{helenus}}.drift (job, run_id, version, feature, against, segment, verdict, psi, n, m) VALUES ('iris', {run}, 1, '{feature}', 'reference', '', 'drifted', 0.31, 500, 500)"));
+    };
+    let unknown = ["trigger", "add", "iris", "odd", "--on-alarm", "drfit"];
+    let refused = sandbox.json(&unknown).code(2);
+    assert_eq!(refused.error()["code"], "trigger.on_alarm");
+    let words = ["trigger", "add", "iris", "shifted", "--on-alarm", "drift"];
+    let added = sandbox.json(&words).ok().result();
+    assert_eq!(added["fires"], "on alarm drift");
+    let other = ["trigger", "add", "iris", "late", "--on-alarm", "run_late"];
+    sandbox.helenus(&other).ok();
+    assert_eq!(garden.worker()["fired"], 0);
+    // Seen in one run, it may be chance. A round of triggers may come before the round of alarms.
+    drifted(1, "petal_length");
+    for _ in 0..3 {
+        assert_eq!(garden.worker()["fired"], 0);
+    }
+    drifted(2, "petal_length");
+    let fired = |rounds: u32| {
+        (0..rounds)
+            .map(|_| garden.worker()["fired"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!(fired(3), 1);
+    let status = garden.status("iris", "shifted");
+    let reason = status.last_reason.unwrap();
+    assert!(
+        reason.starts_with("alarm ") && reason.contains("drift"),
+        "{reason}"
+    );
+    assert_eq!(garden.status("iris", "late").last_run, None);
+    // A trigger that comes later does not follow what is open already; nor does one that is resumed.
+    sandbox
+        .helenus(&[
+            "trigger",
+            "add",
+            "iris",
+            "again",
+            "--on-alarm",
+            "drift/version 1",
+        ])
+        .ok();
+    sandbox
+        .helenus(&["trigger", "pause", "iris", "shifted"])
+        .ok();
+    assert_eq!(fired(1), 0);
+    sandbox
+        .helenus(&["trigger", "resume", "iris", "shifted"])
+        .ok();
+    assert_eq!(fired(2), 0);
+}
+
+#[test]
 fn a_moved_alias_fires_once() {
     let garden = Garden::new("trigger_promotion");
     garden.job("iris");

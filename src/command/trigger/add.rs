@@ -17,7 +17,7 @@ use crate::{
 /// Start runs of a job automatically
 ///
 /// Use exactly one kind of condition: --cron, --every, --pending-rows with or without --oldest-wait
-/// (or --oldest-wait alone), --after-job, or --on-promotion. Durations have a unit: 30s, 5m, 1h, 7d.
+/// (or --oldest-wait alone), --after-job, --on-promotion or --on-alarm. Durations have a unit: 30s, 5m, 1h, 7d.
 ///
 /// Examples:
 ///
@@ -26,6 +26,7 @@ use crate::{
 ///     helenus trigger add tumour fresh --pending-rows 1000 --oldest-wait 15m --use-hints
 ///     helenus trigger add triage chained --after-job tumour,history
 ///     helenus trigger add tumour promoted --on-promotion champion
+///     helenus trigger add tumour shifted --on-alarm drift --scope all
 ///
 /// JSON result: {"job", "name", "state", "problems": […], "fires", "next", "next_local", "next_due",
 ///   "queued_due", "waits_for", "last_due", "last_run", "last_outcome", "last_reason", "last_at",
@@ -61,6 +62,9 @@ pub struct Args {
     /// Fire when this alias of the job's model moves
     #[arg(long, value_name = "ALIAS")]
     on_promotion: Option<String>,
+    /// Fire when an alarm of the job opens: its kind, or kind/subject
+    #[arg(long, value_name = "ALARM")]
+    on_alarm: Option<String>,
     /// What to do while a run is open: skip, queue or cancel
     #[arg(long)]
     overlap: Option<String>,
@@ -112,6 +116,7 @@ impl Args {
             use_hints: self.use_hints.then_some(true),
             after_job: self.after_job.clone(),
             on_promotion: self.on_promotion.clone(),
+            on_alarm: self.on_alarm.clone(),
             overlap: self.overlap.clone(),
             missed: self.missed.clone(),
             missed_limit: self.missed_limit,

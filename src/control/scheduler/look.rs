@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    ESTIMATE, LOOK, estimate, hints,
+    ESTIMATE, LOOK, alarms, estimate, hints,
     step::{Stepped, lines, standing},
 };
 use crate::{
@@ -72,6 +72,12 @@ pub async fn look(
             }
             _ => News::None,
         },
+        When::Alarm(pattern) => {
+            match alarms::opened(store, &trigger.job, pattern, status.cursor.as_deref()).await? {
+                Some((what, cursor)) => News::Alarmed { what, cursor },
+                None => News::None,
+            }
+        }
         When::Pending { hints, .. } => {
             let is_due = status
                 .estimate

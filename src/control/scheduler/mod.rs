@@ -16,10 +16,11 @@
 //! `trigger_status`, the names of `jobs`, and Cassandra's clock: 0.4 per second in total (0.3
 //! without any trigger). Between sweeps, a cron or interval trigger costs nothing until it is due.
 //! An `after_job` trigger costs two reads for each job that it names, each [`LOOK`], and an
-//! `on_promotion` trigger one: 0.5 per second each. A trigger on pending rows costs an estimate
+//! `on_promotion` or `on_alarm` trigger one: 0.5 per second each. A trigger on pending rows costs an estimate
 //! each [`ESTIMATE`] ([`estimate`]) and one conditional write; with hints, four more reads each
 //! [`LOOK`]. A queued firing costs about three reads per second.
 
+mod alarms;
 pub mod estimate;
 mod facts;
 mod fire;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{Scheduler, TriggerId, TriggerRound, Watched, hints, look};
+use super::{Scheduler, TriggerId, TriggerRound, Watched, alarms, hints, look};
 use crate::{
     domain::{
         names::nearest,
@@ -303,6 +303,9 @@ async fn begin(
         When::Promotion(alias) => {
             let change = look::changed(store, model, alias).await?;
             status.cursor = model.map(|_| change.map_or(0, |(seq, _)| seq).to_string());
+        }
+        When::Alarm(pattern) => {
+            status.cursor = Some(alarms::begin(store, &trigger.job, pattern).await?);
         }
         When::Pending { .. } => {
             status.cursor = Some(hints::begin(store, &trigger.job, now).await?.to_text());

@@ -7,6 +7,7 @@ pub mod delivery;
 pub mod demotion;
 pub mod drift;
 pub mod outputs;
+pub mod pattern;
 pub mod rejected;
 pub mod runs;
 pub mod sample_ratio;

@@ -8,10 +8,7 @@ pub mod state;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
-    alarm::{Alarm, AlarmKind},
-    trigger::schedule::Schedule,
-};
+use super::{alarm::pattern::AlarmPattern, trigger::schedule::Schedule};
 use held_out::HeldOut;
 
 /// A row of `retrainings` as written by a person.
@@ -94,25 +91,5 @@ impl TrainingSpec {
             seed: self.seed,
             share: self.held_out,
         }
-    }
-}
-
-/// Which alarms of the job are meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AlarmPattern {
-    pub kind: AlarmKind,
-    /// `None`: any subject.
-    pub subject: Option<String>,
-}
-
-impl AlarmPattern {
-    /// Returns whether an open alarm is meant. One that is about runs must have been seen in two.
-    pub fn matches(&self, alarm: &Alarm) -> bool {
-        let is_confirmed = alarm.last_run.is_none() || alarm.seen >= 2;
-        let is_meant = |subject: &String| *subject == alarm.subject;
-        alarm.is_open()
-            && is_confirmed
-            && alarm.kind == self.kind.as_str()
-            && self.subject.as_ref().is_none_or(is_meant)
     }
 }

@@ -2,9 +2,9 @@
 
 use chrono_tz::Tz;
 
-use super::{AlarmPattern, Retraining, RetrainingRow, TrainingSpec};
+use super::{Retraining, RetrainingRow, TrainingSpec};
 use crate::domain::{
-    alarm::AlarmKind,
+    alarm::pattern::AlarmPattern,
     gate::CHALLENGER,
     model::{
         alias::{CHAMPION, PREVIOUS},
@@ -172,18 +172,14 @@ impl RetrainingReader {
     }
 
     fn on_alarm(&mut self, row: &RetrainingRow) -> Option<AlarmPattern> {
-        let text = row.on_alarm.as_deref()?;
-        let (kind, subject) = match text.split_once('/') {
-            Some((kind, subject)) => (kind, Some(subject.to_owned())),
-            None => (text, None),
-        };
-        let Some(kind) = AlarmKind::parse(kind) else {
-            let kinds: Vec<_> = AlarmKind::ALL.iter().map(|kind| kind.as_str()).collect();
-            let help = format!("write one of {}", kinds.join(", "));
-            self.wrong("on_alarm", format!("unknown kind of alarm `{kind}`"), &help);
-            return None;
-        };
-        Some(AlarmPattern { kind, subject })
+        let pattern = AlarmPattern::parse(row.on_alarm.as_deref()?, "retraining.on_alarm");
+        match pattern {
+            Ok(pattern) => Some(pattern),
+            Err(problem) => {
+                self.problems.push(problem.at("on_alarm"));
+                None
+            }
+        }
     }
 }
 

@@ -61,6 +61,13 @@ pub enum News {
         /// Cursor after this event.
         cursor: String,
     },
+    /// Alarms were opened.
+    Alarmed {
+        /// What the first of them says.
+        what: String,
+        /// Cursor after this event.
+        cursor: String,
+    },
     /// Number of pending rows.
     Waiting {
         /// By sample; `None`: not sampled yet.
@@ -144,6 +151,13 @@ pub fn decide(
             (event(generation.due, cursor), false)
         }
         (When::Promotion(_), News::Moved { at, cursor }) => (event(at, cursor), false),
+        (When::Alarm(_), News::Alarmed { what, cursor }) => {
+            let firing = Firing {
+                why: Some(what),
+                ..event(now, cursor)
+            };
+            (firing, false)
+        }
         (
             When::Pending { rows, oldest, .. },
             News::Waiting {

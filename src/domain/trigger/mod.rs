@@ -30,6 +30,8 @@ pub use status::{TriggerState, TriggerStatus};
 
 use schedule::Schedule;
 
+use super::alarm::pattern::AlarmPattern;
+
 /// A key of a source row: column → CQL literal without quotes.
 pub type Key = BTreeMap<String, String>;
 
@@ -46,6 +48,9 @@ pub struct TriggerRow {
     pub use_hints: Option<bool>,
     pub after_job: Option<String>,
     pub on_promotion: Option<String>,
+    /// Skipped where it is null, so that rows which are older keep their hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_alarm: Option<String>,
     pub overlap: Option<String>,
     pub missed: Option<String>,
     pub missed_limit: Option<i32>,
@@ -118,6 +123,8 @@ pub enum When {
     After(BTreeSet<String>),
     /// This alias of the job's model moved.
     Promotion(String),
+    /// An alarm of the job that was not open before.
+    Alarm(AlarmPattern),
 }
 
 /// `overlap`: behaviour if a run of the job is open.

@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 
 use super::{Missed, Overlap, Trigger, TriggerRow, When, duration, schedule::Schedule};
 use crate::domain::{
+    alarm::pattern::AlarmPattern,
     model::{alias::PREVIOUS, check_name},
     names::{as_identifier, nearest},
     problem::Problem,
@@ -135,6 +136,7 @@ impl Reader<'_> {
             ),
             ("after_job", row.after_job.is_some()),
             ("on_promotion", row.on_promotion.is_some()),
+            ("on_alarm", row.on_alarm.is_some()),
         ]
         .into_iter()
         .filter_map(|(name, given)| given.then_some(name))
@@ -147,10 +149,11 @@ impl Reader<'_> {
             ["pending_rows/oldest_wait"] => self.pending(),
             ["after_job"] => self.after(),
             ["on_promotion"] => self.promotion(),
+            ["on_alarm"] => self.alarm(),
             [] => {
                 self.problems.push(
                     Problem::new("trigger.no_kind", "the row does not specify when it fires")
-                        .help("set exactly one of cron, every, pending_rows and/or oldest_wait, after_job, on_promotion"),
+                        .help("set exactly one of cron, every, pending_rows and/or oldest_wait, after_job, on_promotion, on_alarm"),
                 );
                 None
             }
@@ -249,12 +252,22 @@ impl Reader<'_> {
         Some(When::Promotion(alias.to_owned()))
     }
 
+    fn alarm(&mut self) -> Option<When> {
+        match AlarmPattern::parse(self.row.on_alarm.as_deref()?, "trigger.on_alarm") {
+            Ok(pattern) => Some(When::Alarm(pattern)),
+            Err(problem) => {
+                self.problems.push(problem.at("on_alarm"));
+                None
+            }
+        }
+    }
+
     fn overlap(&mut self, when: &Option<When>) -> Overlap {
         let is_pending = matches!(when, Some(When::Pending { .. }));
         match self.row.overlap.as_deref() {
             // A skipped event does not recur, a tick does.
             None => match when {
-                Some(When::After(_) | When::Promotion(_)) => Overlap::Queue,
+                Some(When::After(_) | When::Promotion(_) | When::Alarm(_)) => Overlap::Queue,
                 _ => Overlap::Skip,
             },
             Some("skip") => Overlap::Skip,
@@ -363,6 +376,7 @@ impl fmt::Display for When {
                 write!(f, "after {}", jobs.join(", "))
             }
             Self::Promotion(alias) => write!(f, "when {alias} moves"),
+            Self::Alarm(pattern) => write!(f, "on alarm {pattern}"),
         }
     }
 }

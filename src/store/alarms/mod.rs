@@ -22,6 +22,7 @@ use crate::{
 };
 
 const OPEN: &str = "SELECT DISTINCT job, open FROM alarms";
+const OPEN_OF: &str = "SELECT DISTINCT job, open FROM alarms WHERE job = ?";
 const JOBS: &str = "SELECT DISTINCT job, deleted FROM jobs";
 const NAME: &str = "UPDATE alarms SET open[?] = ? WHERE job = ? IF open[?] = null";
 const INSERT: &str = "INSERT INTO alarms (job, id, kind, subject, what, evidence, since, seen, last_run, opened_by) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)";
@@ -66,6 +67,13 @@ impl Store {
             .into_iter()
             .map(|row| (row.job, ids(row.open.unwrap_or_default())))
             .collect())
+    }
+
+    /// Returns the open alarms of one job: key -> id.
+    pub async fn open_alarms_of(&self, job: &str) -> Result<BTreeMap<String, Uuid>, StoreError> {
+        let row: Option<OpenAlarms> = self.row(OPEN_OF, (job,)).await?;
+        let open = row.and_then(|row| row.open).unwrap_or_default();
+        Ok(open.into_iter().map(|(key, id)| (key, id.into())).collect())
     }
 
     /// Returns the jobs that are not deleted. Reads all partitions.

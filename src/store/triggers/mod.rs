@@ -33,6 +33,7 @@ stored! {
         use_hints: Option<bool>,
         after_job: Option<String>,
         on_promotion: Option<String>,
+        on_alarm: Option<String>,
         overlap: Option<String>,
         missed: Option<String>,
         missed_limit: Option<i32>,

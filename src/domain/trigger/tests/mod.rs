@@ -133,6 +133,10 @@ fn every_mistake_of_a_row_is_told_at_once() {
         ["trigger.on_promotion"]
     );
     assert_eq!(
+        codes(|row| row.on_alarm = Some("drfit/version 1".into())),
+        ["trigger.on_alarm"]
+    );
+    assert_eq!(
         codes(|row| row.after_job = Some("a,,b".into())),
         ["trigger.after_job"]
     );

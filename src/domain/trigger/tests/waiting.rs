@@ -135,3 +135,28 @@ fn two_events_of_the_same_time_are_two_runs() {
     };
     assert_eq!(firing.due, moved + TimeDelta::milliseconds(1));
 }
+
+#[test]
+fn an_alarm_fires_now_and_says_which_one_it_is() {
+    let trigger = trigger(|row| row.on_alarm = Some("drift".into()));
+    assert_eq!(trigger.when.to_string(), "on alarm drift");
+    let now = at("2027-01-01T00:05:00Z");
+    let news = News::Alarmed {
+        what: "alarm 7: drift".into(),
+        cursor: "[7]".into(),
+    };
+    let facts = Facts { news, ..quiet() };
+    let Outcome::Fire(firing) = decide(&trigger, &TriggerStatus::default(), now, facts) else {
+        panic!()
+    };
+    assert_eq!(firing.due, now);
+    assert_eq!(firing.cursor.as_deref(), Some("[7]"));
+    assert_eq!(firing.why.as_deref(), Some("alarm 7: drift"));
+}
+
+/// A column that a newer helenus added must not make every older row look changed.
+#[test]
+fn a_row_without_an_alarm_hashes_as_before_there_were_any() {
+    let row = row(|row| row.every = Some("5m".into()));
+    assert!(!serde_json::to_string(&row).unwrap().contains("on_alarm"));
+}

@@ -9,6 +9,7 @@ use crate::support::{Model, Sandbox, model::insert_json};
 
 mod bad;
 mod categories;
+mod later;
 
 /// 569 biopsies and a LightGBM over 30 numbers, with a reference of the same rows.
 struct World {

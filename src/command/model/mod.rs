@@ -9,6 +9,7 @@ mod promote;
 mod pull;
 mod purge;
 mod push;
+mod reference;
 mod retire;
 mod rollback;
 mod show;
@@ -38,6 +39,7 @@ enum Model {
     List(list::Args),
     Show(show::Args),
     Pull(pull::Args),
+    Reference(reference::Args),
     Promote(promote::Args),
     Rollback(rollback::Args),
     History(history::Args),
@@ -54,6 +56,7 @@ impl Args {
             Model::List(_) => "model list",
             Model::Show(_) => "model show",
             Model::Pull(_) => "model pull",
+            Model::Reference(_) => "model reference",
             Model::Promote(_) => "model promote",
             Model::Rollback(_) => "model rollback",
             Model::History(_) => "model history",
@@ -74,6 +77,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         Model::List(args) => list::run(args, context).await,
         Model::Show(args) => show::run(args, context).await,
         Model::Pull(args) => pull::run(args, context).await,
+        Model::Reference(args) => reference::run(args, context).await,
         Model::Promote(args) => promote::run(args, context).await,
         Model::Rollback(args) => rollback::run(args, context).await,
         Model::History(args) => history::run(args, context).await,

@@ -101,7 +101,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
 }
 
 /// Returns the blob of a version row; refuses a row that was altered since its admission.
-async fn trusted_blob(store: &Store, row: &VersionRow) -> Result<Blob, Failure> {
+pub async fn trusted_blob(store: &Store, row: &VersionRow) -> Result<Blob, Failure> {
     let problem = |code: &str, message: String| {
         Failure::no(Problem::new(code, message).at(format!("{} version {}", row.name, row.version)))
     };

@@ -2,11 +2,13 @@
 
 webhook_receiver.py PORT FOLDER: FOLDER/secret has the secret, FOLDER/mode says what to do with each request (ok, 500, hang), and
 each request that was accepted or refused becomes a line of FOLDER/received. With port 0 a free port is taken; FOLDER/port says which.
+With CERTIFICATE and KEY after it, it speaks TLS.
 """
 import base64
 import hashlib
 import hmac
 import json
+import ssl
 import sys
 import threading
 import time
@@ -51,5 +53,9 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Receiver)
+if len(sys.argv) > 3:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[3], sys.argv[4])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 (FOLDER / "port").write_text(str(server.server_address[1]))
 server.serve_forever()

@@ -160,6 +160,34 @@ fn each_alarm_arrives_signed_whatever_the_receiver_did_before() {
 }
 
 #[test]
+fn a_webhook_over_https_is_sent_only_to_whom_the_authority_signed() {
+    let biopsies = Biopsies::scored("alarms_https");
+    let sandbox = &biopsies.sandbox;
+    let mut receiver = Receiver::down_with_tls(sandbox, "node");
+    receiver.mode("ok");
+    let trusting = |authority: &str| {
+        let ca = format!("{}/tests/tls/{authority}.pem", env!("CARGO_MANIFEST_DIR"));
+        let mut settings = receiver.settings().to_vec();
+        settings.push(("HELENUS_ALARMS_WEBHOOK_CA", ca));
+        worker(sandbox, &settings)
+    };
+    let leader = trusting("stranger");
+    fail(&biopsies);
+    wait_until("the refusal", || {
+        let rows = sandbox.rows("SELECT error FROM {helenus}.alarm_deliveries WHERE bucket = 'all' AND sink = 'webhook' ALLOW FILTERING");
+        let error = rows
+            .first()
+            .and_then(|row| row.get("error")?.as_text().cloned());
+        error.is_some_and(|error| error.contains("certificate"))
+    });
+    assert_eq!(receiver.received(), [Value::Null; 0]);
+    leader.kill();
+    let leader = trusting("ca");
+    wait_until("the webhook", || receiver.accepted() == ["alarm.opened"]);
+    leader.kill();
+}
+
+#[test]
 fn however_many_lead_an_alarm_is_opened_and_closed_once() {
     let biopsies = Biopsies::scored("alarms_once");
     let sandbox = &biopsies.sandbox;

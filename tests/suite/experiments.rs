@@ -33,13 +33,16 @@ guard = false
 impl Visits {
     fn scored(test: &str, manifest: &str) -> Self {
         let sandbox = Sandbox::migrated_with(test, &["--lease-seconds", "2"]);
-        sandbox.cql("CREATE TABLE {data}.visits (id int PRIMARY KEY, x float, patient_id text)");
+        sandbox.cql(
+            "CREATE TABLE {data}.visits (id int PRIMARY KEY, x float, patient_id text, ward text)",
+        );
         sandbox.cql("CREATE TABLE {data}.outcomes (id int PRIMARY KEY, paid boolean, y double, known_at timestamp)");
         for id in 0..ROWS {
             sandbox.cql(&format!(
-                "INSERT INTO {{data}}.visits (id, x, patient_id) VALUES ({id}, {}, 'p{}')",
+                "INSERT INTO {{data}}.visits (id, x, patient_id, ward) VALUES ({id}, {}, 'p{}', '{}')",
                 id % 7,
-                id / 2
+                id / 2,
+                if id % 2 == 0 { "east" } else { "west" }
             ));
         }
         for model in ["identity", "constant"] {
@@ -434,6 +437,63 @@ fn rejected_rows_that_differ_by_arm_are_a_sample_ratio_mismatch() {
     let status = sandbox.json(&["status"]).ok().json();
     let warnings = status["warnings"].to_string();
     assert!(warnings.contains("rows are lost in one arm"), "{warnings}");
+    // The worker's own look alarms, until the experiment is over.
+    let alarms = || {
+        for _ in 0..2 {
+            sandbox.helenus(&["worker", "--once"]);
+        }
+        let listed = sandbox.json(&["alarm", "list"]).ok().result();
+        let alarms = listed["alarms"].as_array().unwrap().clone();
+        let mismatch = |alarm: &&Value| alarm["kind"] == "sample_ratio_mismatch";
+        alarms.iter().filter(mismatch).cloned().collect::<Vec<_>>()
+    };
+    let open = alarms();
+    assert_eq!(open.len(), 1, "{open:?}");
+    assert_eq!(open[0]["subject"], "lossy");
+    assert!(
+        open[0]["what"].to_string().contains("scored units"),
+        "{open:?}"
+    );
+    sandbox
+        .json(&["experiment", "stop", "tumour", "lossy"])
+        .ok();
+    assert_eq!(alarms(), [Value::Null; 0]);
+}
+
+/// Both read a column that is no feature: neither may take the other's.
+#[test]
+fn a_segment_of_drift_and_the_unit_of_an_experiment_go_together() {
+    let manifest = format!("{MANIFEST}[drift]\nsegment = \"ward\"\n");
+    let visits = Visits::scored("experiment_segment", &manifest);
+    visits.start("both", &["--unit", "patient_id"]).ok();
+    // The first run gives the bins, the second counts its segments, the third compares them.
+    for _ in 0..2 {
+        visits
+            .sandbox
+            .helenus(&["score", "visits", "--scope", "all"])
+            .ok();
+    }
+    visits.worker();
+    for (id, served) in visits.current() {
+        let patient = format!("p{}", id / 2);
+        assert_eq!(served, arm("both/1", patient.as_bytes()), "{id}");
+    }
+    let report = visits.sandbox.json(&["drift", "visits"]).ok().result();
+    let rows = report["features"].as_array().unwrap().iter();
+    let counted = rows
+        .filter(|row| row["feature"] == "x" && row["version"] == 1 && row["against"] == "previous");
+    let counted: BTreeMap<String, Value> = counted
+        .map(|row| {
+            (
+                row["segment"].as_str().unwrap_or("all").to_owned(),
+                row["m"].clone(),
+            )
+        })
+        .collect();
+    let wards = [("all", ROWS), ("east", ROWS / 2), ("west", ROWS / 2)];
+    let wards = wards.map(|(ward, rows)| (ward.to_owned(), json!(rows)));
+    assert_eq!(counted, wards.into(), "{report:#}");
+    visits.verify();
 }
 
 #[test]

@@ -93,6 +93,32 @@ fn a_challenger_that_passes_waits_for_an_approval_that_the_history_names() {
     let low = told["evidence"]["low"].as_f64().unwrap();
     assert!(low > 0.0 && low < told["evidence"]["improvement"].as_f64().unwrap());
 
+    // The same evidence is not enough where an experiment must have shown it, too.
+    let tried = [
+        "gate",
+        "add",
+        "tumour",
+        "tried",
+        "--experiment",
+        "tumour/sharper",
+    ];
+    sandbox.helenus(&[&tried[..], &add[4..]].concat()).ok();
+    let show_tried = || sandbox.json(&["gate", "show", "tumour", "tried"]);
+    let says = |what: &str| {
+        let told = show_tried().code(1).result();
+        let reasons = told["evidence"]["reasons"].to_string();
+        assert!(reasons.contains(what), "{reasons}");
+    };
+    says("experiment `sharper` of job `tumour` has no verdict on version 2");
+    sandbox.cql("INSERT INTO {helenus}.experiment_status (job, name, revision, state, model, arms) VALUES ('tumour', 'sharper', 1, 'running', 'tumour', {'control': 1, 'sharper': 2})");
+    let look = |verdict: &str| {
+        sandbox.cql(&format!("INSERT INTO {{helenus}}.experiment_results (job, name, look, revision, looked_at, is_final, verdict, verdicts) VALUES ('tumour', 'sharper', now(), 1, toTimestamp(now()), false, '{verdict}', {{'sharper': '{verdict}'}})"));
+    };
+    look("srm");
+    says("says srm of version 2; better is required");
+    look("better");
+    assert_eq!(show_tried().ok().result()["says"], "passes");
+
     let told = approve().ok().result();
     assert_eq!(
         (&told["alias"], &told["version"]),

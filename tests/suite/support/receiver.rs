@@ -17,6 +17,8 @@ const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 pub struct Receiver {
     folder: PathBuf,
     port: u16,
+    /// Name of its certificate and key in tests/tls.
+    certificate: Option<&'static str>,
     running: Option<Running>,
 }
 
@@ -31,16 +33,30 @@ impl Receiver {
         Self {
             folder,
             port,
+            certificate: None,
             running: None,
+        }
+    }
+
+    /// The same, for https.
+    pub fn down_with_tls(sandbox: &Sandbox, certificate: &'static str) -> Self {
+        Self {
+            certificate: Some(certificate),
+            ..Self::down(sandbox)
         }
     }
 
     /// The settings of a worker that sends here.
     pub fn settings(&self) -> [(&'static str, String); 3] {
+        let scheme = if self.certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         [
             (
                 "HELENUS_ALARMS_WEBHOOK",
-                format!("http://127.0.0.1:{}/alarms?team=ml", self.port),
+                format!("{scheme}://127.0.0.1:{}/alarms?team=ml", self.port),
             ),
             (
                 "HELENUS_ALARMS_WEBHOOK_SECRET_FILE",
@@ -64,6 +80,10 @@ impl Receiver {
         command
             .args([script, &self.port.to_string()])
             .arg(&self.folder);
+        for file in ["pem", "key"] {
+            let path = |name| format!("{}/tests/tls/{name}.{file}", env!("CARGO_MANIFEST_DIR"));
+            command.args(self.certificate.map(path));
+        }
         self.running = Some(Running::start(command));
         let until = Instant::now() + Duration::from_secs(20);
         while !self.folder.join("port").exists() {

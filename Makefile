@@ -35,7 +35,7 @@ lint: ## formatting, clippy, the layering and the names of src/
 	scripts/check-names
 
 doc: ## the crate's documentation, warnings denied
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 
 clean: ## stop and delete every Cassandra of this folder, the fetched tools and the build
 	@for home in .dev/cassandra/*/; do [ ! -d "$$home" ] || scripts/cassandra wipe --name "$$(basename "$$home")"; done

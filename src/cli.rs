@@ -24,6 +24,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Migrate(command::migrate::Args),
+    Plan(command::plan::Args),
+    Apply(command::apply::Args),
     Config(command::config::Args),
     Doctor(command::doctor::Args),
     /// Manage models, their versions and their aliases

@@ -1,6 +1,7 @@
 //! The commands, one module each: they parse, ask and print, and contain no logic.
 
 pub mod alarm;
+pub mod apply;
 pub mod ask;
 pub mod compare;
 pub mod config;
@@ -17,6 +18,7 @@ pub mod gate;
 pub mod job;
 pub mod migrate;
 pub mod model;
+pub mod plan;
 pub mod report;
 pub mod retraining;
 pub mod role;
@@ -66,6 +68,12 @@ impl Context {
 pub fn run(cli: Cli) -> u8 {
     let format = cli.output;
     let name = name(&cli.command);
+    if format == Format::Markdown && !matches!(cli.command, Command::Plan(_)) {
+        let problem = Problem::new("usage", format!("`helenus {name}` does not print Markdown"))
+            .at("--output")
+            .help("use text or json; markdown is for `helenus plan`");
+        return output::print(Format::Text, name, Err(Failure::input(problem)));
+    }
     let outcome = start(cli);
     output::print(format, name, outcome)
 }
@@ -100,6 +108,8 @@ fn start(cli: Cli) -> Result<Answer, Failure> {
 fn name(command: &Command) -> &'static str {
     match command {
         Command::Migrate(_) => "migrate",
+        Command::Plan(_) => "plan",
+        Command::Apply(_) => "apply",
         Command::Config(_) => "config",
         Command::Doctor(_) => "doctor",
         Command::Model(args) => args.name(),
@@ -131,6 +141,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
     // Boxed: otherwise every command has the largest command's future on its stack.
     match command {
         Command::Migrate(args) => Box::pin(migrate::run(args, context)).await,
+        Command::Plan(args) => Box::pin(plan::run(args, context)).await,
+        Command::Apply(args) => Box::pin(apply::run(args, context)).await,
         Command::Config(args) => config::run(args, context),
         Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
         Command::Model(args) => Box::pin(model::run(args, context)).await,

@@ -7,6 +7,7 @@ pub mod admission;
 pub mod clock;
 pub mod forecast;
 pub mod jobs;
+pub mod model_files;
 pub mod models;
 pub mod predict;
 pub mod reference;

@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod explain;
 pub mod export;
+pub mod folder;
 pub mod pass;
 pub mod status;
 pub mod training;

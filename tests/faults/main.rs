@@ -6,6 +6,7 @@
 //! while a row is missing.
 
 mod alarms;
+mod apply;
 mod changes;
 mod clock;
 mod cluster;

@@ -4,6 +4,7 @@ mod admission;
 mod admission_service;
 mod alarms;
 mod aliases;
+mod apply;
 mod cases;
 mod compare;
 mod config_file;

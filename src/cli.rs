@@ -26,6 +26,8 @@ pub enum Command {
     Migrate(command::migrate::Args),
     Plan(command::plan::Args),
     Apply(command::apply::Args),
+    Bundle(command::bundle::Args),
+    Pipe(command::pipe::Args),
     Config(command::config::Args),
     Doctor(command::doctor::Args),
     /// Manage models, their versions and their aliases

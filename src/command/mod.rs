@@ -3,6 +3,7 @@
 pub mod alarm;
 pub mod apply;
 pub mod ask;
+pub mod bundle;
 pub mod compare;
 pub mod config;
 pub mod doctor;
@@ -18,6 +19,7 @@ pub mod gate;
 pub mod job;
 pub mod migrate;
 pub mod model;
+pub mod pipe;
 pub mod plan;
 pub mod report;
 pub mod retraining;
@@ -110,6 +112,8 @@ fn name(command: &Command) -> &'static str {
         Command::Migrate(_) => "migrate",
         Command::Plan(_) => "plan",
         Command::Apply(_) => "apply",
+        Command::Bundle(_) => "bundle",
+        Command::Pipe(_) => "pipe",
         Command::Config(_) => "config",
         Command::Doctor(_) => "doctor",
         Command::Model(args) => args.name(),
@@ -143,6 +147,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Migrate(args) => Box::pin(migrate::run(args, context)).await,
         Command::Plan(args) => Box::pin(plan::run(args, context)).await,
         Command::Apply(args) => Box::pin(apply::run(args, context)).await,
+        Command::Bundle(args) => Box::pin(bundle::run(args, context)).await,
+        Command::Pipe(args) => Box::pin(pipe::run(args, context)).await,
         Command::Config(args) => config::run(args, context),
         Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
         Command::Model(args) => Box::pin(model::run(args, context)).await,

@@ -191,9 +191,9 @@ async fn find_run(store: &Store, run_id: Uuid) -> Result<Run, Failure> {
         }
     }
     let problem = Problem::new("run.unknown", format!("no job has a run {run_id}"));
-    Err(Failure::not_found(problem.help(
-        "`helenus run list JOB` shows the runs of a job",
-    )))
+    Err(Failure::not_found(
+        problem.help("`helenus run list JOB` shows the runs of a job"),
+    ))
 }
 
 async fn list(store: &Store) -> Result<Answer, Failure> {

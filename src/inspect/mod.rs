@@ -11,6 +11,7 @@ pub mod experiment;
 pub mod explain;
 pub mod export;
 pub mod folder;
+pub mod mlflow;
 pub mod pass;
 pub mod status;
 pub mod training;

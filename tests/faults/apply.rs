@@ -6,12 +6,24 @@ use crate::support::{cli::Running, repository::Repository};
 fn an_apply_that_is_killed_anywhere_is_finished_by_the_next_one() {
     // Between the steps, within the first one, and before the answer of a job and of a promotion.
     let places = (1..=5)
-        .flat_map(|at| [format!("before_apply_step={at}"), format!("after_apply_step={at}")])
+        .flat_map(|at| {
+            [
+                format!("before_apply_step={at}"),
+                format!("after_apply_step={at}"),
+            ]
+        })
         .map(|place| {
             let (name, at) = place.split_once('=').unwrap();
             format!("{name}=kill:{at}")
         })
-        .chain(["before_version_row", "after_version_row", "during_admission"].map(|name| format!("{name}=kill")));
+        .chain(
+            [
+                "before_version_row",
+                "after_version_row",
+                "during_admission",
+            ]
+            .map(|name| format!("{name}=kill")),
+        );
     for (at, place) in places.enumerate() {
         let repository = Repository::whole(&format!("apply_killed_{at}"));
         let mut command = repository.command("apply", &[]);
@@ -28,7 +40,13 @@ fn an_apply_that_is_killed_anywhere_is_finished_by_the_next_one() {
             let row = sandbox.row(&format!("SELECT count(*) AS n FROM {{helenus}}.{table}"));
             row["n"].as_bigint().unwrap()
         };
-        for table in ["model_versions", "jobs", "triggers", "gates", "model_aliases"] {
+        for table in [
+            "model_versions",
+            "jobs",
+            "triggers",
+            "gates",
+            "model_aliases",
+        ] {
             assert_eq!(count(table), 1, "{place}: {table}");
         }
         sandbox.helenus(&["score", "visits"]).ok();

@@ -32,4 +32,5 @@ mod swarm;
 mod tables;
 mod tombstones;
 mod trail;
+mod worker_run;
 mod zombie;

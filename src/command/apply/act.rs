@@ -190,7 +190,9 @@ impl Actor<'_> {
             return Err(Failure::conflict(problem));
         }
         let moving = Moving::for_commit(wanted, from, self.author(), self.wait);
-        moving.ask(self.store, self.context, "promote", Some(to), to).await
+        moving
+            .ask(self.store, self.context, "promote", Some(to), to)
+            .await
     }
 
     async fn role(&self, wanted: &DesiredRole) -> Result<Answer, Failure> {

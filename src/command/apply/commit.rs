@@ -23,18 +23,23 @@ pub fn of_folder(args: &PlanArgs, allow_dirty: bool) -> Result<String, Failure> 
         Failure::input(problem.help(help))
     };
     let help = "apply a folder within a Git work tree, or give --commit";
-    let commit = git(&args.folder, &["rev-parse", "HEAD"]).map_err(|why| {
-        wrong(format!("the commit of the folder is unknown: {why}"), help)
-    })?;
+    let commit = git(&args.folder, &["rev-parse", "HEAD"])
+        .map_err(|why| wrong(format!("the commit of the folder is unknown: {why}"), help))?;
     let commit = commit.trim().to_owned();
     let status = git(&args.folder, &["status", "--porcelain", "--", "."]).map_err(|why| {
-        wrong(format!("the state of the work tree is unknown: {why}"), help)
+        wrong(
+            format!("the state of the work tree is unknown: {why}"),
+            help,
+        )
     })?;
     match (status.trim().is_empty(), allow_dirty) {
         (true, _) => Ok(commit),
         (false, true) => Ok(format!("{commit}+changes")),
         (false, false) => Err(wrong(
-            format!("{} files of the folder are not committed", status.lines().count()),
+            format!(
+                "{} files of the folder are not committed",
+                status.lines().count()
+            ),
             "commit them, so that the history shows what was applied, or use --allow-dirty",
         )),
     }

@@ -78,13 +78,20 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         commit: &commit,
         wait: args.wait,
     };
-    let writes: Vec<_> = planned.steps.iter().filter(|one| one.step.action.is_write()).collect();
+    let writes: Vec<_> = planned
+        .steps
+        .iter()
+        .filter(|one| one.step.action.is_write())
+        .collect();
     let mut applied = Vec::new();
     let mut warnings = Vec::new();
     let mut failed = None;
     for checked in &writes {
         let step = &checked.step;
-        ask::say(context, &format!("{} {}", step.action.as_str(), plan::title(step)));
+        ask::say(
+            context,
+            &format!("{} {}", step.action.as_str(), plan::title(step)),
+        );
         failpoint::hit("before_apply_step");
         match Box::pin(actor.act(step)).await {
             Ok(answer) => {
@@ -105,7 +112,10 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     });
     let text = match (applied.len(), failed.is_some()) {
         (0, false) => "nothing to do: Cassandra is as the folder says".to_owned(),
-        (count, _) => format!("applied {count} of {} changes of commit {commit}", writes.len()),
+        (count, _) => format!(
+            "applied {count} of {} changes of commit {commit}",
+            writes.len()
+        ),
     };
     let mut answer = Answer::new(result, text);
     answer.warnings = warnings;

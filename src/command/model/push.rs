@@ -251,7 +251,14 @@ impl Intent for VersionIntent<'_> {
     }
 }
 
-fn told(name: &str, version: i32, blob: &Blob, sent: u64, admission: Option<&Admission>) -> Answer {
+/// Renders a registered version and its admission.
+pub fn told(
+    name: &str,
+    version: i32,
+    blob: &Blob,
+    sent: u64,
+    admission: Option<&Admission>,
+) -> Answer {
     let found = admission
         .and_then(|admission| admission.admitted.as_ref())
         .map(check::accepted);

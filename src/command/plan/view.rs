@@ -107,7 +107,8 @@ pub fn markdown(planned: &FolderPlan, commit: Option<&str>) -> String {
         .iter()
         .flat_map(|checked| {
             let warnings = checked.warnings.iter();
-            warnings.map(|warning| format!("- {}: {}\n", code(&title(&checked.step)), cell(warning)))
+            warnings
+                .map(|warning| format!("- {}: {}\n", code(&title(&checked.step)), cell(warning)))
         })
         .collect();
     if !warnings.is_empty() {

@@ -54,7 +54,11 @@ pub struct RemoveArgs {
 ///
 /// # Errors
 /// Exit 5: no such trigger; exit 3: no answer in time.
-pub(super) async fn pause(which: Which, context: &Context, paused: bool) -> Result<Answer, Failure> {
+pub(super) async fn pause(
+    which: Which,
+    context: &Context,
+    paused: bool,
+) -> Result<Answer, Failure> {
     let store = context.store().await?;
     find(&store, Some(&which.job), Some(&which.name), false).await?;
     store.pause_trigger(&which.job, &which.name, paused).await?;

@@ -109,10 +109,7 @@ pub fn model(text: &str) -> Result<ModelFile, Vec<Problem>> {
         _ => {}
     }
     if let Some(sha256) = &file.sha256
-        && !(sha256.len() == 64
-            && sha256
-                .chars()
-                .all(|c| matches!(c, '0'..='9' | 'a'..='f')))
+        && !(sha256.len() == 64 && sha256.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')))
     {
         let help = "write 64 lower-case hex digits, as `sha256sum` prints them";
         wrong("sha256", format!("invalid sha256 `{sha256}`"), help);
@@ -206,7 +203,11 @@ pub fn aliases(text: &str) -> Result<Vec<DesiredAlias>, Vec<Problem>> {
         };
         if alias == PREVIOUS {
             let help = "move `champion`: `previous` is always the version before it";
-            wrong("alias", "the alias `previous` can't be set".to_owned(), help);
+            wrong(
+                "alias",
+                "the alias `previous` can't be set".to_owned(),
+                help,
+            );
         }
         let target = match raw.version {
             AliasVersion::Number(number) if number > 0 => AliasTarget::Number(number),

@@ -20,7 +20,10 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    access::{Kind, Reach}, experiment::ExperimentRow, gate::GateRow, job::manifest::Manifest,
+    access::{Kind, Reach},
+    experiment::ExperimentRow,
+    gate::GateRow,
+    job::manifest::Manifest,
     trigger::TriggerRow,
 };
 

@@ -11,10 +11,7 @@ use super::{
     state::{ActualJob, ActualState, commit_of, spoken_author},
 };
 use crate::domain::{
-    experiment::ExperimentRow,
-    gate::GateRow,
-    job::manifest::TableName,
-    problem::Problem,
+    experiment::ExperimentRow, gate::GateRow, job::manifest::TableName, problem::Problem,
     trigger::TriggerRow,
 };
 
@@ -258,7 +255,12 @@ fn aliases(
         let step = match wanted.moved_by {
             MovedBy::Git => FolderStep::new(StepKind::Alias, name, StepAction::Change)
                 .detail(format!("version: {from} → {to}"))
-                .details(by_hand.then(|| format!("drift: {drift}")).into_iter().collect())
+                .details(
+                    by_hand
+                        .then(|| format!("drift: {drift}"))
+                        .into_iter()
+                        .collect(),
+                )
                 .write(FolderWrite::Alias {
                     at,
                     to,
@@ -346,7 +348,9 @@ fn in_order(desired: &DesiredState) -> Vec<usize> {
     while !left.is_empty() {
         let is_free = |at: &usize| {
             let source = &desired.jobs[*at].manifest.source;
-            !left.iter().any(|other| other != at && target(*other) == *source)
+            !left
+                .iter()
+                .any(|other| other != at && target(*other) == *source)
         };
         let free: Vec<usize> = left.iter().copied().filter(is_free).collect();
         if free.is_empty() {

@@ -261,7 +261,9 @@ async fn decide(
             if let Some(same) = standing.filter(|old| failed_expectations(old, &status)) {
                 return Ok(Decision::Status(Box::new(same.clone())));
             }
-            let problems = expected.differences(store, &job, &ModelFiles::new()).await?;
+            let problems = expected
+                .differences(store, &job, &ModelFiles::new())
+                .await?;
             if !problems.is_empty() {
                 return invalid(status, &problems);
             }

@@ -136,9 +136,8 @@ impl Planned {
         let config = store.config().clone();
         let examined = version.clone();
         let verdict = tokio::task::spawn_blocking(move || examine(&config, &examined)).await;
-        let verdict = verdict.map_err(|error| {
-            Failure::system(Problem::new("system.threads", error.to_string()))
-        })?;
+        let verdict = verdict
+            .map_err(|error| Failure::system(Problem::new("system.threads", error.to_string())))?;
         match verdict {
             Ok(Ok(admitted)) => {
                 checked.warnings.extend(admitted.warnings.iter().cloned());
@@ -307,8 +306,12 @@ async fn is_made_here(
     Ok(jobs.any(|job| job.manifest.target() == *table) && store.table(table).await?.is_none())
 }
 
-/// Examines a file in a process with limits. The outer error says nothing about the model.
-fn examine(
+/// Examines a version's file in a process with limits, as admission does.
+///
+/// # Errors
+/// The outer error says nothing about the model: the library or the process. The inner one is all of
+/// the model's problems.
+pub fn examine(
     config: &Config,
     version: &DesiredVersion,
 ) -> Result<Result<Admitted, Vec<Problem>>, Problem> {

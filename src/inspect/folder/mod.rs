@@ -5,5 +5,5 @@ mod check;
 mod read;
 
 pub use actual::{facts, read_actual};
-pub use check::{CheckedStep, check};
+pub use check::{CheckedStep, check, examine};
 pub use read::{Folder, read};

@@ -173,12 +173,15 @@ impl FolderReader {
                 _ => {}
             }
         }
-        if !["models", "jobs"].iter().any(|name| self.root.join(name).is_dir())
+        if !["models", "jobs"]
+            .iter()
+            .any(|name| self.root.join(name).is_dir())
             && self.hashes.is_empty()
             && self.problems.is_empty()
         {
             let problem = Problem::new("folder.empty", "the folder declares nothing");
-            let help = "it needs models/NAME/model.toml, jobs/NAME.toml or the files of docs/git.md";
+            let help =
+                "it needs models/NAME/model.toml, jobs/NAME.toml or the files of docs/git.md";
             self.problems.push(problem.help(help));
         }
         Ok(())

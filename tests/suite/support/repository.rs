@@ -111,7 +111,13 @@ impl Repository {
     /// Commits everything; gives the commit.
     pub fn commit(&self) -> String {
         self.git(&["add", "--all"]);
-        self.git(&["commit", "--quiet", "--allow-empty", "--message", "A change"]);
+        self.git(&[
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "--message",
+            "A change",
+        ]);
         self.git(&["rev-parse", "HEAD"]).trim().to_owned()
     }
 

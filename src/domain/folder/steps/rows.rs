@@ -206,8 +206,8 @@ pub(super) fn experiments(
             continue;
         }
         let mut found = actual.experiments.iter();
-        let found = found
-            .find(|found| (&found.row.job, &found.row.name) == (&wanted.job, &wanted.name));
+        let found =
+            found.find(|found| (&found.row.job, &found.row.name) == (&wanted.job, &wanted.name));
         let Some(found) = found else {
             let write = FolderWrite::Experiment(Box::new(wanted.clone()));
             steps.push(FolderStep::new(kind, name, StepAction::Create).write(write));

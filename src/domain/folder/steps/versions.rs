@@ -70,7 +70,10 @@ pub(super) fn plan(
         let registered = actual.models.get(model).map_or(&[][..], Vec::as_slice);
         let newest = registered.last();
         let newest_number = newest.map_or(0, |newest| newest.number);
-        let last = planned.last.entry(model.to_owned()).or_insert(newest_number);
+        let last = planned
+            .last
+            .entry(model.to_owned())
+            .or_insert(newest_number);
         let found = match version.number {
             Some(number) => registered.iter().find(|other| other.number == number),
             None => registered.iter().rev().find(|other| is_it(version, other)),
@@ -101,7 +104,9 @@ pub(super) fn plan(
                 problems.push(
                     Problem::new(
                         "folder.version_differs",
-                        format!("version {number} of model `{model}` is registered with other content"),
+                        format!(
+                            "version {number} of model `{model}` is registered with other content"
+                        ),
                     )
                     .at(version.place.clone())
                     .help(format!(

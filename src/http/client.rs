@@ -20,12 +20,20 @@ use tokio_rustls::TlsConnector;
 
 use super::tls::read_chain;
 
+/// The authorities that a server's certificate must be signed by.
+#[derive(Debug, Clone, Copy)]
+pub struct Authorities<'a> {
+    /// A PEM file; the system's if `None`.
+    pub file: Option<&'a Path>,
+    /// The setting that names the file, for errors.
+    pub setting: &'static str,
+}
+
 /// Bytes of an answer's body that are read, so that the server can end in order.
 const MAX_ANSWER: usize = 64 << 10;
 
 /// Posts `body` with `content-type: application/json` and these headers; returns the status.
-/// `ca` is a PEM file of the authorities that are trusted; the system's if `None`. There is no time
-/// limit; drop the future to give up.
+/// There is no time limit; drop the future to give up.
 ///
 /// # Errors
 /// A message for people: the URL or a header is invalid, no connection, no TLS, no answer.
@@ -33,7 +41,7 @@ pub async fn post(
     url: &str,
     headers: &[(&'static str, String)],
     body: Vec<u8>,
-    ca: Option<&Path>,
+    ca: Authorities<'_>,
 ) -> Result<StatusCode, String> {
     let uri = parsed(url)?;
     let request = Request::post(target(&uri))
@@ -53,14 +61,14 @@ pub async fn post(
 }
 
 /// Gets a URL with these headers; passes the body to `sink` piece by piece, whatever the status, and
-/// returns the status. `ca`, and giving up, as for [`post`].
+/// returns the status. There is no time limit, as for [`post`].
 ///
 /// # Errors
 /// As [`post`]; the body does not arrive whole; an error of `sink`.
 pub async fn get(
     url: &str,
     headers: &[(&'static str, String)],
-    ca: Option<&Path>,
+    ca: Authorities<'_>,
     sink: &mut BodySink<'_>,
 ) -> Result<StatusCode, String> {
     let uri = parsed(url)?;
@@ -89,7 +97,7 @@ fn target(uri: &Uri) -> &str {
 async fn send(
     uri: &Uri,
     request: Request<Body>,
-    ca: Option<&Path>,
+    ca: Authorities<'_>,
     unread: Unread,
     sink: &mut BodySink<'_>,
 ) -> Result<StatusCode, String> {
@@ -174,11 +182,11 @@ async fn exchange(
     }
 }
 
-fn client_config(ca: Option<&Path>) -> Result<ClientConfig, String> {
+fn client_config(ca: Authorities<'_>) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
-    match ca {
+    match ca.file {
         Some(path) => {
-            let chain = read_chain(path, "alarms.webhook_ca").map_err(|error| error.to_string())?;
+            let chain = read_chain(path, ca.setting).map_err(|error| error.to_string())?;
             for authority in chain {
                 let added = roots.add(authority);
                 added.map_err(|error| format!("{}: {error}", path.display()))?;
@@ -188,9 +196,10 @@ fn client_config(ca: Option<&Path>) -> Result<ClientConfig, String> {
             // Unreadable certificates of the system are skipped, as browsers do.
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
-                return Err(
-                    "the system has no certificate authorities: set alarms.webhook_ca".to_owned(),
-                );
+                return Err(format!(
+                    "the system has no certificate authorities: set {}",
+                    ca.setting
+                ));
             }
         }
     }

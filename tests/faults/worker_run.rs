@@ -13,7 +13,8 @@ const ROWS: i32 = 2_000;
 fn two_workers_of_one_run_end_with_it_although_one_is_killed() {
     let stage = Stage::new("worker_run", ROWS);
     // Planned and opened, and not worked on any more.
-    stage.killed(&["score", "visits"], &kill_at("after_start"));
+    let slowly = ["score", "visits", "--max-rate", "500"];
+    stage.killed(&slowly, &kill_at("after_start"));
     let run = stage.newest();
     assert!(!run.state.is_terminal());
     let id = run.run_id.to_string();

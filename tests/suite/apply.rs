@@ -481,3 +481,54 @@ fn folders_with_numbers_are_the_versions_with_these_numbers() {
         "{text}"
     );
 }
+
+#[test]
+fn an_experiment_is_started_changed_by_a_revision_and_stopped_with_its_file() {
+    let repository = Repository::new("apply_experiment");
+    let sandbox = &repository.sandbox;
+    sandbox.cql("CREATE TABLE {data}.outcomes (id int PRIMARY KEY, y float, known_at timestamp)");
+    for number in [1, 2] {
+        repository.model(&format!("identity/{number}"), number);
+    }
+    repository.write(
+        "jobs/visits.toml",
+        "job = \"visits\"\nmodel = \"identity\"\nversions = [\"champion\", 1, 2]\n[source]\ntable = \"{data}.visits\"\n",
+    );
+    repository.write(
+        "aliases.toml",
+        "[identity.champion]\nversion = 1\nmoved_by = \"git\"\n",
+    );
+    let experiment = |margin: &str| {
+        repository.write(
+            "experiments.toml",
+            format!("[visits.sharper]\narms = {{ control = \"champion\", sharper = 2 }}\nmetric = \"mae\"\nlabels = \"{{data}}.outcomes.y\"\nends = \"2999-01-31T00:00:00Z\"\nmargin = {margin}\n"),
+        );
+        repository.commit();
+    };
+    experiment("0.5");
+    // The champion, which the arms name, is made by the same apply.
+    let applied = repository.apply(&[]).ok().result();
+    assert_eq!(applied["changed"], 5);
+    let newest = || {
+        let row = sandbox.row("SELECT revision, margin, stopped FROM {helenus}.experiments WHERE job = 'visits' AND name = 'sharper' LIMIT 1");
+        let stopped = row.get("stopped").and_then(|stopped| stopped.as_boolean());
+        (
+            row["revision"].as_int().unwrap(),
+            row["margin"].as_double().unwrap(),
+            stopped,
+        )
+    };
+    assert_eq!(newest(), (1, 0.5, None));
+    assert_eq!(repository.apply(&[]).ok().result()["changed"], 0);
+    experiment("0.25");
+    let applied = repository.apply(&[]).ok().result();
+    assert_eq!(applied["changed"], 1);
+    let details = repository.details(&applied, "experiment");
+    assert!(details.contains("margin: 0.5 → 0.25"), "{details}");
+    assert_eq!(newest(), (2, 0.25, None));
+    repository.remove("experiments.toml");
+    repository.commit();
+    assert_eq!(repository.apply(&[]).ok().result()["changed"], 0);
+    assert_eq!(repository.apply(&["--prune"]).ok().result()["changed"], 1);
+    assert_eq!(newest(), (2, 0.25, Some(true)));
+}

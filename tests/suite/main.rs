@@ -5,6 +5,7 @@ mod admission_service;
 mod alarms;
 mod aliases;
 mod apply;
+mod apply_logins;
 mod cases;
 mod compare;
 mod config_file;

@@ -2,9 +2,12 @@
 
 use std::{
     net::TcpListener,
+    os::unix::process::CommandExt,
     process::Command,
     time::{Duration, Instant},
 };
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::support::{
     Model, Sandbox,
@@ -15,7 +18,17 @@ use crate::support::{
 /// An MLflow server with sqlite, on a port of its own.
 struct Mlflow {
     url: String,
-    _server: Running,
+    server: Running,
+}
+
+impl Drop for Mlflow {
+    fn drop(&mut self) {
+        // The command starts the server as a process of its own, in the same group.
+        let group = i32::try_from(self.server.pid())
+            .ok()
+            .and_then(Pid::from_raw);
+        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+    }
 }
 
 impl Mlflow {
@@ -39,6 +52,9 @@ impl Mlflow {
             .arg(format!("sqlite:///{}", path("mlflow.sqlite")))
             .args(["--artifacts-destination", &path("artifacts")])
             .env("MLFLOW_DISABLE_TELEMETRY", "true")
+            // Nothing here is asked to run in the background.
+            .env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+            .process_group(0)
             .current_dir(sandbox.directory());
         let server = Running::start(command);
         let url = format!("http://127.0.0.1:{port}");
@@ -52,10 +68,7 @@ impl Mlflow {
             );
             std::thread::sleep(Duration::from_millis(200));
         }
-        Self {
-            url,
-            _server: server,
-        }
+        Self { url, server }
     }
 
     /// Runs the client; the last line of its output that is a number is the version.

@@ -15,6 +15,7 @@ use crate::{
     domain::{folder::steps::FolderStep, problem::Problem},
     failpoint,
     failure::Failure,
+    inspect::folder::{self, CheckedStep},
     output::Answer,
 };
 
@@ -59,12 +60,13 @@ pub struct Args {
 /// Applies the folder.
 ///
 /// # Errors
-/// As [`plan::plan`]; the failure of a step, after those before it were taken.
+/// Exit 2: all mistakes of the folder; as [`plan::plan`]; the failure of a step, after those before it were taken.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let saved = args.saved.as_deref().map(SavedPlan::read).transpose()?;
+    let read = folder::read(&args.plan.folder)?;
     let commit = commit::of_folder(&args.plan, args.allow_dirty)?;
     let store = context.store().await?;
-    let planned = plan::plan(&store, &args.plan).await?;
+    let planned = plan::plan(&store, read, &args.plan).await?;
     if let Some(saved) = saved {
         saved.check(&planned)?;
     }
@@ -142,7 +144,7 @@ fn placed(mut failure: Failure, step: &FolderStep, done: usize, all: usize) -> F
 
 fn as_json(planned: &FolderPlan, applied: &[&FolderStep]) -> Vec<Value> {
     let steps = planned.steps.iter();
-    let step = |checked: &crate::inspect::folder::CheckedStep| {
+    let step = |checked: &CheckedStep| {
         let mut json = plan::step_json(checked);
         json["applied"] = json!(applied.iter().any(|step| **step == checked.step));
         json

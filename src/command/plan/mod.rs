@@ -21,7 +21,7 @@ use crate::{
         problem::Problem,
     },
     failure::{Exit, Failure},
-    inspect::folder::{self, CheckedStep},
+    inspect::folder::{self, CheckedStep, Folder},
     output::{Answer, Format},
     store::Store,
 };
@@ -113,9 +113,8 @@ impl FolderPlan {
 /// Compares a folder with Cassandra and checks what would change.
 ///
 /// # Errors
-/// Exit 2: all mistakes of the folder; exit 3: Cassandra, or this machine.
-pub async fn plan(store: &Store, args: &PlanArgs) -> Result<FolderPlan, Failure> {
-    let read = folder::read(&args.folder)?;
+/// Exit 2: what the folder names and nothing has; exit 3: Cassandra, or this machine.
+pub async fn plan(store: &Store, read: Folder, args: &PlanArgs) -> Result<FolderPlan, Failure> {
     let actual = folder::read_actual(store, &read.desired).await?;
     let prune = Prune {
         is_wanted: args.prune,
@@ -175,10 +174,10 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
 
 async fn planned(args: &Args, context: &Context) -> Result<Answer, Failure> {
     // Mistakes are told without Cassandra, too.
-    folder::read(&args.plan.folder)?;
+    let read = folder::read(&args.plan.folder)?;
     let commit = commit::of_folder(&args.plan, true).ok();
     let store = context.store().await?;
-    let planned = plan(&store, &args.plan).await?;
+    let planned = plan(&store, read, &args.plan).await?;
     if let Some(path) = &args.out {
         SavedPlan::of(&planned, args.plan.prune, commit.clone()).write(path)?;
     }

@@ -15,11 +15,13 @@ use super::{BESIDE, MlflowModel, MlflowSource};
 use crate::{
     domain::{model::mlmodel::MlModel, problem::Problem},
     failure::Failure,
-    http::client,
+    http::client::{self, Authorities},
 };
 
 /// Largest answer that is read into memory.
 const MAX_JSON: usize = 16 << 20;
+/// MLflow's variable with the file of authorities.
+const CERTIFICATES: &str = "MLFLOW_TRACKING_SERVER_CERT_PATH";
 /// Bytes of a failed answer that are shown.
 const SHOWN: usize = 300;
 
@@ -82,7 +84,7 @@ impl MlflowServer {
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
             authorization,
-            ca: variable("MLFLOW_TRACKING_SERVER_CERT_PATH").map(PathBuf::from),
+            ca: variable(CERTIFICATES).map(PathBuf::from),
             max_size,
         })
     }
@@ -267,7 +269,11 @@ impl MlflowServer {
             .iter()
             .map(|value| ("authorization", value.clone()))
             .collect();
-        let got = client::get(url, &headers, self.ca.as_deref(), sink).await;
+        let ca = Authorities {
+            file: self.ca.as_deref(),
+            setting: CERTIFICATES,
+        };
+        let got = client::get(url, &headers, ca, sink).await;
         got.map_err(|error| unanswered(url, &error))
     }
 }

@@ -24,6 +24,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Migrate(command::migrate::Args),
+    Plan(command::plan::Args),
+    Apply(command::apply::Args),
+    Bundle(command::bundle::Args),
+    Pipe(command::pipe::Args),
     Config(command::config::Args),
     Doctor(command::doctor::Args),
     /// Manage models, their versions and their aliases

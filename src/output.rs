@@ -23,6 +23,8 @@ pub enum Format {
     Text,
     /// Exactly one JSON object on stdout; everything else goes to stderr.
     Json,
+    /// Markdown for the comment of a pull request; `plan` only.
+    Markdown,
 }
 
 /// The result of a command, as JSON and as text.
@@ -36,6 +38,8 @@ pub struct Answer {
     pub warnings: Vec<String>,
     /// A failure that is printed beside the result: verify differs, a run failed on its data.
     pub failed: Option<Failure>,
+    /// The exit code without a failure: 0, unless an option asks for a more detailed one.
+    pub exit: u8,
 }
 
 impl Answer {
@@ -65,9 +69,9 @@ pub fn print(format: Format, command: &str, outcome: Result<Answer, Failure>) ->
     };
     match format {
         Format::Json => print_json(command, &answer, failure.as_ref()),
-        Format::Text => print_text(&answer, failure.as_ref()),
+        Format::Text | Format::Markdown => print_text(&answer, failure.as_ref()),
     }
-    failure.map_or(0, |failure| failure.exit as u8)
+    failure.map_or(answer.exit, |failure| failure.exit as u8)
 }
 
 fn print_json(command: &str, answer: &Answer, failure: Option<&Failure>) {

@@ -1,7 +1,9 @@
 //! The commands, one module each: they parse, ask and print, and contain no logic.
 
 pub mod alarm;
+pub mod apply;
 pub mod ask;
+pub mod bundle;
 pub mod compare;
 pub mod config;
 pub mod doctor;
@@ -17,6 +19,8 @@ pub mod gate;
 pub mod job;
 pub mod migrate;
 pub mod model;
+pub mod pipe;
+pub mod plan;
 pub mod report;
 pub mod retraining;
 pub mod role;
@@ -66,6 +70,12 @@ impl Context {
 pub fn run(cli: Cli) -> u8 {
     let format = cli.output;
     let name = name(&cli.command);
+    if format == Format::Markdown && !matches!(cli.command, Command::Plan(_)) {
+        let problem = Problem::new("usage", format!("`helenus {name}` does not print Markdown"))
+            .at("--output")
+            .help("use text or json; markdown is for `helenus plan`");
+        return output::print(Format::Text, name, Err(Failure::input(problem)));
+    }
     let outcome = start(cli);
     output::print(format, name, outcome)
 }
@@ -100,6 +110,10 @@ fn start(cli: Cli) -> Result<Answer, Failure> {
 fn name(command: &Command) -> &'static str {
     match command {
         Command::Migrate(_) => "migrate",
+        Command::Plan(_) => "plan",
+        Command::Apply(_) => "apply",
+        Command::Bundle(_) => "bundle",
+        Command::Pipe(_) => "pipe",
         Command::Config(_) => "config",
         Command::Doctor(_) => "doctor",
         Command::Model(args) => args.name(),
@@ -131,6 +145,10 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
     // Boxed: otherwise every command has the largest command's future on its stack.
     match command {
         Command::Migrate(args) => Box::pin(migrate::run(args, context)).await,
+        Command::Plan(args) => Box::pin(plan::run(args, context)).await,
+        Command::Apply(args) => Box::pin(apply::run(args, context)).await,
+        Command::Bundle(args) => Box::pin(bundle::run(args, context)).await,
+        Command::Pipe(args) => Box::pin(pipe::run(args, context)).await,
         Command::Config(args) => config::run(args, context),
         Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
         Command::Model(args) => Box::pin(model::run(args, context)).await,

@@ -4,20 +4,27 @@ use std::time::Duration;
 
 use chrono::Utc;
 use serde_json::json;
+use uuid::Uuid;
 
-use super::Context;
+use super::{Context, score};
 use crate::{
     config::{Config, duration},
     control::{
         http, once,
         service::{Ended, Service},
     },
-    domain::problem::Problem,
+    domain::{
+        problem::Problem,
+        run::{Run, RunState},
+    },
     engine::run::{shared::Shared, stop::Asked},
     failure::{Exit, Failure},
     output::{self, Answer},
     store::{Store, admin::workers::WorkerRow},
 };
+
+/// How often a run that is not planned yet is looked at.
+const PLANNED: Duration = Duration::from_millis(500);
 
 /// Answer requests and work on open runs
 ///
@@ -31,15 +38,21 @@ use crate::{
 ///
 /// With --once it does everything that is pending once and exits, for cron or for a test.
 ///
+/// With --run it works on one run until that has ended, then exits as `helenus score` does: what a
+/// cluster manager starts, in any number, to lend machines to a run. It answers nothing, so a worker
+/// or `helenus score` must have planned the run. A worker that crashes is replaced by the others.
+///
 /// Examples:
 ///
 ///     helenus worker
 ///     helenus worker --once
+///     helenus worker --run 7c1f6a10-cd2f-11f0-8de9-0242ac120002
 ///     helenus worker list
 ///
-/// Exit code 130: it exited before everything was finished or given back.
+/// Exit code 130: it exited before everything was finished or given back. With --run, 1: the run
+/// failed or was cancelled; 5: there is no such run.
 ///
-/// JSON result: {"drained": true}; with --once: {"admitted": n, "jobs": n, "aliases": n,
+/// JSON result: {"drained": true}; with --run: as `helenus score`; with --once: {"admitted": n, "jobs": n, "aliases": n,
 ///   "requests": n, "triggers": n, "fired": n, "runs": [run id …]}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment, args_conflicts_with_subcommands = true)]
@@ -49,6 +62,9 @@ pub struct Args {
     /// Do everything that is pending once and exit
     #[arg(long)]
     once: bool,
+    /// Work on this run until it has ended, and exit with its outcome
+    #[arg(long, value_name = "RUN", conflicts_with = "once")]
+    run: Option<Uuid>,
     /// Time limit for finishing claimed splits after the signal to stop
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
     drain_timeout: Duration,
@@ -82,7 +98,7 @@ impl Args {
 
     /// Returns whether the command runs until it is stopped, and so logs what it does.
     pub fn is_service(&self) -> bool {
-        self.command.is_none() && !self.once
+        self.command.is_none() && !self.once && self.run.is_none()
     }
 }
 
@@ -96,10 +112,11 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         can_sign(&context.config)?;
     }
     let store = context.store().await?;
-    match args.command {
-        Some(Subcommand::List(_)) => list(&store).await,
-        None if args.once => once(&store).await,
-        None => serve(store, args.drain_timeout).await,
+    match (args.command, args.run) {
+        (Some(Subcommand::List(_)), _) => list(&store).await,
+        (None, Some(run)) => one_run(&store, run, context).await,
+        (None, None) if args.once => once(&store).await,
+        (None, None) => serve(store, args.drain_timeout).await,
     }
 }
 
@@ -145,6 +162,38 @@ fn can_sign(config: &Config) -> Result<(), Failure> {
         let help = "write one line: 16 bytes or more, or `whsec_` and base64";
         Failure::input(Problem::new("alarms.secret", error).help(help))
     })
+}
+
+/// Works on one run until it has ended.
+async fn one_run(store: &Store, run_id: Uuid, context: &Context) -> Result<Answer, Failure> {
+    let mut run = find_run(store, run_id).await?;
+    // Planned and opened by a process that may answer requests.
+    while !run.state.is_terminal() && run.state != RunState::Running {
+        tokio::select! {
+            () = tokio::time::sleep(PLANNED) => {}
+            () = super::signal() => {
+                let problem = Problem::new("run.interrupted", "interrupted before the run was planned");
+                return Err(Failure::new(Exit::Interrupted, problem));
+            }
+        }
+        if let Some(now) = store.run(&run.job, run_id).await? {
+            run = now;
+        }
+    }
+    score::work(store, run, context.format).await
+}
+
+/// Returns a run by its id alone, which no table has as its key: one small read for each job.
+async fn find_run(store: &Store, run_id: Uuid) -> Result<Run, Failure> {
+    for job in store.sweep_jobs().await? {
+        if let Some(run) = store.run(&job, run_id).await? {
+            return Ok(run);
+        }
+    }
+    let problem = Problem::new("run.unknown", format!("no job has a run {run_id}"));
+    Err(Failure::not_found(
+        problem.help("`helenus run list JOB` shows the runs of a job"),
+    ))
 }
 
 async fn list(store: &Store) -> Result<Answer, Failure> {

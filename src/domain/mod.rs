@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod experiment;
 #[cfg(test)]
 pub mod fixture;
+pub mod folder;
 pub mod gate;
 pub mod job;
 pub mod model;

@@ -4,9 +4,11 @@
 //! and its versions, [`models`] loads them, [`predict`] scores a batch of rows, and [`admission`] decides what may be loaded at all.
 
 pub mod admission;
+pub mod bundle;
 pub mod clock;
 pub mod forecast;
 pub mod jobs;
+pub mod model_files;
 pub mod models;
 pub mod predict;
 pub mod reference;

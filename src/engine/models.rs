@@ -1,6 +1,6 @@
 //! Loads a job's models to score a row, an expectation or a table.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use super::warm::Warm;
 use crate::{
@@ -29,6 +29,31 @@ pub async fn load(
     load_admitted(store, admitted, threads).await
 }
 
+/// Files on this machine by the sha256 of their content.
+pub type ModelFiles = BTreeMap<[u8; 32], PathBuf>;
+
+/// As [`load`]; models with a file here are read from it, and need not be stored.
+///
+/// # Errors
+/// As [`load`]; a file is not the admitted one.
+pub async fn load_planned(
+    store: &Store,
+    versions: &[CompiledVersion],
+    threads: usize,
+    files: &ModelFiles,
+) -> Result<Pool, Failure> {
+    let mut models = Vec::new();
+    for version in versions {
+        let admitted = &version.ready.admitted;
+        let image = match files.get(&admitted.sha256) {
+            Some(file) => Image::open(file, admitted),
+            None => Image::new(store.model_bytes(admitted).await?, admitted),
+        };
+        models.push((image.map_err(Failure::input)?, admitted.signature.clone()));
+    }
+    start(store.config(), models, threads).await
+}
+
 /// As [`load`], without a job.
 ///
 /// # Errors
@@ -44,7 +69,7 @@ pub async fn load_admitted<'a>(
         let image = Image::new(bytes, admitted).map_err(Failure::input)?;
         models.push((image, admitted.signature.clone()));
     }
-    start(store, models, threads).await
+    start(store.config(), models, threads).await
 }
 
 /// Returns the pool for a run of these versions: one that is still loaded, or a new one, which
@@ -85,12 +110,11 @@ pub async fn loaded(
 /// # Errors
 /// Exit 3 for failures that say nothing about the models (no library, no threads); exit 1 for
 /// models whose every process crashes while it loads them.
-async fn start(
-    store: &Store,
+pub async fn start(
+    config: &Config,
     models: Vec<(Image, Signature)>,
     threads: usize,
 ) -> Result<Pool, Failure> {
-    let config = store.config();
     let (library, limit) = (config.onnxruntime.clone(), config.batch_timeout);
     let memory = config
         .isolate

@@ -1,13 +1,14 @@
-//! Posts one message to a URL, over HTTP/1.1 and TLS.
+//! One request to a URL, over HTTP/1.1 and TLS: posts a message, or gets a body of any size.
 //!
-//! Redirects are not followed, and no proxy is used: the message goes where the settings say.
+//! Redirects are not followed, and no proxy is used: the request goes where the settings say.
 
 use std::{path::Path, sync::Arc};
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     http::{HeaderValue, Request, StatusCode, Uri, header},
 };
+use futures::StreamExt;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
@@ -19,12 +20,20 @@ use tokio_rustls::TlsConnector;
 
 use super::tls::read_chain;
 
+/// The authorities that a server's certificate must be signed by.
+#[derive(Debug, Clone, Copy)]
+pub struct Authorities<'a> {
+    /// A PEM file; the system's if `None`.
+    pub file: Option<&'a Path>,
+    /// The setting that names the file, for errors.
+    pub setting: &'static str,
+}
+
 /// Bytes of an answer's body that are read, so that the server can end in order.
 const MAX_ANSWER: usize = 64 << 10;
 
 /// Posts `body` with `content-type: application/json` and these headers; returns the status.
-/// `ca` is a PEM file of the authorities that are trusted; the system's if `None`. There is no time
-/// limit; drop the future to give up.
+/// There is no time limit; drop the future to give up.
 ///
 /// # Errors
 /// A message for people: the URL or a header is invalid, no connection, no TLS, no answer.
@@ -32,9 +41,66 @@ pub async fn post(
     url: &str,
     headers: &[(&'static str, String)],
     body: Vec<u8>,
-    ca: Option<&Path>,
+    ca: Authorities<'_>,
 ) -> Result<StatusCode, String> {
-    let uri: Uri = url.parse().map_err(|error| format!("the URL: {error}"))?;
+    let uri = parsed(url)?;
+    let request = Request::post(target(&uri))
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_LENGTH, body.len());
+    let request = request_with(request, &uri, headers, Body::from(body))?;
+    // Only the status counts; the rest is read so that the server can end in order.
+    let mut left = MAX_ANSWER;
+    let mut sink = |bytes: &[u8]| {
+        left = left.saturating_sub(bytes.len());
+        match left {
+            0 => Err(String::new()),
+            _ => Ok(()),
+        }
+    };
+    send(&uri, request, ca, Unread::Ignored, &mut sink).await
+}
+
+/// Gets a URL with these headers; passes the body to `sink` piece by piece, whatever the status, and
+/// returns the status. There is no time limit, as for [`post`].
+///
+/// # Errors
+/// As [`post`]; the body does not arrive whole; an error of `sink`.
+pub async fn get(
+    url: &str,
+    headers: &[(&'static str, String)],
+    ca: Authorities<'_>,
+    sink: &mut BodySink<'_>,
+) -> Result<StatusCode, String> {
+    let uri = parsed(url)?;
+    let request = request_with(Request::get(target(&uri)), &uri, headers, Body::empty())?;
+    send(&uri, request, ca, Unread::Failed, sink).await
+}
+
+/// Takes the pieces of a body.
+pub type BodySink<'a> = dyn FnMut(&[u8]) -> Result<(), String> + Send + 'a;
+
+/// What it means that a body was not read to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    Ignored,
+    Failed,
+}
+
+fn parsed(url: &str) -> Result<Uri, String> {
+    url.parse().map_err(|error| format!("the URL: {error}"))
+}
+
+fn target(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", |path| path.as_str())
+}
+
+async fn send(
+    uri: &Uri,
+    request: Request<Body>,
+    ca: Authorities<'_>,
+    unread: Unread,
+    sink: &mut BodySink<'_>,
+) -> Result<StatusCode, String> {
     let host = uri.host().unwrap_or_default();
     let host = host
         .trim_start_matches('[')
@@ -42,12 +108,11 @@ pub async fn post(
         .to_owned();
     let is_tls = uri.scheme_str() == Some("https");
     let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-    let request = request(&uri, headers, body)?;
     let stream = TcpStream::connect((host.as_str(), port))
         .await
         .map_err(|error| format!("cannot connect: {error}"))?;
     if !is_tls {
-        return exchange(stream, request).await;
+        return exchange(stream, request, unread, sink).await;
     }
     let name = ServerName::try_from(host).map_err(|error| format!("the host: {error}"))?;
     let connector = TlsConnector::from(Arc::new(client_config(ca)?));
@@ -55,20 +120,18 @@ pub async fn post(
         .connect(name, stream)
         .await
         .map_err(|error| format!("no TLS connection: {error}"))?;
-    exchange(stream, request).await
+    exchange(stream, request, unread, sink).await
 }
 
-fn request(
+fn request_with(
+    request: axum::http::request::Builder,
     uri: &Uri,
     headers: &[(&'static str, String)],
-    body: Vec<u8>,
+    body: Body,
 ) -> Result<Request<Body>, String> {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let host = uri.authority().map_or("", |authority| authority.as_str());
-    let mut request = Request::post(path)
+    let mut request = request
         .header(header::HOST, host)
-        .header(header::CONTENT_TYPE, "application/json")
-        .header(header::CONTENT_LENGTH, body.len())
         .header(header::CONNECTION, "close")
         .header(
             header::USER_AGENT,
@@ -78,13 +141,15 @@ fn request(
         let value = HeaderValue::from_str(value).map_err(|error| format!("{name}: {error}"))?;
         request = request.header(*name, value);
     }
-    let request = request.body(Body::from(body));
+    let request = request.body(body);
     request.map_err(|error| format!("the request: {error}"))
 }
 
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Body>,
+    unread: Unread,
+    sink: &mut BodySink<'_>,
 ) -> Result<StatusCode, String> {
     let unanswered = |error: hyper::Error| format!("no answer: {error}");
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
@@ -93,8 +158,17 @@ async fn exchange(
     let answered = async {
         let answer = sender.send_request(request).await.map_err(unanswered)?;
         let status = answer.status();
-        // Only the status counts.
-        let _ = to_bytes(Body::new(answer.into_body()), MAX_ANSWER).await;
+        let mut body = Body::new(answer.into_body()).into_data_stream();
+        while let Some(bytes) = body.next().await {
+            let taken = bytes
+                .map_err(|error| format!("the answer was cut off: {error}"))
+                .and_then(|bytes| sink(&bytes));
+            match (taken, unread) {
+                (Ok(()), _) => {}
+                (Err(_), Unread::Ignored) => break,
+                (Err(error), Unread::Failed) => return Err(error),
+            }
+        }
         Ok(status)
     };
     // The connection is driven by this future, so that dropping it closes the connection.
@@ -108,11 +182,11 @@ async fn exchange(
     }
 }
 
-fn client_config(ca: Option<&Path>) -> Result<ClientConfig, String> {
+fn client_config(ca: Authorities<'_>) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
-    match ca {
+    match ca.file {
         Some(path) => {
-            let chain = read_chain(path, "alarms.webhook_ca").map_err(|error| error.to_string())?;
+            let chain = read_chain(path, ca.setting).map_err(|error| error.to_string())?;
             for authority in chain {
                 let added = roots.add(authority);
                 added.map_err(|error| format!("{}: {error}", path.display()))?;
@@ -122,9 +196,10 @@ fn client_config(ca: Option<&Path>) -> Result<ClientConfig, String> {
             // Unreadable certificates of the system are skipped, as browsers do.
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
-                return Err(
-                    "the system has no certificate authorities: set alarms.webhook_ca".to_owned(),
-                );
+                return Err(format!(
+                    "the system has no certificate authorities: set {}",
+                    ca.setting
+                ));
             }
         }
     }

@@ -10,6 +10,8 @@ pub mod evaluate;
 pub mod experiment;
 pub mod explain;
 pub mod export;
+pub mod folder;
+pub mod mlflow;
 pub mod pass;
 pub mod status;
 pub mod training;

@@ -162,12 +162,7 @@ impl RowScorer {
             |_, _| {},
         )
         .await;
-        let mut answers = Answers {
-            predicted: &self.predicted,
-            source_hashes: &self.batch.source_hashes,
-            scored: 0,
-            rejected: 0,
-        };
+        let mut answers = Answers::new(&self.predicted, &self.batch.source_hashes);
         let mut first = 0;
         for item in items {
             let end = first + item.rows.rows();
@@ -194,7 +189,7 @@ impl Work for RowScorer {
 }
 
 /// Hands out the predictions of a batch in the order of its rows.
-struct Answers<'a> {
+pub struct Answers<'a> {
     predicted: &'a Predicted,
     source_hashes: &'a [u128],
     /// Entries of `predicted.scored` and `predicted.rejected` handed out so far.
@@ -202,8 +197,19 @@ struct Answers<'a> {
     rejected: usize,
 }
 
-impl Answers<'_> {
-    fn of(&mut self, rows: std::ops::Range<usize>) -> ScoredRows {
+impl<'a> Answers<'a> {
+    /// Begins with the first row. `source_hashes` are those of the batch's rows.
+    pub fn new(predicted: &'a Predicted, source_hashes: &'a [u128]) -> Self {
+        Self {
+            predicted,
+            source_hashes,
+            scored: 0,
+            rejected: 0,
+        }
+    }
+
+    /// Returns the predictions of the next rows.
+    pub fn of(&mut self, rows: std::ops::Range<usize>) -> ScoredRows {
         let predicted = self.predicted;
         let mut answer = ScoredRows {
             cells: CellBuffer::new(predicted.cells.width()),

@@ -6,6 +6,7 @@
 //! while a row is missing.
 
 mod alarms;
+mod apply;
 mod changes;
 mod clock;
 mod cluster;
@@ -31,4 +32,5 @@ mod swarm;
 mod tables;
 mod tombstones;
 mod trail;
+mod worker_run;
 mod zombie;

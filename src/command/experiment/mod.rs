@@ -3,8 +3,8 @@
 mod list;
 mod page;
 mod show;
-mod start;
-mod stop;
+pub mod start;
+pub mod stop;
 pub(super) mod view;
 mod wait;
 

@@ -18,6 +18,7 @@ use crate::{
     inspect::experiment::state,
     output::Answer,
     process,
+    store::Store,
 };
 
 /// Start an experiment: serve shares of the rows by different versions, and compare them
@@ -158,7 +159,20 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         revision: newest.map_or(1, |state| state.row.revision + 1),
         ..row
     };
-    if !store.insert_experiment(&row).await? {
+    start_revision(&store, context, &row, args.wait).await
+}
+
+/// Writes this revision and waits for its answer.
+///
+/// # Errors
+/// Exit 2: refused; exit 4: another process wrote this revision meanwhile.
+pub async fn start_revision(
+    store: &Store,
+    context: &Context,
+    row: &ExperimentRow,
+    wait: Wait,
+) -> Result<Answer, Failure> {
+    if !store.insert_experiment(row).await? && !is_stored(store, row).await? {
         let message = format!(
             "revision {} of `{}` was written meanwhile",
             row.revision, row.name
@@ -168,13 +182,22 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         ));
     }
     let revision = (row.job.as_str(), row.name.as_str(), row.revision);
-    let status = answered(&store, context, revision, |_| true, args.wait).await?;
+    let status = answered(store, context, revision, |_| true, wait).await?;
     if status.state == ExperimentState::Refused {
         let reason = status.reason.unwrap_or_default();
         return Err(Failure::input(Problem::new("experiment.refused", reason)));
     }
-    let state = find(&store, &row.job, &row.name, 1).await?;
+    let state = find(store, &row.job, &row.name, 1).await?;
     Ok(Answer::new(view::as_json(&state), view::text(&state)))
+}
+
+/// Returns whether this revision was written before, or by another process that means the same.
+async fn is_stored(store: &Store, row: &ExperimentRow) -> Result<bool, Failure> {
+    let stored = store.experiments_of(&row.job).await?;
+    let same = |other: &ExperimentRow| {
+        (&other.name, other.revision) == (&row.name, row.revision) && other.hash() == row.hash()
+    };
+    Ok(stored.iter().any(same))
 }
 
 fn row(args: &Args) -> Result<ExperimentRow, Problem> {

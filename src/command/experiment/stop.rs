@@ -4,7 +4,12 @@ use super::{
     Context, find, view,
     wait::{Wait, answered},
 };
-use crate::{domain::problem::Problem, failure::Failure, output::Answer};
+use crate::{
+    domain::{experiment::ExperimentRow, problem::Problem},
+    failure::Failure,
+    output::Answer,
+    store::{Store, evidence::experiments::ExperimentStatus},
+};
 
 /// Stop an experiment
 ///
@@ -41,19 +46,25 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         let message = format!("experiment `{}` is {}", args.name, status.state.as_str());
         return Err(Failure::conflict(Problem::new("experiment.over", message)));
     }
-    let revision = state.row.revision;
+    stop_revision(&store, context, &state.row, args.wait).await
+}
+
+/// Marks a revision as stopped and waits for the answer.
+///
+/// # Errors
+/// Exit 3: no answer in time, or Cassandra.
+pub async fn stop_revision(
+    store: &Store,
+    context: &Context,
+    row: &ExperimentRow,
+    wait: Wait,
+) -> Result<Answer, Failure> {
+    let revision = (row.job.as_str(), row.name.as_str(), row.revision);
     store
-        .stop_experiment(&args.job, &args.name, revision)
+        .stop_experiment(&row.job, &row.name, row.revision)
         .await?;
-    let row = (args.job.as_str(), args.name.as_str(), revision);
-    answered(
-        &store,
-        context,
-        row,
-        |status| status.state.is_over(),
-        args.wait,
-    )
-    .await?;
-    let state = find(&store, &args.job, &args.name, 1).await?;
+    let is_over = |status: &ExperimentStatus| status.state.is_over();
+    answered(store, context, revision, is_over, wait).await?;
+    let state = find(store, &row.job, &row.name, 1).await?;
     Ok(Answer::new(view::as_json(&state), view::text(&state)))
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Context, check_all, read_manifest};
-use crate::{failure::Failure, output::Answer};
+use super::{Context, check_all};
+use crate::{engine::jobs::read_manifest, failure::Failure, output::Answer};
 
 /// Check a manifest against models and tables, and change nothing
 ///

@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::{
     super::ask::{self, By, Intent, Reconciled, Wait},
-    Context, check_all, read_manifest,
+    Context, check_all,
 };
 use crate::{
-    domain::problem::Problem,
-    engine::jobs,
+    domain::{job::manifest::Manifest, problem::Problem},
+    engine::jobs::{self, read_manifest},
     failure::Failure,
     output::{self, Answer},
     process,
@@ -58,7 +58,37 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let (text, manifest) = read_manifest(&args.file)?;
     let store = context.store().await?;
-    match check_all(&store, &manifest).await {
+    let revision = NewRevision {
+        text: &text,
+        manifest: &manifest,
+        by: &process::user(),
+        note: args.note.as_deref(),
+    };
+    add_revision(&store, context, revision, args.wait).await
+}
+
+/// A revision of a job to be written.
+pub struct NewRevision<'r> {
+    /// The manifest as it is stored.
+    pub text: &'r str,
+    pub manifest: &'r Manifest,
+    /// Its author.
+    pub by: &'r str,
+    pub note: Option<&'r str>,
+}
+
+/// Checks a revision, writes it unless the newest one has the same manifest and is ready, and has it
+/// answered.
+///
+/// # Errors
+/// As [`run`].
+pub async fn add_revision(
+    store: &Store,
+    context: &Context,
+    new: NewRevision<'_>,
+    wait: Wait,
+) -> Result<Answer, Failure> {
+    match check_all(store, new.manifest).await {
         Ok(_) => {}
         // Reading the expected rows, or admitting a version first.
         Err(failure) if failure.is(DENIED) => {
@@ -68,17 +98,17 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         }
         Err(failure) => return Err(failure),
     }
-    let job = manifest.job.as_str();
-    if let Some(standing) = standing(&store, job, &text).await? {
+    let job = new.manifest.job.as_str();
+    if let Some(standing) = standing(store, job, new.text).await? {
         let said = format!(
             "job `{job}` is unchanged: revision {} has this manifest and is ready",
             standing.revision
         );
         return Ok(answer(&standing, false, "this process", said));
     }
-    let revision = insert(&store, job, &text, args.note.as_deref()).await?;
+    let revision = insert(store, &new).await?;
     let mut asking = JobIntent { job, revision };
-    let (status, by) = ask::ask(&store, context, &mut asking, args.wait).await?;
+    let (status, by) = ask::ask(store, context, &mut asking, wait).await?;
     let by = match by {
         By::ThisProcess => "this process",
         By::Worker => "a worker",
@@ -132,8 +162,8 @@ async fn standing(store: &Store, job: &str, text: &str) -> Result<Option<JobStat
         .find(|status| status.revision == revision && status.state == JobState::Ready))
 }
 
-async fn insert(store: &Store, job: &str, text: &str, note: Option<&str>) -> Result<i32, Failure> {
-    let by = process::user();
+async fn insert(store: &Store, new: &NewRevision<'_>) -> Result<i32, Failure> {
+    let (job, text) = (new.manifest.job.as_str(), new.text);
     loop {
         let rows = store.job_rows(job).await?;
         if rows.iter().any(|row| row.deleted == Some(true)) {
@@ -148,7 +178,7 @@ async fn insert(store: &Store, job: &str, text: &str, note: Option<&str>) -> Res
             return Ok(revision);
         }
         let next = newest.map_or(1, |(_, revision)| revision + 1);
-        if store.insert_job(job, next, text, &by, note).await? {
+        if store.insert_job(job, next, text, new.by, new.note).await? {
             return Ok(next);
         }
     }

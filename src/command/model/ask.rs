@@ -36,7 +36,7 @@ pub async fn ask(
     let request = AliasRequest {
         day: Utc::now().date_naive(),
         id: process::timeuuid(),
-        requested_by: Some(process::user()),
+        requested_by: request.requested_by.or_else(|| Some(process::user())),
         ..request
     };
     store.insert_alias_request(&request).await?;

@@ -1,20 +1,17 @@
 //! `helenus model check`.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::json;
 
 use super::super::Context;
 use crate::{
     domain::{
-        csv,
-        model::{Admitted, ClassSource, golden::Golden, tolerance::Tolerance},
+        model::{Admitted, ClassSource, tolerance::Tolerance},
         printable::printable,
         problem::Problem,
     },
+    engine::model_files,
     failure::{Exit, Failure},
     inspect::catalog::{FoundModel, FoundOutput},
     output::Answer,
@@ -83,36 +80,13 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Reads the feature names, one per line; blank lines at the end are ignored.
+    /// Reads the feature names; empty without a file.
     ///
     /// # Errors
-    /// Exit 2: the file cannot be read, is empty, or has an empty line in the middle.
+    /// As [`model_files::feature_names`].
     pub fn feature_names(&self) -> Result<Vec<String>, Failure> {
-        let Some(path) = &self.features else {
-            return Ok(Vec::new());
-        };
-        let text = text(path)?;
-        let mut names = Vec::new();
-        for (at, line) in text.trim_end().lines().enumerate() {
-            let name = line.trim_end_matches('\r');
-            if name.trim().is_empty() {
-                return Err(Failure::input(
-                    Problem::new(
-                        "features.empty_line",
-                        "the line is empty; each line must be a feature name",
-                    )
-                    .at(format!("{}: line {}", path.display(), at + 1)),
-                ));
-            }
-            names.push(name.to_owned());
-        }
-        if names.is_empty() {
-            return Err(Failure::input(
-                Problem::new("features.empty", "the file has no feature names")
-                    .at(path.display().to_string()),
-            ));
-        }
-        Ok(names)
+        let names = self.features.as_deref().map(model_files::feature_names);
+        names.unwrap_or_else(|| Ok(Vec::new()))
     }
 
     /// Parses the widths of inputs by name.
@@ -142,17 +116,10 @@ impl Facts {
     /// Reads the golden rows as text. Their columns are not checked against the model yet.
     ///
     /// # Errors
-    /// Exit 2: the file cannot be read, is not CSV, or has columns other than `in.` and `out.`.
+    /// As [`model_files::golden_text`].
     pub fn golden_text(&self) -> Result<Option<String>, Failure> {
-        let Some(path) = &self.golden else {
-            return Ok(None);
-        };
-        let text = text(path)?;
-        Golden::parse(&text).map_err(|mut problems| {
-            name_file(&mut problems, path);
-            Failure::inputs(problems)
-        })?;
-        Ok(Some(text))
+        let text = self.golden.as_deref().map(model_files::golden_text);
+        text.transpose()
     }
 
     /// Returns the tolerance for golden rows.
@@ -184,19 +151,6 @@ pub fn tolerance(rtol: Option<f64>, atol: Option<f64>) -> Result<Tolerance, Fail
         "tolerance.negative",
         "--rtol and --atol must be numbers from 0 on",
     )))
-}
-
-fn text(path: &Path) -> Result<String, Failure> {
-    let bytes = std::fs::read(path).map_err(|error| {
-        Failure::input(Problem::new(
-            "file.unreadable",
-            format!("cannot read {}: {error}", path.display()),
-        ))
-    })?;
-    csv::decode(&bytes).map(str::to_owned).map_err(|problem| {
-        let place = problem.place.clone().unwrap_or_default();
-        Failure::input(problem.at(format!("{}: {place}", path.display())))
-    })
 }
 
 /// Checks the file and reports what was found.
@@ -240,23 +194,11 @@ pub fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
 
 fn rejected(args: &Args, mut problems: Vec<Problem>) -> Failure {
     if let Some(golden) = &args.facts.golden {
-        name_file(&mut problems, golden);
+        model_files::name_file(&mut problems, golden);
     }
     Failure {
         exit: Exit::No,
         problems,
-    }
-}
-
-/// Adds the file to the place of problems of golden rows, which have only a line.
-pub fn name_file(problems: &mut [Problem], file: &Path) {
-    for problem in problems {
-        let golden = ["golden.", "csv."]
-            .iter()
-            .any(|code| problem.code.starts_with(code));
-        if let (true, Some(place)) = (golden, &problem.place) {
-            problem.place = Some(format!("{}: {place}", file.display()));
-        }
     }
 }
 

@@ -3,12 +3,13 @@
 pub mod ask;
 pub mod check;
 mod history;
+mod import;
 mod list;
-mod moving;
+pub mod moving;
 mod promote;
 mod pull;
 mod purge;
-mod push;
+pub mod push;
 mod reference;
 mod retire;
 mod rollback;
@@ -35,6 +36,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Model {
     Push(push::Args),
+    Import(Box<import::Args>),
     Check(check::Args),
     List(list::Args),
     Show(show::Args),
@@ -52,6 +54,7 @@ impl Args {
     pub fn name(&self) -> &'static str {
         match &self.command {
             Model::Push(_) => "model push",
+            Model::Import(_) => "model import",
             Model::Check(_) => "model check",
             Model::List(_) => "model list",
             Model::Show(_) => "model show",
@@ -73,6 +76,7 @@ impl Args {
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     match args.command {
         Model::Push(args) => push::run(args, context).await,
+        Model::Import(args) => import::run(*args, context).await,
         Model::Check(args) => check::run(args, context),
         Model::List(args) => list::run(args, context).await,
         Model::Show(args) => show::run(args, context).await,

@@ -6,6 +6,7 @@ use super::{super::Context, ask};
 use crate::{
     control::aliases::{self, Follower, Mode},
     domain::{
+        folder::DesiredAlias,
         model::{
             alias::{CHAMPION, PREVIOUS},
             check_name,
@@ -39,9 +40,31 @@ pub struct Moving {
     when_covered: bool,
     #[command(flatten)]
     wait: ask::Wait,
+    /// Who asks; `None`: the user of this process.
+    #[arg(skip)]
+    author: Option<String>,
 }
 
 impl Moving {
+    /// Returns the move that a folder of Git asks for.
+    pub fn for_commit(
+        wanted: &DesiredAlias,
+        expected: Option<i32>,
+        author: String,
+        wait: ask::Wait,
+    ) -> Self {
+        Self {
+            name: wanted.model.clone(),
+            alias: wanted.alias.clone(),
+            expected,
+            why: None,
+            now: wanted.coverage == "now",
+            when_covered: wanted.coverage == "when_covered",
+            wait,
+            author: Some(author),
+        }
+    }
+
     /// Checks the names.
     ///
     /// # Errors
@@ -107,6 +130,7 @@ impl Moving {
             version,
             expected_version: self.expected,
             why: self.why,
+            requested_by: self.author,
             coverage: (mode != Mode::Full).then(|| mode.as_str().to_owned()),
             ..AliasRequest::default()
         };

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::Seek,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use futures::future::{BoxFuture, FutureExt};
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::{
-        model::{AdmissionState, check_name, golden::Golden},
+        model::{AdmissionState, check_name},
         problem::Problem,
     },
     engine::{
@@ -94,15 +94,8 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     check_name("a model", &args.name).map_err(Failure::input)?;
     let mut row = row(&args)?;
-    let limit = (context.config.max_model_mib as u64) << 20;
-    let (mut file, blob) = open(&args.file, limit)?;
+    let opened = open(&args.file, context)?;
     let golden = args.facts.golden_text()?;
-    if let (Some(text), Some(path)) = (&golden, &args.facts.golden) {
-        Golden::parse(text).map_err(|mut problems| {
-            check::name_file(&mut problems, path);
-            Failure::inputs(problems)
-        })?;
-    }
     let reference = match &args.reference {
         Some(path) => Some(reference::read(
             path,
@@ -113,20 +106,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     };
     let store = context.store().await?;
 
-    let bar = progress(context, blob.size);
-    let sent = store
-        .upload(&mut file, &blob, |bytes| bar.inc(bytes as u64))
-        .await?;
-    bar.finish_and_clear();
-    if let Some(text) = &golden {
-        let measured =
-            Blob::measure(text.as_bytes()).map_err(|error| unusable(&args.file, &error))?;
-        store.upload(text.as_bytes(), &measured, |_| {}).await?;
-        row.golden_sha256 = Some(measured.sha256.to_vec());
-    }
-    row.sha256 = Some(blob.sha256.to_vec());
-    row.size = i64::try_from(blob.size).ok();
-    row.chunks = Some(blob.chunks);
+    let (blob, sent) = upload(&store, context, &mut row, opened, golden.as_deref()).await?;
     let same: Vec<_> = store
         .versions(&args.name)
         .await?
@@ -146,12 +126,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let admission = if args.no_wait {
         None
     } else {
-        let mut asking = VersionIntent {
-            name: &args.name,
-            version,
-            service: None,
-        };
-        Some(ask::ask(&store, context, &mut asking, args.wait).await?.0)
+        Some(admit(&store, context, &args.name, version, args.wait).await?)
     };
     let mut answer = told(&args.name, version, &blob, sent, admission.as_ref());
     if !same.is_empty() {
@@ -162,6 +137,54 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         ));
     }
     Ok(answer)
+}
+
+/// Stores the bytes of a version and of its golden rows, and names them in its row. Returns the file,
+/// and how many bytes were sent.
+///
+/// # Errors
+/// Errors of Cassandra.
+pub async fn upload(
+    store: &Store,
+    context: &Context,
+    row: &mut VersionRow,
+    (mut file, blob): (File, Blob),
+    golden: Option<&str>,
+) -> Result<(Blob, u64), Failure> {
+    let bar = progress(context, blob.size);
+    let sent = store
+        .upload(&mut file, &blob, |bytes| bar.inc(bytes as u64))
+        .await?;
+    bar.finish_and_clear();
+    if let Some(text) = golden {
+        let measured = Blob::measure(text.as_bytes())
+            .map_err(|error| unusable(Path::new("golden rows"), &error))?;
+        store.upload(text.as_bytes(), &measured, |_| {}).await?;
+        row.golden_sha256 = Some(measured.sha256.to_vec());
+    }
+    row.sha256 = Some(blob.sha256.to_vec());
+    row.size = i64::try_from(blob.size).ok();
+    row.chunks = Some(blob.chunks);
+    Ok((blob, sent))
+}
+
+/// Has a version admitted, here or by a worker.
+///
+/// # Errors
+/// Exit 3: no answer in time, or Cassandra.
+pub async fn admit(
+    store: &Store,
+    context: &Context,
+    name: &str,
+    version: i32,
+    wait: ask::Wait,
+) -> Result<Admission, Failure> {
+    let mut asking = VersionIntent {
+        name,
+        version,
+        service: None,
+    };
+    Ok(ask::ask(store, context, &mut asking, wait).await?.0)
 }
 
 struct VersionIntent<'r> {
@@ -228,7 +251,14 @@ impl Intent for VersionIntent<'_> {
     }
 }
 
-fn told(name: &str, version: i32, blob: &Blob, sent: u64, admission: Option<&Admission>) -> Answer {
+/// Renders a registered version and its admission.
+pub fn told(
+    name: &str,
+    version: i32,
+    blob: &Blob,
+    sent: u64,
+    admission: Option<&Admission>,
+) -> Answer {
     let found = admission
         .and_then(|admission| admission.admitted.as_ref())
         .map(check::accepted);
@@ -318,7 +348,12 @@ fn row(args: &Args) -> Result<VersionRow, Failure> {
     })
 }
 
-fn open(path: &PathBuf, limit: u64) -> Result<(File, Blob), Failure> {
+/// Opens a model's file and measures it.
+///
+/// # Errors
+/// Exit 2: it can't be read, is empty or is too big.
+pub fn open(path: &Path, context: &Context) -> Result<(File, Blob), Failure> {
+    let limit = (context.config.max_model_mib as u64) << 20;
     let mut file = File::open(path).map_err(|error| unusable(path, &error))?;
     let metadata = file.metadata().map_err(|error| unusable(path, &error))?;
     if !metadata.is_file() {
@@ -338,7 +373,7 @@ fn open(path: &PathBuf, limit: u64) -> Result<(File, Blob), Failure> {
     Ok((file, blob))
 }
 
-fn unusable(path: &std::path::Path, error: &std::io::Error) -> Failure {
+fn unusable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::input(
         Problem::new("model.unreadable", format!("cannot be read: {error}"))
             .at(path.display().to_string()),

@@ -112,7 +112,10 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
 }
 
 /// Creates the role and returns its permissions beyond `grants`.
-async fn create(
+///
+/// # Errors
+/// Errors of Cassandra.
+pub async fn create(
     store: &Store,
     role: &str,
     password: Option<&str>,
@@ -128,7 +131,8 @@ async fn create(
     Ok(granted)
 }
 
-fn create_failure(error: StoreError) -> Failure {
+/// Explains why a role could not be created.
+pub fn create_failure(error: StoreError) -> Failure {
     let off = ["not anonymous", "AllowAllAuthorizer"]
         .iter()
         .any(|text| error.detail.contains(text));

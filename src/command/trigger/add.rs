@@ -12,6 +12,7 @@ use crate::{
     failure::{Exit, Failure},
     output::Answer,
     process,
+    store::Store,
 };
 
 /// Start runs of a job automatically
@@ -157,12 +158,25 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
             .help("use --replace to replace it"),
         ));
     }
-    store.put_trigger(&row).await?;
-    answer(wait::answered(&store, context, (&row.job, &row.name), args.wait).await?)
+    put(&store, context, &row, args.wait).await
+}
+
+/// Writes the row of a trigger, new or in place of another, and returns its answer.
+///
+/// # Errors
+/// Exit 2: refused; exit 3: no answer in time, or Cassandra.
+pub async fn put(
+    store: &Store,
+    context: &Context,
+    row: &TriggerRow,
+    wait: wait::Wait,
+) -> Result<Answer, Failure> {
+    store.put_trigger(row).await?;
+    answer(wait::answered(store, context, (&row.job, &row.name), wait).await?)
 }
 
 /// Renders a trigger's state as an answer, and a refusal as a failure.
-pub fn answer(view: TriggerView) -> Result<Answer, Failure> {
+pub(super) fn answer(view: TriggerView) -> Result<Answer, Failure> {
     if view.state() == "invalid" {
         let problems = view
             .status

@@ -1,7 +1,7 @@
 //! `helenus trigger pause`, `resume` and `remove`.
 
 use super::{Context, Which, add::answer, find, wait};
-use crate::{failure::Failure, output::Answer};
+use crate::{failure::Failure, output::Answer, store::Store};
 
 /// Pause a trigger
 ///
@@ -54,7 +54,11 @@ pub struct RemoveArgs {
 ///
 /// # Errors
 /// Exit 5: no such trigger; exit 3: no answer in time.
-pub async fn pause(which: Which, context: &Context, paused: bool) -> Result<Answer, Failure> {
+pub(super) async fn pause(
+    which: Which,
+    context: &Context,
+    paused: bool,
+) -> Result<Answer, Failure> {
     let store = context.store().await?;
     find(&store, Some(&which.job), Some(&which.name), false).await?;
     store.pause_trigger(&which.job, &which.name, paused).await?;
@@ -65,9 +69,22 @@ pub async fn pause(which: Which, context: &Context, paused: bool) -> Result<Answ
 ///
 /// # Errors
 /// As [`pause`].
-pub async fn remove(which: Which, context: &Context) -> Result<Answer, Failure> {
+pub(super) async fn remove(which: Which, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
     find(&store, Some(&which.job), Some(&which.name), false).await?;
-    store.remove_trigger(&which.job, &which.name).await?;
-    answer(wait::answered(&store, context, (&which.job, &which.name), which.wait).await?)
+    remove_row(&store, context, (&which.job, &which.name), which.wait).await
+}
+
+/// Marks a trigger's row as removed, and returns its answer.
+///
+/// # Errors
+/// Exit 3: no answer in time, or Cassandra.
+pub async fn remove_row(
+    store: &Store,
+    context: &Context,
+    (job, name): (&str, &str),
+    wait: wait::Wait,
+) -> Result<Answer, Failure> {
+    store.remove_trigger(job, name).await?;
+    answer(wait::answered(store, context, (job, name), wait).await?)
 }

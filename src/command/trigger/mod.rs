@@ -1,7 +1,7 @@
 //! `helenus trigger …`.
 
-mod add;
-mod lifecycle;
+pub mod add;
+pub mod lifecycle;
 mod list;
 mod next;
 mod show;

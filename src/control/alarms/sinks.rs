@@ -1,6 +1,6 @@
 //! Where alarms are sent: the log, a webhook, a command.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
@@ -17,7 +17,7 @@ use crate::{
         },
         printable::printable,
     },
-    http::client,
+    http::client::{self, Authorities},
     program::{Ended, Program},
 };
 
@@ -104,7 +104,10 @@ async fn post(
     let body = message(alarm, event, keyspace).to_string();
     let id = message_id(alarm.id, event);
     let headers = signed(&secret, &id, Utc::now(), &body);
-    let ca = webhook.ca.as_deref().map(Path::new);
+    let ca = Authorities {
+        file: webhook.ca.as_deref(),
+        setting: "alarms.webhook_ca",
+    };
     let status = client::post(&webhook.url, &headers, body.into_bytes(), ca).await?;
     match status.is_success() {
         true => Ok(()),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use super::{model::check_name, problem::Problem, trigger::duration};
 use crate::domain::{
@@ -22,7 +23,7 @@ const CONFIDENCE: f64 = 0.95;
 const MAX_AGE: Duration = Duration::from_secs(7 * 86_400);
 
 /// A row of `gates` as written by a person.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct GateRow {
     pub model: String,
     pub name: String,

@@ -3,6 +3,7 @@
 pub mod agreement;
 pub mod alias;
 pub mod golden;
+pub mod mlmodel;
 pub mod proof;
 pub mod tensor;
 pub mod texts;

@@ -13,6 +13,7 @@ use crate::{
         },
         problem::Problem,
     },
+    engine::models::ModelFiles,
     failure::Failure,
     store::{
         Store,
@@ -260,7 +261,9 @@ async fn decide(
             if let Some(same) = standing.filter(|old| failed_expectations(old, &status)) {
                 return Ok(Decision::Status(Box::new(same.clone())));
             }
-            let problems = expected.differences(store, &job).await?;
+            let problems = expected
+                .differences(store, &job, &ModelFiles::new())
+                .await?;
             if !problems.is_empty() {
                 return invalid(status, &problems);
             }

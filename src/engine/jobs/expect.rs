@@ -18,7 +18,7 @@ use crate::{
         model::{tensor::InputBatch, tolerance::Tolerance},
         problem::Problem,
     },
-    engine::models,
+    engine::models::{self, ModelFiles},
     failure::Failure,
     scorer::pool::Scored,
     store::{
@@ -103,12 +103,25 @@ pub async fn check_rows(
     aliases: &BTreeMap<String, i32>,
     job: &CompiledJob,
 ) -> Result<Result<(), Vec<Problem>>, Failure> {
+    check_planned_rows(store, manifest, (aliases, job), &ModelFiles::new()).await
+}
+
+/// As [`check_rows`]; models with a file here need not be stored yet.
+///
+/// # Errors
+/// As [`check_rows`].
+pub async fn check_planned_rows(
+    store: &Store,
+    manifest: &Manifest,
+    (aliases, job): (&BTreeMap<String, i32>, &CompiledJob),
+    files: &ModelFiles,
+) -> Result<Result<(), Vec<Problem>>, Failure> {
     let expected = match read_rows(store, manifest, aliases, job).await? {
         Ok(Some(expected)) => expected,
         Ok(None) => return Ok(Ok(())),
         Err(problems) => return Ok(Err(problems)),
     };
-    let problems = expected.differences(store, job).await?;
+    let problems = expected.differences(store, job, files).await?;
     Ok(match problems.is_empty() {
         true => Ok(()),
         false => Err(problems),
@@ -138,6 +151,7 @@ impl Expected {
         &self,
         store: &Store,
         job: &CompiledJob,
+        files: &ModelFiles,
     ) -> Result<Vec<Problem>, Failure> {
         let mut problems = Vec::new();
         for version in &job.versions {
@@ -146,7 +160,8 @@ impl Expected {
                 .filter(|(row, _)| row.is_about(version, self.first))
                 .collect();
             if !asked.is_empty() {
-                problems.extend(check_version(store, job, version, &asked, self.tolerance).await?);
+                let scorer = (store, files);
+                problems.extend(check_version(scorer, job, version, &asked, self.tolerance).await?);
             }
         }
         let more = problems.len().saturating_sub(TOLD);
@@ -160,7 +175,7 @@ impl Expected {
 
 /// Returns a problem for each row whose result differs under this version.
 async fn check_version(
-    store: &Store,
+    (store, files): (&Store, &ModelFiles),
     job: &CompiledJob,
     version: &CompiledVersion,
     asked: &[&(ExpectedRow, Page)],
@@ -182,7 +197,7 @@ async fn check_version(
             Err(rejection) => Verdict::Rejected(rejection.to_string()),
         });
     }
-    let scored = score(store, version, batch).await?;
+    let scored = score(store, files, version, batch).await?;
     let mut problems = Vec::new();
     for ((row, _), verdict) in asked.iter().zip(verdicts) {
         let wrong = verdict.differences(job, version, row, &scored, tolerance);
@@ -275,10 +290,11 @@ impl Verdict {
 
 async fn score(
     store: &Store,
+    files: &ModelFiles,
     version: &CompiledVersion,
     batch: InputBatch,
 ) -> Result<Scored, Failure> {
-    let pool = models::load(store, std::slice::from_ref(version), 1).await?;
+    let pool = models::load_planned(store, std::slice::from_ref(version), 1, files).await?;
     let scored = pool.score(0, batch).await;
     models::unload(pool).await;
     scored.map_err(|error| Failure::system(Problem::new("scorer.failed", error.to_string())))

@@ -3,17 +3,19 @@
 
 mod answer;
 mod expect;
+mod manifest_file;
 mod order;
 mod prepare;
 mod resolve;
 mod tamper;
 
 pub use answer::{run_once, serve};
-pub use expect::{DIFFERS as EXPECT_DIFFERS, check_rows};
+pub use expect::{DIFFERS as EXPECT_DIFFERS, check_planned_rows, check_rows};
+pub use manifest_file::read_manifest;
 pub use order::{check_order, due as order_due, pointing, prove_order};
 pub use prepare::{
     PreparedJob, prepare, prepare_planned, prepare_pointing, read_ready, ready_revision, refused,
     unknown,
 };
 pub(crate) use resolve::unknown_alias;
-pub use resolve::{Checked, PENDING, check};
+pub use resolve::{Checked, Outlook, PENDING, PlannedVersion, check, check_planned};

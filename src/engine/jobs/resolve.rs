@@ -1,6 +1,9 @@
 //! Resolves the names in a manifest to live tables and admitted versions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use crate::{
     codec::schema::TableSchema,
@@ -33,6 +36,29 @@ pub struct Checked {
     pub aliases: BTreeMap<String, i32>,
 }
 
+/// Aliases and versions as they will be: what a manifest is checked against before they are written.
+#[derive(Debug, Clone, Default)]
+pub struct Outlook {
+    /// The model's aliases that will point elsewhere.
+    pub pointing: BTreeMap<String, i32>,
+    /// Versions that are not registered or not admitted yet.
+    pub versions: Vec<PlannedVersion>,
+}
+
+/// A version that a file on this machine is to become.
+#[derive(Debug, Clone)]
+pub struct PlannedVersion {
+    pub ready: ReadyVersion,
+    pub file: PathBuf,
+}
+
+impl Outlook {
+    fn version(&self, model: &str, number: i32) -> Option<&ReadyVersion> {
+        let mut versions = self.versions.iter().map(|planned| &planned.ready);
+        versions.find(|ready| ready.model == model && ready.version == number)
+    }
+}
+
 /// Problem code for a version that admission has yet to decide about; not a mistake of the
 /// manifest.
 pub const PENDING: &str = "model.undecided";
@@ -47,7 +73,7 @@ pub async fn check(
     store: &Store,
     manifest: &Manifest,
 ) -> Result<Result<Checked, Vec<Problem>>, StoreError> {
-    check_pointing(store, manifest, &BTreeMap::new()).await
+    check_planned(store, manifest, &Outlook::default()).await
 }
 
 /// As [`check`], as if these aliases pointed there.
@@ -59,10 +85,26 @@ pub async fn check_pointing(
     manifest: &Manifest,
     pointing: &BTreeMap<String, i32>,
 ) -> Result<Result<Checked, Vec<Problem>>, StoreError> {
+    let outlook = Outlook {
+        pointing: pointing.clone(),
+        ..Outlook::default()
+    };
+    check_planned(store, manifest, &outlook).await
+}
+
+/// As [`check`], as if these aliases and versions were written.
+///
+/// # Errors
+/// As [`check`].
+pub async fn check_planned(
+    store: &Store,
+    manifest: &Manifest,
+    outlook: &Outlook,
+) -> Result<Result<Checked, Vec<Problem>>, StoreError> {
     let mut problems = Vec::new();
     let source = source(store, manifest, &mut problems).await?;
     let source_version = source_version(store, manifest, source.as_ref(), &mut problems).await?;
-    let (asked, aliases) = versions(store, manifest, pointing, &mut problems).await?;
+    let (asked, aliases) = versions(store, manifest, outlook, &mut problems).await?;
     let target = target(store, manifest, &mut problems).await?;
     let Some(source) = source else {
         return Ok(Err(problems));
@@ -230,12 +272,16 @@ pub(super) fn belongs_to(table: &TableName, job: &str) -> Problem {
 async fn versions(
     store: &Store,
     manifest: &Manifest,
-    pointing: &BTreeMap<String, i32>,
+    outlook: &Outlook,
     problems: &mut Vec<Problem>,
 ) -> Result<(Vec<Asked>, BTreeMap<String, i32>), StoreError> {
     let model = &manifest.model;
+    let pointing = &outlook.pointing;
     let rows = store.versions(model).await?;
-    let pushed: BTreeSet<i32> = rows.iter().map(|row| row.version).collect();
+    let mut pushed: BTreeSet<i32> = rows.iter().map(|row| row.version).collect();
+    let planned = outlook.versions.iter().map(|planned| &planned.ready);
+    let planned = planned.filter(|ready| ready.model == *model);
+    pushed.extend(planned.map(|ready| ready.version));
     if pushed.is_empty() {
         let models = store.models().await?;
         let near = nearest(model, models.iter().map(String::as_str));
@@ -309,6 +355,10 @@ async fn versions(
     }
     let mut asked = Vec::new();
     for (number, by) in numbers {
+        if let Some(ready) = outlook.version(model, number).cloned() {
+            asked.push(Asked { ready, by });
+            continue;
+        }
         match ready(store, model, number, &pushed).await? {
             Ok(ready) => asked.push(Asked { ready, by }),
             Err(problem) => problems.push(problem),

@@ -81,7 +81,7 @@ fn places(job: RowColumns<'_>, schema: &Schema) -> Result<Vec<Option<usize>>, Ap
 
 /// Returns whether values of a type take bytes of the stream, so that their number is bounded by
 /// its size, and are not nested more than once. Other types are refused before a batch is read.
-fn is_supported(data_type: &DataType) -> bool {
+pub fn is_supported(data_type: &DataType) -> bool {
     match data_type {
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             is_value(item.data_type())

@@ -9,14 +9,16 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch,
-    StringArray,
+    StringArray, TimestampMillisecondArray,
     builder::{FixedSizeListBuilder, Float32Builder},
 };
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, Field, Schema};
 
+use chrono::{DateTime, Utc};
+
 use crate::{
-    codec::{cql_type::CqlType, literal},
+    codec::{cells::CellBuffer, cql_type::CqlType, literal, schema::Column},
     domain::job::OutputColumn,
     serve::{
         batcher::{RowOutcome, ScoredRows},
@@ -36,6 +38,17 @@ pub struct ArrowAnswer<'a> {
     pub order: Vec<(usize, usize)>,
     /// While an experiment runs: the arm of each row of the request.
     pub arms: Option<Vec<Option<&'a str>>>,
+    /// The columns that tell which row each prediction is of; a request's caller knows.
+    pub keys: Option<ArrowKeys<'a>>,
+}
+
+/// Keys and time of the predictions of a stream.
+pub struct ArrowKeys<'a> {
+    /// The key's columns.
+    pub columns: &'a [Column],
+    /// The rows; their first cells are the key.
+    pub cells: &'a CellBuffer,
+    pub scored_at: DateTime<Utc>,
 }
 
 /// The predictions of one version.
@@ -58,7 +71,11 @@ impl ArrowAnswer<'_> {
         writer.into_inner().map_err(failed)
     }
 
-    fn batch(&self) -> Result<RecordBatch, String> {
+    /// Returns the predictions as one batch.
+    ///
+    /// # Errors
+    /// As [`Self::stream`].
+    pub fn batch(&self) -> Result<RecordBatch, String> {
         let rows = || self.rows().map(|(_, row)| row);
         let text = |values: StringArray| Arc::new(values) as ArrayRef;
         let versions: Int32Array = self.rows().map(|(at, _)| Some(at.version)).collect();
@@ -67,13 +84,19 @@ impl ArrowAnswer<'_> {
         let sources = StringArray::from_iter_values(rows().map(|row| hash(row.source_hash)));
         let models = self.rows().map(|(at, _)| hex::encode(at.model_sha256));
         let models = StringArray::from_iter_values(models);
-        let mut columns = vec![
+        let mut columns = self.key_columns()?;
+        columns.extend([
             field("version", Arc::new(versions), false),
             field("rejected", text(rejected), true),
             field("input_hash", text(inputs), false),
             field("source_hash", text(sources), false),
             field("model_sha256", text(models), false),
-        ];
+        ]);
+        if let Some(keys) = &self.keys {
+            let times = vec![keys.scored_at.timestamp_millis(); self.order.len()];
+            let times = TimestampMillisecondArray::from(times).with_timezone("UTC");
+            columns.push(field("scored_at", Arc::new(times), false));
+        }
         if let Some(arms) = &self.arms {
             let arms = self.order.iter().map(|(_, row)| arms[*row]);
             columns.push(field("arm", text(arms.collect()), true));
@@ -94,6 +117,21 @@ impl ArrowAnswer<'_> {
         ]);
         let schema = Schema::new(fields).with_metadata(metadata);
         RecordBatch::try_new(Arc::new(schema), arrays).map_err(|error| error.to_string())
+    }
+
+    fn key_columns(&self) -> Result<Vec<(Field, ArrayRef)>, String> {
+        let Some(keys) = &self.keys else {
+            return Ok(Vec::new());
+        };
+        let columns = keys.columns.iter().enumerate();
+        let column = |(at, key): (usize, &Column)| {
+            let rows = self.order.iter();
+            let cells = rows.map(|(_, row)| keys.cells.cell(*row, at));
+            let values = column(&key.cql_type, cells)
+                .ok_or_else(|| format!("`{}` has a cell that is not a value", key.name))?;
+            Ok(field(&key.name, values, true))
+        };
+        columns.map(column).collect()
     }
 
     /// Returns the rows of the answer in their order.
@@ -188,7 +226,6 @@ mod tests {
     use arrow_schema::DataType;
 
     use super::*;
-    use crate::codec::cells::CellBuffer;
 
     fn output(name: &str, cql_type: &str) -> OutputColumn {
         OutputColumn {
@@ -257,6 +294,7 @@ mod tests {
             versions: &versions,
             order: vec![(0, 0), (1, 0), (0, 1), (1, 1)],
             arms: None,
+            keys: None,
         };
         let stream = answer.stream().unwrap();
         let mut reader = StreamReader::try_new(&stream[..], None).unwrap();
@@ -304,6 +342,7 @@ mod tests {
             versions: &versions,
             order: vec![(1, 0), (0, 1)],
             arms: Some(vec![Some("e/b"), None]),
+            keys: None,
         };
         let stream = answer.stream().unwrap();
         let mut reader = StreamReader::try_new(&stream[..], None).unwrap();

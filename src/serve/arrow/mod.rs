@@ -6,6 +6,7 @@
 mod column;
 mod decode;
 mod encode;
+pub mod pipe;
 
 use std::sync::Arc;
 
@@ -139,6 +140,7 @@ pub async fn answer(
         versions: &scored,
         order,
         arms: labels,
+        keys: None,
     };
     let stream = answer.stream().map_err(|error| {
         // Admission and compilation decide the outputs' types: no request can cause this.

@@ -22,6 +22,7 @@ pub mod keyspaces;
 pub mod model;
 pub mod numbers;
 pub mod receiver;
+pub mod repository;
 pub mod sandbox;
 pub mod served;
 pub mod times;

@@ -6,13 +6,16 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Context, read_manifest, rows_of};
+use super::{Context, rows_of};
 use crate::{
     domain::{
         job::{Cast, CompiledJob, CompiledVersion, Epoch, NullRule, Place, manifest::Manifest},
         printable::printable,
     },
-    engine::{forecast, jobs},
+    engine::{
+        forecast,
+        jobs::{self, read_manifest},
+    },
     failure::Failure,
     output::{self, Answer},
 };

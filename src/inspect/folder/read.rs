@@ -1,0 +1,457 @@
+//! Reads a folder from disk, and tells all its mistakes at once.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    domain::{
+        folder::{
+            DesiredJob, DesiredState, DesiredVersion, VersionFacts,
+            files::{self, FeatureNames, ModelFile},
+        },
+        model::check_name,
+        names::nearest,
+        problem::Problem,
+    },
+    engine::{jobs::read_manifest, model_files},
+    failure::Failure,
+    scorer::image::fingerprint,
+};
+
+/// The files beside `models/` and `jobs/`.
+const FILES: [&str; 5] = [
+    "aliases.toml",
+    "experiments.toml",
+    "gates.toml",
+    "roles.toml",
+    "triggers.toml",
+];
+
+/// What a folder declares.
+#[derive(Debug, Default)]
+pub struct Folder {
+    pub desired: DesiredState,
+    /// sha256 over the names and the content of all files that it uses, in hex.
+    pub digest: String,
+}
+
+/// Reads a folder.
+///
+/// # Errors
+/// Exit 2: all mistakes of all files.
+pub fn read(folder: &Path) -> Result<Folder, Failure> {
+    let unreadable = |error: std::io::Error| Failure::input(not_readable(folder, &error));
+    let root = fs::canonicalize(folder).map_err(unreadable)?;
+    let mut reader = FolderReader {
+        root,
+        desired: DesiredState::default(),
+        hashes: BTreeMap::new(),
+        problems: Vec::new(),
+    };
+    reader.top().map_err(unreadable)?;
+    reader.models();
+    reader.jobs();
+    if !reader.problems.is_empty() {
+        return Err(Failure::inputs(reader.problems));
+    }
+    let mut digest = Sha256::new();
+    for (name, sha256) in &reader.hashes {
+        digest.update(format!("{name}\0{sha256}\n"));
+    }
+    Ok(Folder {
+        desired: reader.desired,
+        digest: hex::encode(digest.finalize()),
+    })
+}
+
+fn not_readable(path: &Path, error: &dyn std::fmt::Display) -> Problem {
+    Problem::new("folder.unreadable", format!("cannot be read: {error}"))
+        .at(path.display().to_string())
+}
+
+struct FolderReader {
+    root: PathBuf,
+    desired: DesiredState,
+    /// File → sha256 of its content, in hex.
+    hashes: BTreeMap<String, String>,
+    problems: Vec<Problem>,
+}
+
+impl FolderReader {
+    /// Returns a path as people write it: within the folder.
+    fn name(&self, path: &Path) -> String {
+        let inner = path.strip_prefix(&self.root).unwrap_or(path);
+        inner.display().to_string()
+    }
+
+    fn add(&mut self, file: &str, problems: Vec<Problem>) {
+        self.problems.extend(problems.into_iter().map(|problem| {
+            let place = match &problem.place {
+                Some(place) if place.starts_with(file) => place.clone(),
+                Some(place) => format!("{file}: {place}"),
+                None => file.to_owned(),
+            };
+            problem.at(place)
+        }));
+    }
+
+    /// Adds the problems of a reader of files, whose places are whole paths.
+    fn add_failure(&mut self, file: &str, failure: Failure) {
+        let root = format!("{}/", self.root.display());
+        let shorter = failure.problems.into_iter().map(|mut problem| {
+            problem.place = problem.place.map(|place| place.replace(&root, ""));
+            problem.message = problem.message.replace(&root, "");
+            problem
+        });
+        let problems = shorter.collect();
+        self.add(file, problems);
+    }
+
+    fn text(&mut self, path: &Path) -> Option<String> {
+        let name = self.name(path);
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.problems.push(not_readable(Path::new(&name), &error));
+                return None;
+            }
+        };
+        self.hashes
+            .insert(name.clone(), hex::encode(Sha256::digest(&bytes)));
+        let text = String::from_utf8(bytes);
+        text.map_err(|_| {
+            let problem = Problem::new("folder.unreadable", "the file is not UTF-8 text");
+            self.problems.push(problem.at(name));
+        })
+        .ok()
+    }
+
+    fn top(&mut self) -> std::io::Result<()> {
+        let mut names: Vec<String> = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        for name in names {
+            let path = self.root.join(&name);
+            match name.as_str() {
+                "aliases.toml" => {
+                    let rows = self.rows(&name, files::aliases);
+                    self.desired.aliases = rows;
+                }
+                "experiments.toml" => {
+                    let rows = self.rows(&name, files::experiments);
+                    self.desired.experiments = rows;
+                }
+                "gates.toml" => {
+                    let rows = self.rows(&name, files::gates);
+                    self.desired.gates = rows;
+                }
+                "roles.toml" => {
+                    let rows = self.rows(&name, files::roles);
+                    self.desired.roles = rows;
+                }
+                "triggers.toml" => {
+                    let rows = self.rows(&name, files::triggers);
+                    self.desired.triggers = rows;
+                }
+                other if other.ends_with(".toml") && path.is_file() => {
+                    // Such as trigger.toml, which would silently do nothing.
+                    let known = FILES.join(", ");
+                    let help = nearest(other, FILES.into_iter()).map_or_else(
+                        || format!("the files here are {known}; manifests are in jobs/"),
+                        |near| format!("did you mean `{near}`?"),
+                    );
+                    let problem = Problem::new("folder.unknown_file", "unknown file");
+                    self.problems.push(problem.at(other).help(help));
+                }
+                _ => {}
+            }
+        }
+        if !["models", "jobs"]
+            .iter()
+            .any(|name| self.root.join(name).is_dir())
+            && self.hashes.is_empty()
+            && self.problems.is_empty()
+        {
+            let problem = Problem::new("folder.empty", "the folder declares nothing");
+            let help =
+                "it needs models/NAME/model.toml, jobs/NAME.toml or the files of docs/git.md";
+            self.problems.push(problem.help(help));
+        }
+        Ok(())
+    }
+
+    fn rows<T>(
+        &mut self,
+        name: &str,
+        read: impl Fn(&str) -> Result<Vec<T>, Vec<Problem>>,
+    ) -> Vec<T> {
+        let path = self.root.join(name);
+        let Some(text) = self.text(&path) else {
+            return Vec::new();
+        };
+        read(&text).unwrap_or_else(|problems| {
+            self.add(name, problems);
+            Vec::new()
+        })
+    }
+
+    /// Returns the entries of a directory by name; none if it does not exist.
+    fn entries(&mut self, path: &Path) -> Vec<(String, PathBuf)> {
+        if !path.exists() {
+            return Vec::new();
+        }
+        let listed = fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let listed = listed.unwrap_or_else(|error| {
+            let name = self.name(path);
+            self.problems.push(not_readable(Path::new(&name), &error));
+            Vec::new()
+        });
+        let mut entries: Vec<_> = listed
+            .into_iter()
+            .map(|entry| {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                (name, entry.path())
+            })
+            .filter(|(name, _)| !name.starts_with('.'))
+            .collect();
+        entries.sort();
+        entries
+    }
+
+    fn models(&mut self) {
+        for (model, path) in self.entries(&self.root.join("models")) {
+            if !path.is_dir() {
+                continue;
+            }
+            let place = self.name(&path);
+            if let Err(problem) = check_name("a model", &model) {
+                self.problems.push(problem.at(place));
+                continue;
+            }
+            let numbered = self.entries(&path);
+            let mut numbered: Vec<(i32, PathBuf)> = numbered
+                .into_iter()
+                .filter(|(_, path)| path.join("model.toml").is_file())
+                .filter_map(|(name, path)| Some((name.parse().ok()?, path)))
+                .filter(|(number, _)| *number > 0)
+                .collect();
+            numbered.sort();
+            match (path.join("model.toml").is_file(), numbered.is_empty()) {
+                (true, true) => self.version(&model, None, &path),
+                (false, false) => {
+                    for (number, path) in numbered {
+                        self.version(&model, Some(number), &path);
+                    }
+                }
+                (true, false) => self.problems.push(
+                    Problem::new("folder.model", "model.toml is beside folders with numbers")
+                        .at(place)
+                        .help("use one model.toml that changes, or a folder for each version"),
+                ),
+                (false, true) => self.problems.push(
+                    Problem::new("folder.model", "model.toml is missing")
+                        .at(place)
+                        .help("add it here, or in a folder for each version: 1/model.toml"),
+                ),
+            }
+        }
+    }
+
+    fn version(&mut self, model: &str, number: Option<i32>, path: &Path) {
+        let file = path.join("model.toml");
+        let place = self.name(&file);
+        let Some(text) = self.text(&file) else {
+            return;
+        };
+        let told = self.problems.len();
+        match files::model(&text) {
+            Err(problems) => self.add(&place, problems),
+            Ok(file) => {
+                let mut version = self.version_of(path, &place, file);
+                version.model = model.to_owned();
+                version.number = number;
+                // Without its problems: an incomplete version would only cause more.
+                if self.problems.len() == told {
+                    self.desired.versions.push(version);
+                }
+            }
+        }
+    }
+
+    /// Returns a file that `model.toml` names, which must be within the folder.
+    fn beside(&mut self, directory: &Path, place: &str, key: &str, name: &str) -> Option<PathBuf> {
+        let path = directory.join(name);
+        let at = format!("{place}: {key}");
+        match fs::canonicalize(&path) {
+            Ok(real) if real.starts_with(&self.root) && real.is_file() => Some(real),
+            Ok(_) => {
+                let message = format!("`{name}` is not a file within the folder");
+                let help = "copy it there; only `path`, which goes with sha256, may be elsewhere";
+                let problem = Problem::new("folder.outside", message);
+                self.problems.push(problem.at(at).help(help));
+                None
+            }
+            Err(error) => {
+                let message = format!("`{name}` cannot be read: {error}");
+                let problem = Problem::new("folder.unreadable", message);
+                self.problems.push(problem.at(at));
+                None
+            }
+        }
+    }
+
+    fn version_of(&mut self, directory: &Path, place: &str, file: ModelFile) -> DesiredVersion {
+        let features = match &file.features {
+            None => Vec::new(),
+            Some(FeatureNames::Listed(names)) => names.clone(),
+            Some(FeatureNames::File(name)) => {
+                let path = self.beside(directory, place, "features", name);
+                let names = path.map(|path| {
+                    self.text(&path);
+                    model_files::feature_names(&path)
+                });
+                match names {
+                    None => Vec::new(),
+                    Some(Ok(names)) => names,
+                    Some(Err(failure)) => {
+                        self.add_failure(place, failure);
+                        Vec::new()
+                    }
+                }
+            }
+        };
+        let golden = file.golden.as_ref().and_then(|name| {
+            let path = self.beside(directory, place, "golden", name)?;
+            match model_files::golden_text(&path) {
+                Ok(text) => Some(text),
+                Err(failure) => {
+                    self.add_failure(place, failure);
+                    None
+                }
+            }
+        });
+        let reference = file.reference.as_ref().and_then(|name| {
+            let path = self.beside(directory, place, "reference", name)?;
+            let sha256 = self.sha256(&path, place, "reference")?;
+            Some((path, sha256))
+        });
+        let (bytes, sha256) = self.bytes(directory, place, &file);
+        if let Some(text) = &golden {
+            let name = format!("{place}: golden");
+            let sha256 = hex::encode(Sha256::digest(text.as_bytes()));
+            self.hashes.insert(name, sha256);
+        }
+        self.hashes.insert(format!("{place}: file"), sha256.clone());
+        DesiredVersion {
+            place: place.to_owned(),
+            facts: VersionFacts {
+                sha256,
+                feature_names: features,
+                class_names: file.classes,
+                golden_sha256: (golden.as_ref())
+                    .map(|text| hex::encode(Sha256::digest(text.as_bytes()))),
+                rtol: file.rtol,
+                atol: file.atol,
+                widths: file.widths,
+                accepts: file.accept,
+                reference_sha256: reference.as_ref().map(|(_, sha256)| sha256.clone()),
+            },
+            file: bytes,
+            golden,
+            reference: reference.map(|(path, _)| path),
+            tags: file.tags,
+            metrics: file.metrics,
+            note: file.note,
+            ..DesiredVersion::default()
+        }
+    }
+
+    /// Returns a file's sha256, in hex.
+    fn sha256(&mut self, path: &Path, place: &str, key: &str) -> Option<String> {
+        match fingerprint(path) {
+            Ok((sha256, _)) => {
+                let sha256 = hex::encode(sha256);
+                self.hashes.insert(self.name(path), sha256.clone());
+                Some(sha256)
+            }
+            Err(problem) => {
+                self.problems.push(problem.at(format!("{place}: {key}")));
+                None
+            }
+        }
+    }
+
+    /// Returns the model's file, if it is here, and its sha256.
+    fn bytes(
+        &mut self,
+        directory: &Path,
+        place: &str,
+        file: &ModelFile,
+    ) -> (Option<PathBuf>, String) {
+        let wanted = file.sha256.clone().unwrap_or_default();
+        let (key, path) = match (&file.file, &file.path) {
+            (Some(name), _) => ("file", self.beside(directory, place, "file", name)),
+            (None, Some(path)) => {
+                let path = directory.join(path);
+                ("path", path.is_file().then_some(path))
+            }
+            (None, None) => ("path", None),
+        };
+        let Some(path) = path else {
+            return (None, wanted);
+        };
+        let Some(sha256) = self.sha256(&path, place, key) else {
+            return (None, wanted);
+        };
+        if !wanted.is_empty() && wanted != sha256 {
+            let message = format!("the file has sha256 {sha256}");
+            self.problems.push(
+                Problem::new("folder.sha256", message)
+                    .at(format!("{place}: sha256"))
+                    .help("write this sha256 if the file is the one that you mean"),
+            );
+        }
+        (Some(path), sha256)
+    }
+
+    fn jobs(&mut self) {
+        for (name, path) in self.entries(&self.root.join("jobs")) {
+            if !name.ends_with(".toml") {
+                continue;
+            }
+            let place = self.name(&path);
+            self.text(&path);
+            match read_manifest(&path) {
+                Err(failure) => self.add_failure(&place, failure),
+                Ok((text, manifest)) => {
+                    let expect = manifest.expect.as_ref();
+                    if let Some(file) = expect.and_then(|expect| expect.file.clone()) {
+                        let directory = path.parent().unwrap_or(&self.root).to_owned();
+                        self.beside(&directory, &place, "expect.file", &file);
+                    }
+                    let same = |job: &&DesiredJob| job.manifest.job == manifest.job;
+                    if let Some(other) = self.desired.jobs.iter().find(same) {
+                        let message = format!("job `{}` is also in {}", manifest.job, other.place);
+                        let problem = Problem::new("folder.twice", message).at(place);
+                        self.problems.push(problem.help("keep one of them"));
+                        continue;
+                    }
+                    let sha256 = hex::encode(Sha256::digest(text.as_bytes()));
+                    self.hashes.insert(place.clone(), sha256);
+                    self.desired.jobs.push(DesiredJob {
+                        place,
+                        text,
+                        manifest,
+                    });
+                }
+            }
+        }
+    }
+}

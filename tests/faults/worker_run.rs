@@ -1,0 +1,46 @@
+//! `helenus worker --run`: processes that a cluster manager lends to one run.
+
+use uuid::Uuid;
+
+use crate::{
+    stage::{Stage, kill_at},
+    support::cli,
+};
+
+const ROWS: i32 = 2_000;
+
+#[test]
+fn two_workers_of_one_run_end_with_it_although_one_is_killed() {
+    let stage = Stage::new("worker_run", ROWS);
+    // Planned and opened, and not worked on any more.
+    let slowly = ["score", "visits", "--max-rate", "500"];
+    stage.killed(&slowly, &kill_at("after_start"));
+    let run = stage.newest();
+    assert!(!run.state.is_terminal());
+    let id = run.run_id.to_string();
+    let words = ["worker", "--run", id.as_str()];
+    let dies = stage.start_with(&words, &kill_at("mid_split=kill:5"));
+    let stays = stage.start_with(&words, "");
+    let killed = dies.finish();
+    assert_eq!(killed.code, None, "it was not killed: {killed:#?}");
+    let ended = stays.finish().ok().result();
+    assert_eq!(ended["state"], "succeeded");
+    assert_eq!(ended["run_id"], *id);
+    stage.assert_whole(&stage.newest());
+
+    // One that comes late ends at once, with the same outcome.
+    let late = cli::run(stage.command(&words)).ok().result();
+    assert_eq!(late["state"], "succeeded");
+    // The outcome of a run that fails is that of its workers.
+    stage
+        .sandbox
+        .cql("INSERT INTO {data}.visits (id) VALUES (-1)");
+    stage.create("visits", "[1, 2]", "max_rejected = 0");
+    stage.killed(&["score", "visits"], &kill_at("after_start"));
+    let failing = stage.newest().run_id.to_string();
+    assert_ne!(failing, id);
+    let failed = cli::run(stage.command(&["worker", "--run", &failing])).code(1);
+    assert_eq!(failed.error()["code"], "run.failed");
+    let nothing = Uuid::new_v4().to_string();
+    cli::run(stage.command(&["worker", "--run", &nothing])).code(5);
+}

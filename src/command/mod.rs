@@ -17,6 +17,7 @@ pub mod gate;
 pub mod job;
 pub mod migrate;
 pub mod model;
+pub mod progress_lines;
 pub mod report;
 pub mod retraining;
 pub mod role;

@@ -64,6 +64,10 @@ class ExportRefused(InvalidInput):
     #: The other ways of exporting that were tried, and why each can't be taken.
     attempts: Sequence[dict[str, Any]] = ()
 
+    def __str__(self) -> str:
+        tried = [f"  also tried: {_line(a['code'], a['message'], a['where'], None)}" for a in self.attempts]
+        return "\n".join([super().__str__(), *tried])
+
 
 class SystemFailure(HelenusError):
     """Cassandra, ONNX Runtime's library or a permission is missing (exit code 3)."""

@@ -52,11 +52,13 @@ def read_pandas(command: Command, job: str, options: list[str]) -> "pandas.DataF
         import pandas  # noqa: F401
     except ImportError:
         raise InvalidInput("python.missing", "pandas is not installed", help="pip install 'helenus[pandas]'") from None
-    frame = read_arrow(command, job, options).to_pandas()
+    frame: "pandas.DataFrame" = read_arrow(command, job, options).to_pandas()
+    if "model_sha256" in frame:
+        frame["model_sha256"] = frame["model_sha256"].map(bytes.hex, na_action="ignore")
     for name in frame.columns:
         first = frame[name].dropna().head(1)
-        # Older pyarrow gives UUIDs as 16 bytes; the column `run_id` and uuid keys are more use as they are printed.
-        if len(first) and isinstance(first.iloc[0], bytes) and len(first.iloc[0]) == 16 and name == "run_id":
+        # Older pyarrow gives UUIDs as 16 bytes.
+        if name == "run_id" and len(first) and isinstance(first.iloc[0], bytes):
             frame[name] = frame[name].map(_uuid, na_action="ignore")
     return frame
 

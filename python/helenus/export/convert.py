@@ -61,6 +61,9 @@ def _to_onnx(pipeline: Any, rows: Rows, plan: Plan, options: dict[int, dict[str,
     imputed: dict[str, list[float]] = {}
     with graph.exact_numbers(pipeline, plan.double_trees, imputed):
         model = to_onnx(pipeline, initial_types=_initial_types(rows, plan), target_opset=OPSET, options=options or None)
+    if not plan.wide and len(model.graph.input) == len(rows.names):
+        for entry, feature in zip(list(model.graph.input), rows.names):
+            graph.rename_input(model, entry.name, feature)  # the exporter puts `_` for blanks
     if plan.numbers == "double":
         graph.impute_doubles(model, imputed)
     texts.use_portable_locale(model)
@@ -179,6 +182,10 @@ def _catboost(pipeline: Any, rows: Rows, plan: Plan) -> Any:
         path = Path(folder, "model.onnx")
         final.save_model(str(path), format="onnx")
         trees = onnx.load(path)
+    for output in trees.graph.output:
+        shape = output.type.tensor_type.shape
+        if output.type.HasField("tensor_type") and output.name == "predictions" and len(shape.dim) == 1:
+            shape.dim.add().dim_value = 1  # CatBoost declares [N] for [N, 1]
     before = steps_of(pipeline)[:-1]
     if not before:
         if plan != Plan("float", plan.wide):

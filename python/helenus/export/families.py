@@ -71,7 +71,7 @@ def parts(estimator: Any) -> Iterator[Any]:
     yield estimator
     inner: list[Any] = []
     for attribute in ("steps", "transformers_", "transformer_list", "estimators_", "named_estimators_", "calibrated_classifiers_"):
-        value = getattr(estimator, attribute, None)
+        value: Any = getattr(estimator, attribute, None)
         if isinstance(value, dict):
             value = list(value.values())
         for item in value if isinstance(value, (list, tuple)) or hasattr(value, "ravel") else []:

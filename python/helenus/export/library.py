@@ -67,7 +67,12 @@ def class_names(pipeline: Any, given: Optional[Sequence[Any]]) -> Optional[list[
         if classes is not None and not isinstance(classes, list) and len(names) != len(classes):
             raise InvalidInput("export.classes", f"{len(names)} class names for {len(classes)} classes: {list(classes)}")
         return names
-    if classes is None or isinstance(classes, list) or np.asarray(classes).ndim != 1:
+    if isinstance(classes, list):
+        # The names are for every output with that number of scores.
+        if not classes or any(list(other) != list(classes[0]) for other in classes):
+            return None
+        classes = classes[0]
+    if classes is None or np.asarray(classes).ndim != 1:
         return None
     names = []
     for value in np.asarray(classes).tolist():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, Optional, Sequence
 
 import numpy as np
@@ -11,6 +12,9 @@ from ..errors import ExportRefused
 from .columns import Rows
 from .families import families, last, name, parts, steps_of
 from .verify import Failure
+
+
+FORESTS = ("RandomForestClassifier", "ExtraTreesClassifier", "DecisionTreeClassifier", "ExtraTreeClassifier")
 
 
 def beforehand(pipeline: Any, rows: Rows) -> Optional[ExportRefused]:
@@ -23,6 +27,9 @@ def beforehand(pipeline: Any, rows: Rows) -> Optional[ExportRefused]:
         if kind.startswith("HistGradientBoosting") and np.any(getattr(part, "is_categorical_", None)):
             return ExportRefused("export.categories", f"skl2onnx drops the categories of {kind}(categorical_features=…)",
                                  help="one-hot encode them in the pipeline instead")
+        if kind in FORESTS and getattr(part, "n_outputs_", 1) > 1:
+            return ExportRefused("export.targets", f"{kind} of several targets is exported as [targets, rows, classes], not by row",
+                                 help=f"train MultiOutputClassifier({kind}(…))")
         if kind.startswith("XGB"):
             missing = part.get_params().get("missing")
             if missing is not None and not (isinstance(missing, float) and math.isnan(missing)):
@@ -69,8 +76,9 @@ def afterwards(pipeline: Any, rows: Rows, failures: Sequence[Failure]) -> Export
         cause, advice = None, "see docs/models.md for what can be exported; an ONNX file can be pushed by its path"
         message = f"{name(last(pipeline))} cannot be exported: {closest.what}: {closest.detail}"
         code = "export.unsupported"
-        if "Unable to find a shape calculator" in closest.detail or "find a shape calculator" in closest.detail:
-            message = f"no exporter for {closest.detail.split('type')[1].split('>')[0].strip(' <') if 'type' in closest.detail else name(last(pipeline))}"
+        unknown = re.search(r"Unable to find a (?:shape calculator|converter) for type '<class '([\w.]+)'>", closest.detail)
+        if unknown:
+            message = f"there is no exporter for {unknown[1]}"
     others = [{"code": code, "message": f"{failure.what}: {failure.detail}", "where": str(failure.plan)}
               for failure in failures if failure is not closest]
     refusal = ExportRefused(code, f"{message}{'. ' + cause if cause else ''}", where=str(closest.plan), help=advice)
@@ -86,6 +94,9 @@ def _cause(pipeline: Any, rows: Rows, failure: Failure) -> tuple[Optional[str], 
     if kind == "SVC" and len(getattr(final, "classes_", ())) == 2 and "probab" in failure.what:
         return ("ONNX Runtime gives each score of a binary SVC in the column of the other class",
                 "train SVC(probability=True), or LinearSVC")
+    if kind in ("SVC", "SVR", "NuSVC", "NuSVR", "OneClassSVM"):
+        return ("ONNX Runtime computes support vector machines in float32, so the differences are rounding",
+                "state a tolerance that you accept (rtol=…, atol=…), or train with a smaller C")
     if any(name(part) in ("TfidfVectorizer", "CountVectorizer") for part in parts(pipeline)):
         return "the exporter splits or normalises texts otherwise", \
             "use the default token_pattern and lower-case texts before training (lowercase=False), without strip_accents"

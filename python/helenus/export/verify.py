@@ -202,5 +202,5 @@ def _example(got: Any, want: Any, rtol: float, atol: float, label: bool) -> str:
         return f"row {at}: {got[at].tolist()} instead of {want[at].tolist()}"
     got, want = got.astype(np.float64), want.astype(np.float64)
     shares = np.abs(got - want) / (atol + rtol * np.abs(want))
-    at, column = np.unravel_index(int(np.nan_to_num(shares, nan=np.inf).argmax()), shares.shape)
-    return f"row {at}: {got[at, column]:.9g} instead of {want[at, column]:.9g}"
+    row, column = divmod(int(np.nan_to_num(shares, nan=np.inf).argmax()), shares.shape[1])
+    return f"row {row}: {got[row, column]:.9g} instead of {want[row, column]:.9g}"

@@ -180,7 +180,7 @@ class Helenus:
 
     def pull(self, model: str, version: AnyVersion, path: Union[str, "os.PathLike[str]"]) -> Any:
         """Writes a version's ONNX file."""
-        return self.run("model", "pull", model, _version(version), "--out", os.fspath(path))
+        return self.run("model", "pull", model, _version(version), "-o", os.fspath(path))
 
     def promote(self, model: str, version: AnyVersion, *, alias: Optional[str] = None, why: Optional[str] = None,
                 **options: Any) -> Any:

@@ -152,11 +152,22 @@ def test_stored_predictions_are_those_of_the_library(name: str, sandbox: Sandbox
         same(column, predictions[column], values)
 
 
+def test_versions_of_all_kinds_fit_one_job(sandbox: Sandbox) -> None:
+    """A logistic regression in double, trees of floats, and CatBoost: one table takes them all."""
+    h, target = sandbox.h, is_dear(H)
+    models = [make_pipeline(StandardScaler(), LogisticRegression()), RandomForestClassifier(5, random_state=1), lgbm(lightgbm.LGBMClassifier),
+              cat(catboost.CatBoostClassifier)]
+    versions = [h.push("kinds", model.fit(H[NUMBERS][TRAIN], target[TRAIN]), H[NUMBERS][HOLDOUT]) for model in models]
+    assert [int(version) for version in versions] == [1, 2, 3, 4]
+    table = sandbox.table("kinds", H[NUMBERS][STORED])
+    h.jobs.create(f'job = "kinds"\nmodel = "kinds"\nversions = [1, 2, 3, 4]\n[source]\ntable = "{table}"\n')
+    assert h.jobs["kinds"].score().scored == 4 * 300
+
+
 def as_usual(pipeline: Any, rows: Any) -> dict[str, Any]:
     predicted = np.asarray(pipeline.predict(rows))
     if not hasattr(pipeline, "predict_proba"):
-        name = "predictions" if type(pipeline).__name__ == "CatBoostRegressor" else "variable"
-        return {name: predicted}
+        return {"variable": predicted}
     probabilities = pipeline.predict_proba(rows)
     return {"label": predicted.ravel(), **{f"p_{c}": probabilities[:, at] for at, c in enumerate(pipeline.classes_)}}
 

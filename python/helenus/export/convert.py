@@ -36,6 +36,7 @@ def convert(pipeline: Any, rows: Rows, plan: Plan, metadata: Mapping[str, str]) 
             model = _catboost(pipeline, rows, plan)
         else:
             model = _sklearn(pipeline, rows, plan)
+    graph.give_floats(model)
     graph.settle(model, metadata)
     return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 
@@ -186,6 +187,7 @@ def _catboost(pipeline: Any, rows: Rows, plan: Plan) -> Any:
         shape = output.type.tensor_type.shape
         if output.type.HasField("tensor_type") and output.name == "predictions" and len(shape.dim) == 1:
             shape.dim.add().dim_value = 1  # CatBoost declares [N] for [N, 1]
+    graph.rename_output(trees, "predictions", "variable")  # as other regressions have it
     before = steps_of(pipeline)[:-1]
     if not before:
         if plan != Plan("float", plan.wide):

@@ -155,6 +155,53 @@ def declare_tree_outputs(model: Any) -> None:
             opset.version = max(opset.version, 3)  # tensors of doubles
 
 
+def give_floats(model: Any) -> None:
+    """Casts double outputs to float, so that versions of all kinds have the same output types and fit one job's table."""
+    from onnx import TensorProto, helper
+
+    graph = model.graph
+    names = set()
+    for output in graph.output:
+        kind = output.type
+        if kind.HasField("tensor_type") and kind.tensor_type.elem_type == TensorProto.DOUBLE:
+            kind.tensor_type.elem_type = TensorProto.FLOAT
+            names.add(output.name)
+        elif kind.HasField("sequence_type") and kind.sequence_type.elem_type.tensor_type.elem_type == TensorProto.DOUBLE:
+            made = [node for node in graph.node if node.op_type == "SequenceConstruct" and node.output[0] == output.name]
+            if made:
+                kind.sequence_type.elem_type.tensor_type.elem_type = TensorProto.FLOAT
+                names.update(made[0].input)
+    if not names:
+        return
+    del graph.value_info[:]
+    nodes = []
+    for node in list(graph.node):
+        if node.op_type != "SequenceConstruct":
+            for at, name in enumerate(node.input):
+                if name in names:
+                    node.input[at] = f"{name}_double"
+        made_here = [at for at, name in enumerate(node.output) if name in names]
+        casts = []
+        for at in made_here:
+            name = node.output[at]
+            node.output[at] = f"{name}_double"
+            casts.append(helper.make_node("Cast", [f"{name}_double"], [name], to=TensorProto.FLOAT))
+        nodes += [node, *casts]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def rename_output(model: Any, old: str, new: str) -> None:
+    for entry in model.graph.output:
+        if entry.name == old:
+            entry.name = new
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for at, name in enumerate(names):
+                if name == old:
+                    names[at] = new
+
+
 def settle(model: Any, metadata: Mapping[str, str]) -> None:
     """Drops what differs from one export to the next, so that the same pipeline gives the same bytes; adds the metadata."""
     model.graph.name = "model"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from typing import Any, Iterator
@@ -15,6 +16,9 @@ import pytest
 from cassandra.cluster import Cluster, Session
 
 import helenus
+
+# The driver warns of its own defaults.
+logging.getLogger("cassandra").setLevel(logging.ERROR)
 
 
 def contact() -> str:

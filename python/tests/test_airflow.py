@@ -142,3 +142,32 @@ def test_a_retry_joins_the_run_of_the_try_that_died(served: tuple[Sandbox, Airfl
     runs = sandbox.h.jobs["tumour"].runs()
     assert len(runs) == before + 1 and runs[0].state == "succeeded"
     assert "the machine of the first try is gone" in said and "joins the run of try 1" in said
+
+
+KILLS = """
+import asyncio, time
+from airflow_provider_helenus.hook import HelenusHook
+from airflow_provider_helenus.triggers import HelenusRunTrigger
+
+hook = HelenusHook()
+request = hook.start_run("tumour", {"scope": "all", "max_rows_per_s": 10}, "killed-while-deferred")["request_id"]
+while hook.get_run("tumour", request)["state"] != "running":
+    time.sleep(0.3)
+path, arguments = HelenusRunTrigger("helenus_default", "tumour", request, 0.5).serialize()
+assert path == "airflow_provider_helenus.triggers.HelenusRunTrigger"
+trigger = HelenusRunTrigger(**arguments)
+asyncio.run(trigger.on_kill())
+
+async def event():
+    async for event in trigger.run():
+        return event.payload["view"]["state"]
+
+print("ended as", asyncio.run(event()))
+asyncio.run(trigger.on_kill())  # a run that has ended: nothing happens
+"""
+
+
+def test_a_deferred_task_that_a_person_ends_cancels_its_run(served: tuple[Sandbox, Airflow]) -> None:
+    _, airflow = served
+    done = subprocess.run([AIRFLOW / "bin" / "python", "-c", KILLS], env=airflow.variables, capture_output=True, text=True, timeout=180)
+    assert done.stdout.strip().endswith("ended as cancelled"), done.stdout[-2000:] + done.stderr[-4000:]

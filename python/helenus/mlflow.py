@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
@@ -42,8 +43,10 @@ def log_model(
     made = export(pipeline, X_holdout, features=features, classes=classes, text=text, rtol=rtol, atol=atol)
     import helenus.mlflow
 
+    # MLflow 3 takes `name`, and nothing as the `artifact_path` of MLflow 2.
+    place = {"artifact_path": None, "name": name} if "name" in inspect.signature(Model.log).parameters else {"artifact_path": name}
     return Model.log(
-        name, flavor=helenus.mlflow, registered_model_name=registered_model_name, exported=made, reference=reference,
+        **place, flavor=helenus.mlflow, registered_model_name=registered_model_name, exported=made, reference=reference,
         metadata=_metadata(made), **options)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_a_logged_model_has_golden_rows_features_and_classes(mlflow: Any) -> Non
     assert len((folder / "reference.csv").read_text().splitlines()) == 1001
     described = (folder / "MLmodel").read_text()
     assert "helenus.classes" in described and "onnx" in described
-    checked = subprocess.run([helenus.find_binary(), "--output", "json", "model", "check", folder / "model.onnx",
+    checked = subprocess.run([sys.executable, "-m", "helenus", "--output", "json", "model", "check", folder / "model.onnx",
                               "--features", folder / "features.txt", "--golden", folder / "golden.csv"], capture_output=True, text=True)
     answer = json.loads(checked.stdout)
     assert answer["ok"] and answer["warnings"] == [], answer

@@ -96,7 +96,10 @@ class Scorer:
     def __call__(self, batches: "Iterator[pyarrow.RecordBatch]") -> "Iterator[pyarrow.RecordBatch]":
         from pyspark import SparkFiles
 
-        yield from pipe(SparkFiles.get(self.file), batches)
+        import pyarrow
+
+        for batch in pipe(SparkFiles.get(self.file), batches):
+            yield from pyarrow.Table.from_batches([batch]).cast(_known_to_spark(batch.schema)).to_batches()
 
 
 def pipe(bundle: "str | os.PathLike[str]", batches: "Iterator[pyarrow.RecordBatch]") -> "Iterator[pyarrow.RecordBatch]":
@@ -149,6 +152,22 @@ def pipe(bundle: "str | os.PathLike[str]", batches: "Iterator[pyarrow.RecordBatc
         process.wait()
 
 
+def _known_to_spark(schema: Any) -> Any:
+    """Returns a schema with the types that Spark knows: times in microseconds, lists and blobs of any length."""
+    import pyarrow
+
+    def known(kind: Any) -> Any:
+        if pyarrow.types.is_timestamp(kind):
+            return pyarrow.timestamp("us", kind.tz)
+        if pyarrow.types.is_fixed_size_binary(kind):
+            return pyarrow.binary()
+        if pyarrow.types.is_fixed_size_list(kind):
+            return pyarrow.list_(known(kind.value_type))
+        return kind
+
+    return pyarrow.schema([field.with_type(known(field.type)) for field in schema])
+
+
 def _schema(bundle: Path) -> Any:
     """Returns the schema of the predictions as Spark's."""
     import pyarrow
@@ -159,4 +178,4 @@ def _schema(bundle: Path) -> Any:
     if said.returncode != 0:
         raise SystemFailure("spark.pipe", f"the bundle cannot be read: {said.stderr.decode(errors='replace')[-800:]}")
     with pyarrow.ipc.open_stream(said.stdout) as stream:
-        return from_arrow_schema(stream.schema)
+        return from_arrow_schema(_known_to_spark(stream.schema))

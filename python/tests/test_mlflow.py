@@ -79,7 +79,7 @@ def test_helenus_imports_what_was_logged(mlflow: Any, sandbox: Sandbox) -> None:
     pipeline = make_pipeline(columns, GradientBoostingRegressor(n_estimators=20)).fit(H[TRAIN], price(H)[TRAIN])
     with mlflow.start_run():
         info = helenus.mlflow.log_model(pipeline, H[HOLDOUT])
-    made = sandbox.h.run("model", "import", "homes", str(folder_of(mlflow, info)))
+    made = sandbox.h.run("model", "import", str(folder_of(mlflow, info)), "--name", "homes")
     assert made["state"] == "ready"
     registered = sandbox.h.run("model", "show", "homes")["registered"]
     assert registered["golden_sha256"] and registered["tags"]["mlflow.model_id"]

@@ -49,3 +49,21 @@ def reviews(accents: bool) -> tuple[pd.Series, np.ndarray]:
         texts.append(" ".join(words) + r.choice(["", "!", ".", " 10/10"]))
         labels.append("pos" if at % 2 else "neg")
     return pd.Series(texts, name="review"), np.array(labels)
+
+
+def public_case(number: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows and target of a case from public bug reports (tests/cases), from the case's own seed."""
+    r = np.random.default_rng(number if number != 23 else 3)
+    if number == 16:  # a scaler in front of trees
+        n = 1500
+        X = np.c_[r.integers(1, 9, n), r.integers(1900, 2024, n), r.integers(20, 240, n)].astype(float)
+        return (pd.DataFrame(X, columns=["rooms", "built", "area"]),
+                X[:, 0] * 20 + (X[:, 1] - 1900) + X[:, 2] * 3 + r.normal(0, 10, n))
+    if number == 23:  # regressions on raw columns, whose float32 sums cancel
+        n = 600
+        X = np.c_[r.integers(1995, 2024, n), r.gamma(3, 30000, n).round(), r.integers(50, 400, n), r.gamma(6, 6000, n).round()]
+        y = X[:, 3] * np.exp(-(2024 - X[:, 0]) / 9) - X[:, 1] * 0.02 + X[:, 2] * 10 + r.normal(0, 500, n)
+        return pd.DataFrame(X, columns=["year", "km", "power", "price_new"]), y
+    assert number == 25  # the shortest export there is: doubles
+    X = r.normal(size=(300, 3))
+    return pd.DataFrame(X, columns=["a", "b", "c"]), np.where(X[:, 0] > 0, "up", "down")

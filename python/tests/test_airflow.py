@@ -119,6 +119,7 @@ def test_a_dag_scores_waits_for_the_gate_and_promotes(served: tuple[Sandbox, Air
     assert runs[2].scored == 2 * len(X) and "1138 scored" in said
     assert runs[2].raw["requested_by"] == "airflow@http" and runs[2].raw["note"].startswith("Airflow: score_and_promote.score")
     assert sandbox.h.version("tumour", "champion").version == 2
+    airflow.test("promoted_before")
 
 
 def test_a_refused_promotion_fails_without_a_retry(served: tuple[Sandbox, Airflow]) -> None:

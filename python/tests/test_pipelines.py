@@ -21,7 +21,7 @@ from sklearn.ensemble import (
 )
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
@@ -31,7 +31,7 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeRegressor
 
 from conftest import Sandbox, column_of
-from data import HOLDOUT, NUMBERS, STORED, TRAIN, band, homes, is_dear, price, reviews
+from data import HOLDOUT, NUMBERS, STORED, TRAIN, band, homes, is_dear, price, public_case, reviews
 
 H, M = homes(), homes(missing=True)
 TEXTS = ["city", "kind of home"]
@@ -61,6 +61,14 @@ class Case:
     #: Lines of the job's manifest.
     features: str = ""
     push: dict[str, Any] = field(default_factory=dict)
+    #: Rows for training, for push, and in the table.
+    rows: tuple[slice, slice, slice] = (TRAIN, HOLDOUT, STORED)
+
+
+def public(number: int, pipeline: Any) -> Case:
+    frame, target = public_case(number)
+    n = len(frame)
+    return Case(pipeline, frame, target, rows=(slice(0, n // 2), slice(n // 2, 3 * n // 4), slice(3 * n // 4, n)))
 
 
 def multi_columns(pipeline: Any, rows: Any) -> dict[str, Any]:
@@ -110,6 +118,16 @@ CASES = {
     "text_beside_numbers": Case(
         make_pipeline(ColumnTransformer([("t", TfidfVectorizer(), "review"), ("n", StandardScaler(), ["length"])]), LogisticRegression()),
         pd.DataFrame({"review": PLAIN_REVIEWS, "length": PLAIN_REVIEWS.str.len().astype(float)}), PLAIN_LABELS),
+    # The city is a category, not a text that is lower-cased; `length` is in the table and not in the model.
+    "text_beside_a_category": Case(
+        make_pipeline(ColumnTransformer([("t", TfidfVectorizer(), "review"), ("c", OneHotEncoder(sparse_output=False), ["city"])]),
+                      LogisticRegression()),
+        pd.DataFrame({"length": REVIEWS.str.len(), "review": REVIEWS, "city": np.where(REVIEWS.str.len() % 2, "Óbidos", "óbidos")}),
+        REVIEW_LABELS, features='review = { column = "review", text = "lower" }\n', push={"text": {"review": "lower"}}),
+    "public_case_16": public(16, make_pipeline(StandardScaler(), GradientBoostingRegressor(n_estimators=60, max_depth=4, random_state=0))),
+    "public_case_23": public(23, LinearRegression()),
+    "public_case_25": public(25, LogisticRegression()),
+    "public_case_25_trees": public(25, GradientBoostingClassifier(n_estimators=8)),
     "lightgbm": Case(lgbm(lightgbm.LGBMClassifier), M[NUMBERS], is_dear(M)),
     "columns_lightgbm": Case(make_pipeline(columns(sparse_output=False), lgbm(lightgbm.LGBMClassifier)), M, band(M)),
     "scaler_lightgbm": Case(make_pipeline(StandardScaler(), lgbm(lightgbm.LGBMRegressor)), M[NUMBERS], price(M)),
@@ -127,17 +145,19 @@ OTHERS = {"id", "model_version", "model_sha256", "run_id", "scored_at", "rejecte
 @pytest.mark.parametrize("name", CASES)
 def test_stored_predictions_are_those_of_the_library(name: str, sandbox: Sandbox) -> None:
     case, h = CASES[name], sandbox.h
-    target = None if case.target is None else case.target[TRAIN]
-    pipeline = case.pipeline.fit(case.frame[TRAIN], *([] if target is None else [target]))
-    version = h.push(name, pipeline, case.frame[HOLDOUT], **case.push)
+    train, holdout, kept = case.rows
+    target = None if case.target is None else case.target[train]
+    pipeline = case.pipeline.fit(case.frame[train], *([] if target is None else [target]))
+    version = h.push(name, pipeline, case.frame[holdout], **case.push)
     assert version.state == "ready"
     assert not [w for w in version.warnings if not w.startswith(("float_rounding", "ascii_lower", "features_unused"))], version.warnings
 
-    stored = case.frame[STORED].reset_index(drop=True)
+    stored = case.frame[kept].reset_index(drop=True)
     frame = stored if isinstance(stored, pd.DataFrame) else stored.to_frame()
     table = sandbox.table(name, frame)
     nullable = "".join(f'{c} = {{ column = "{column_of(c)}", null = "nan" }}\n' for c in frame if frame[c].dtype.kind == "f" and frame[c].isna().any())
-    features = "".join(f'"{c}" = "{column_of(c)}"\n' for c in frame if f"{c} = {{" not in nullable + case.features)
+    fed = [i["name"] for i in version.raw["found"]["inputs"]] + version.raw["found"]["feature_names"]
+    features = "".join(f'"{c}" = "{column_of(c)}"\n' for c in frame if c in fed and f"{c} = {{" not in nullable + case.features)
     h.jobs.create(f'job = "{name}"\nmodel = "{name}"\nversions = [1]\n[source]\ntable = "{table}"\n'
                   f"[features]\n{features}{nullable}{case.features}")
     run = h.jobs[name].score()

@@ -30,6 +30,11 @@ REFUSED: dict[str, tuple[Any, Any, Any, str, str]] = {
     # Case 05: the exporter writes zeros for two of three targets.
     "xgboost_targets": (xgboost.XGBRegressor(n_estimators=10), H[NUMBERS], np.column_stack([price(H)] * 3) * [1, 2, -1],
                         "export.differs", "first of several targets"),
+    # Case 05, too.
+    "xgboost_logistic": (xgboost.XGBRegressor(objective="reg:logistic", n_estimators=10), H[NUMBERS], price(H) / price(H).max(), "export.differs",
+                         "leaves out the logistic function"),
+    "lightgbm_forest": (lightgbm.LGBMClassifier(boosting_type="rf", bagging_freq=1, bagging_fraction=0.5, n_estimators=10, verbose=-1), H[NUMBERS],
+                        band(H), "export.differs", "LightGBM averages them"),
     "xgboost_sparse": (make_pipeline(COLUMNS, xgboost.XGBRegressor(n_estimators=10)), H, price(H), "export.sparse", "zeros XGBoost reads as missing"),
     "xgboost_missing": (xgboost.XGBRegressor(n_estimators=5, missing=0.0), H[NUMBERS], price(H), "export.missing", "missing=0.0"),
     "xgboost_categories": (xgboost.XGBRegressor(n_estimators=5, enable_categorical=True), H[["rooms", "city"]].astype({"city": "category"}), price(H),

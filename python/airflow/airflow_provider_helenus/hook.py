@@ -83,6 +83,11 @@ class HelenusHook(BaseHook):
         answer: dict[str, Any] = self.request("POST", path("models", model, "aliases", alias), body=body, params={"wait": wait})
         return answer
 
+    def points_at(self, model: str, alias: str) -> Optional[int]:
+        """Returns the version that an alias points to."""
+        version: Optional[int] = self.request("GET", path("models", model))["aliases"].get(alias)
+        return version
+
     def get_request(self, request: str) -> dict[str, Any]:
         """Returns a request and the worker's answer."""
         found: dict[str, Any] = self.request("GET", path("requests", request))

@@ -105,7 +105,12 @@ class HelenusRunOperator(BaseOperator):
         number = context["ti"].try_number
         if number <= 1:
             return None
-        view = self.hook.start_run(self.job, self.body(context), dedupe_key(context, number - 1))
+        try:
+            view = self.hook.start_run(self.job, self.body(context), dedupe_key(context, number - 1))
+        except HelenusApiError as error:
+            if error.status == 422:  # the earlier try asked for something else
+                return None
+            raise
         if view["state"] in ENDED:
             return None
         self.log.info("joins the run of try %s, which is still open", number - 1)
@@ -190,6 +195,9 @@ class HelenusPromoteOperator(BaseOperator):
             answer = hook.promote(self.model, self.alias, {k: v for k, v in fields.items() if v is not None}, wait="30s")
         except HelenusApiError as error:
             if error.status == 409:
+                # The answer to an earlier try was lost: it has moved the alias already.
+                if isinstance(version, int) and hook.points_at(self.model, self.alias) == version:
+                    return {"model": self.model, "alias": self.alias, "version": version}
                 raise AirflowFailException(str(error)) from error
             raise
         until = time.monotonic() + self.wait.total_seconds()

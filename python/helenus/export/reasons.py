@@ -91,6 +91,12 @@ def _cause(pipeline: Any, rows: Rows, failure: Failure) -> tuple[Optional[str], 
     kind = name(final)
     if kind.startswith("XGB") and np.ndim(getattr(final, "intercept_", 0)) >= 0 and _targets(final, rows, pipeline) > 1:
         return "XGBoost's exporter writes the first of several targets only", "train one model per target"
+    if kind.startswith("XGB") and str(final.get_params().get("objective")) == "reg:logistic":
+        return ("XGBoost's exporter leaves out the logistic function of `reg:logistic`",
+                "train reg:squarederror on the logit of the target, or XGBClassifier")
+    if kind.startswith("LGBM") and final.get_params().get("boosting_type") == "rf":
+        return ("LightGBM's exporter adds the trees of boosting_type='rf' up, LightGBM averages them",
+                "train with boosting_type='gbdt', or RandomForestClassifier")
     if kind == "SVC" and len(getattr(final, "classes_", ())) == 2 and "probab" in failure.what:
         return ("ONNX Runtime gives each score of a binary SVC in the column of the other class",
                 "train SVC(probability=True), or LinearSVC")

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import ExportRefused
 from .columns import Rows
-from .families import name, parts
+from .families import name, parts, steps_of
 
 #: Python's patterns of tokens, and the same for ONNX Runtime, whose \\w is ASCII.
 TOKENS = {
@@ -25,29 +25,34 @@ def prepared(pipeline: Any, rows: Rows) -> tuple[Any, dict[int, dict[str, Any]]]
     """Returns the pipeline as it is to be exported, and the exporter's options for its vectorizers."""
     if not any(name(part) in VECTORIZERS for part in parts(pipeline)):
         return pipeline, {}
-    # The tensors hold lower case already where the job makes it.
-    lowered = bool(rows.text) and all(
-        "lower" in rows.text.get(feature, "").split("+") for feature, kind in rows.kinds.items() if kind == "string"
-    )
-    if lowered:
-        pipeline = copy.deepcopy(pipeline)
+    if any("lower" in steps.split("+") for steps in rows.text.values()):
+        pipeline = copy.deepcopy(pipeline)  # its vectorizers are changed
     options: dict[int, dict[str, Any]] = {}
-    for part in parts(pipeline):
-        if name(part) not in VECTORIZERS:
-            continue
-        if lowered:
-            part.lowercase = False
-        elif part.lowercase:
-            _check_lower_case(rows)
-        if part.analyzer == "word" and part.token_pattern in TOKENS:
-            options[id(part)] = {"tokenexp": TOKENS[part.token_pattern]}
+    for vectorizer, features in _vectorizers(pipeline, rows):
+        if features and all("lower" in rows.text.get(feature, "").split("+") for feature in features):
+            vectorizer.lowercase = False  # the tensors hold lower case already, because the job makes it
+        elif vectorizer.lowercase:
+            _check_lower_case(rows, features)
+        if vectorizer.analyzer == "word" and vectorizer.token_pattern in TOKENS:
+            options[id(vectorizer)] = {"tokenexp": TOKENS[vectorizer.token_pattern]}
     return pipeline, options
 
 
-def _check_lower_case(rows: Rows) -> None:
-    for feature, kind in rows.kinds.items():
-        if kind != "string":
-            continue
+def _vectorizers(pipeline: Any, rows: Rows) -> list[tuple[Any, list[str]]]:
+    """Returns the vectorizers, each with the features that it reads."""
+    texts = [feature for feature, kind in rows.kinds.items() if kind == "string"]
+    first = steps_of(pipeline)[0]
+    if name(first) != "ColumnTransformer":
+        return [(part, texts) for part in parts(pipeline) if name(part) in VECTORIZERS]
+    found = []
+    for _, transformer, columns in first.transformers_:
+        read = [columns] if isinstance(columns, str) else [column for column in columns if column in texts]
+        found += [(part, read or texts) for part in parts(transformer) if name(part) in VECTORIZERS]
+    return found
+
+
+def _check_lower_case(rows: Rows, features: list[str]) -> None:
+    for feature in features:
         for text in rows.columns[feature]:
             if text is not None and _ascii_lower(text) != text.lower():
                 raise ExportRefused(

@@ -32,6 +32,10 @@ with dag("score_and_promote"):
 with dag("refused_promotion"):
     HelenusPromoteOperator(task_id="promote", model="tumour", version=1, expected_version=7)
 
+with dag("promoted_before"):
+    # The answer to the first request was lost, and the alias points at version 2 already.
+    HelenusPromoteOperator(task_id="promote", model="tumour", version=2, expected_version=1)
+
 with dag("killed"):
     # on_kill is called when a task's time is over, too.
     HelenusRunOperator(task_id="slow", job="tumour", scope="all", max_rows_per_s=10, poll_seconds=0.5, execution_timeout=timedelta(seconds=6))

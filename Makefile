@@ -1,6 +1,6 @@
 # helenus: `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build test test-faults bench demo cassandra cassandra-down lint doc clean
+.PHONY: help build test test-faults test-python bench demo cassandra cassandra-down lint doc clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ test: ## the whole suite against a real Cassandra that it starts and wipes (ARGS
 
 test-faults: ## faults and what must hold after each: kills, freezes, lost answers, dead nodes (ARGS as for test)
 	@scripts/test --features failpoints,kafka --test faults $(ARGS)
+
+test-python: ## the Python package against a real Cassandra: wheel, module, notebook, Airflow (ARGS go to pytest)
+	@scripts/test-python $(ARGS)
 
 bench: ## helenus against a ceiling straight on the driver, every goal measured: over an hour (ARGS=--quick: some minutes)
 	@scripts/setup --bench

@@ -21,6 +21,7 @@ pub mod migrate;
 pub mod model;
 pub mod pipe;
 pub mod plan;
+pub mod progress_lines;
 pub mod report;
 pub mod retraining;
 pub mod role;

@@ -14,6 +14,7 @@ use super::{
     Context,
     follow::{self, Answering},
     model::ask,
+    progress_lines,
 };
 use crate::{
     command::run::{run_json, run_text},
@@ -94,6 +95,11 @@ pub struct Args {
     /// Count the pending rows and write nothing
     #[arg(long)]
     dry_run: bool,
+    /// Also write progress to stderr, twice a second, as lines such as
+    /// `{"progress": {"rows": 1200, "of": 569000, "written": 1200, "rejected": 0}}`; `of` is an
+    /// estimate or null
+    #[arg(long)]
+    progress: bool,
     #[command(flatten)]
     wait: ask::Wait,
 }
@@ -133,7 +139,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
             "joins run {}, which is open with the same scope; rows that change meanwhile are scored after it",
             run.run_id
         ));
-        let ended = to_its_end(&store, context, run.clone(), here).await?;
+        let ended = to_its_end(&store, context, run.clone(), here, args.progress).await?;
         before = Some((run, ended));
     };
     let Some(run_id) = answer.run_id.filter(|_| answer.kind != AnswerKind::Refused) else {
@@ -156,7 +162,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
                 "run {} has ended; run {run_id} scores what is pending after it",
                 run.run_id
             ));
-            let follow_up = to_its_end(&store, context, planned, here).await?;
+            let follow_up = to_its_end(&store, context, planned, here, args.progress).await?;
             Ok(with_follow_up(ended, follow_up))
         }
         None => {
@@ -165,7 +171,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
                     "joins run {run_id}, which does the same and began after this was asked"
                 ));
             }
-            to_its_end(&store, context, planned, here).await
+            to_its_end(&store, context, planned, here, args.progress).await
         }
     }
 }
@@ -176,9 +182,10 @@ async fn to_its_end(
     context: &Context,
     run: Run,
     here: bool,
+    progress: bool,
 ) -> Result<Answer, Failure> {
     if here {
-        return work(store, run, context.format).await;
+        return work(store, run, context.format, progress).await;
     }
     let run = follow::to_its_end(store, context, run).await?;
     Ok(ended(run, Duration::ZERO, context.format))
@@ -267,8 +274,12 @@ fn read_keys(path: &std::path::Path) -> Result<Vec<BTreeMap<String, String>>, Fa
     Ok(keys)
 }
 
-/// Works on a run in this process until it ends, with progress on the terminal.
-pub async fn work(store: &Store, run: Run, format: Format) -> Result<Answer, Failure> {
+/// Works on a run in this process until it ends, with progress on the terminal, and as lines on
+/// stderr if `lines` is true.
+///
+/// # Errors
+/// As the exit codes say.
+pub async fn work(store: &Store, run: Run, format: Format, lines: bool) -> Result<Answer, Failure> {
     if run.state.is_terminal() {
         return Ok(ended(run, Duration::ZERO, format));
     }
@@ -284,10 +295,18 @@ pub async fn work(store: &Store, run: Run, format: Format) -> Result<Answer, Fai
     let bar = bar(store, &prepared.run, format).await;
     let say = say(bar.clone());
     let drawing = tokio::spawn(draw(bar.clone(), Arc::clone(&progress)));
+    let telling = lines.then(|| {
+        let telling = progress_lines::tell(bar.length(), Arc::clone(&progress));
+        tokio::spawn(telling)
+    });
     let by = crate::engine::claimant();
     let limited = prepared.run.max_rows_per_s.is_some();
     let worked = Work::new(prepared, by, &shared, say).run().await;
     drawing.abort();
+    if let Some(telling) = telling {
+        telling.abort();
+        progress_lines::tell_once(bar.length(), &progress);
+    }
     bar.finish_and_clear();
     match worked? {
         Worked::Ended(run) => {

@@ -48,7 +48,8 @@ pub fn minor_version(version: &str) -> &str {
 }
 
 /// Returns the library's location: `named` (flag or environment), else the project's
-/// `.dev/onnxruntime/`, else beside the executable, else whatever the system's loader finds.
+/// `.dev/onnxruntime/`, else beside the executable, else in the Python environment that the executable
+/// is part of, else whatever the system's loader finds.
 pub fn locate(named: Option<&Path>) -> PathBuf {
     // The loader would resolve a relative path against the executable first.
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -56,13 +57,42 @@ pub fn locate(named: Option<&Path>) -> PathBuf {
         Some(path) if path.components().count() > 1 => absolute(path),
         Some(name) => name.to_owned(),
         None if Path::new(IN_PROJECT).exists() => absolute(Path::new(IN_PROJECT)),
-        None => beside_the_executable().unwrap_or_else(|| PathBuf::from(BY_LOADER)),
+        None => near_the_executable().unwrap_or_else(|| PathBuf::from(BY_LOADER)),
     }
 }
 
-fn beside_the_executable() -> Option<PathBuf> {
-    let path = std::env::current_exe().ok()?.parent()?.join(BY_LOADER);
-    path.exists().then_some(path)
+fn near_the_executable() -> Option<PathBuf> {
+    let executable = std::env::current_exe().ok()?;
+    let folder = executable.parent()?;
+    let beside = folder.join(BY_LOADER);
+    if beside.exists() {
+        return Some(beside);
+    }
+    in_python_environment(folder.parent()?)
+}
+
+/// Returns the library of the `onnxruntime` wheel under `lib/python3.*/site-packages` of a Python
+/// environment: `pip install helenus` installs both there. The newest version, if there are several.
+fn in_python_environment(root: &Path) -> Option<PathBuf> {
+    let entries = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let pythons = entries(root.join("lib")).filter(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().starts_with("python3")
+    });
+    pythons
+        .flat_map(|python| {
+            ["site-packages", "dist-packages"]
+                .map(|packages| python.path().join(packages).join("onnxruntime/capi"))
+        })
+        .flat_map(entries)
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let version = name.to_str()?.strip_prefix(BY_LOADER)?;
+            let parts: Vec<u32> = version.split('.').flat_map(str::parse).collect();
+            Some((parts, entry.path()))
+        })
+        .max()
+        .map(|(_, path)| path)
 }
 
 /// Stops ONNX Runtime from writing usage data to ~/.cache and sending them, which its Linux builds
@@ -187,5 +217,30 @@ mod tests {
     fn minor_versions_ignore_the_patch() {
         assert_eq!(super::minor_version("1.31.1"), "1.31");
         assert_eq!(super::minor_version("1.31"), "1.31");
+    }
+
+    #[test]
+    fn the_newest_library_of_a_python_environment_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(super::in_python_environment(root.path()), None);
+        for (python, library) in [
+            ("python3.9/site-packages", "libonnxruntime.so.1.31.1"),
+            ("python3.11/site-packages", "libonnxruntime.so.1.9.0"),
+            (
+                "python3/dist-packages",
+                "libonnxruntime_providers_shared.so",
+            ),
+            ("perl5/site-packages", "libonnxruntime.so.9.0.0"),
+        ] {
+            let folder = root
+                .path()
+                .join("lib")
+                .join(python)
+                .join("onnxruntime/capi");
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(library), "").unwrap();
+        }
+        let found = super::in_python_environment(root.path()).unwrap();
+        assert!(found.ends_with("libonnxruntime.so.1.31.1"), "{found:?}");
     }
 }

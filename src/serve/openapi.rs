@@ -19,7 +19,9 @@ use utoipa::{
 use super::{
     error::ErrorBody,
     oip::{infer, metadata, repository},
-    routes::{acts, events, health, jobs, models, predictions, requests, run_view, runs, score},
+    routes::{
+        acts, events, gates, health, jobs, models, predictions, requests, run_view, runs, score,
+    },
 };
 
 /// The description. Handlers bring the schemas of their bodies.
@@ -50,6 +52,7 @@ use super::{
         acts::promote,
         acts::rollback,
         acts::approve,
+        gates::show,
         requests::show,
         metadata::server,
         metadata::live,

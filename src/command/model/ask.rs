@@ -95,7 +95,7 @@ impl Intent for AliasIntent<'_> {
                 let (run_id, job) = (run.run_id, &run.job);
                 let what = format!("run {run_id} of job `{job}` scores what is missing");
                 say(self.context, &what);
-                score::work(store, run, self.context.format).await?;
+                score::work(store, run, self.context.format, false).await?;
                 return Ok(Reconciled::Advanced);
             }
             let elsewhere = "another process is answering requests; waiting for it";

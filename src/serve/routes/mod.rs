@@ -3,6 +3,7 @@
 pub mod acts;
 pub mod events;
 pub mod extract;
+pub mod gates;
 pub mod health;
 pub mod jobs;
 pub mod keys;
@@ -87,6 +88,7 @@ pub fn all() -> Vec<Route> {
         ),
         write("/v1/models/{model}/aliases/{alias}", post(acts::promote)),
         write("/v1/models/{model}/rollback", post(acts::rollback)),
+        read("/v1/models/{model}/gates/{gate}", get(gates::show)),
         write(
             "/v1/models/{model}/gates/{gate}/approve",
             post(acts::approve),

@@ -122,12 +122,18 @@ fn a_gate_is_approved_once_it_passes() {
     let server = Served::start(sandbox, &["tumour"]);
     let path = "/v1/models/tumour/gates/better/approve?wait=30s";
     let approve = || server.post(path, &json!({"why": "agreed"}));
+    let says = || {
+        let gate = server.get("/v1/models/tumour/gates/better");
+        gate.status(200).json()["says"].clone()
+    };
     all_refused([(approve(), 409, "gate.unevaluated")]);
+    assert_eq!(says(), "unevaluated");
 
     let labels = format!("{}.outcomes.outcome", sandbox.data);
     let evaluate = ["evaluate", "tumour", "--versions", "champion,challenger"];
     let options = ["--labels", &labels, "--label-time", "known_at"];
     sandbox.helenus(&[&evaluate[..], &options].concat()).ok();
+    assert_eq!(says(), "passes");
     let _worker = sandbox.start(&["worker"]);
     let approved = approve().status(200).json();
     assert_eq!(
@@ -136,5 +142,6 @@ fn a_gate_is_approved_once_it_passes() {
     );
     assert_eq!(champion(&server, "tumour"), 2);
     // What was shown against version 1 shows nothing now.
+    assert_eq!(says(), "fails");
     all_refused([(approve(), 409, "gate.fails")]);
 }

@@ -17,7 +17,6 @@ pub mod gate;
 pub mod job;
 pub mod migrate;
 pub mod model;
-pub mod report;
 pub mod retraining;
 pub mod role;
 pub mod run;

@@ -1,7 +1,6 @@
 //! `helenus experiment …`.
 
 mod list;
-mod page;
 mod show;
 mod start;
 mod stop;

@@ -1,0 +1,72 @@
+//! All models: which version is live?
+
+use crate::serve::{
+    caller::Right,
+    console::{
+        place::Place,
+        read::Reader,
+        table::{Cell, Table},
+        view::View,
+    },
+    error::ApiError,
+};
+
+/// Returns the page.
+///
+/// # Errors
+/// Those of Cassandra.
+pub async fn view(reader: &Reader<'_>) -> Result<View, ApiError> {
+    let names = reader.read("models".to_owned(), |store| store.models());
+    let aliases = reader.read("alias_heads".to_owned(), |store| store.alias_heads());
+    let newest = reader.read("last_admissions".to_owned(), |store| {
+        store.last_admissions()
+    });
+    let (names, aliases, newest) = futures::try_join!(names, aliases, newest)?;
+    let may_read = |model: &&String| reader.caller.check_model(Right::Read, model).is_ok();
+    let mut names: Vec<&String> = names.iter().filter(may_read).collect();
+    names.sort();
+    let mut view = View::new(Place::Models, "Models", "");
+    view.is_live = true;
+    let table = Table::new(
+        "models",
+        "All models",
+        &[
+            ("model", "Model"),
+            ("champion", "Champion"),
+            ("aliases", "Other aliases"),
+            ("newest", "Newest version"),
+            ("state", "Its state"),
+            ("at", "Decided (UTC)"),
+            ("reason", "Why"),
+        ],
+    )
+    .or("There are no models yet: `helenus model push` registers one.");
+    view.table(table.with(names.into_iter().map(|model| {
+        let own = || aliases.iter().filter(|head| head.model == *model);
+        let champion = own().find(|head| head.alias == "champion");
+        let others = own().filter(|head| head.alias != "champion");
+        let others = others.filter_map(|head| Some(format!("{} = {}", head.alias, head.version?)));
+        let newest = newest.iter().find(|line| line.name == *model);
+        let version = |version: i32| {
+            let place = Place::Version(model.clone(), version);
+            Cell::Link(
+                place.path(),
+                Box::new(Cell::Count(version.unsigned_abs().into())),
+            )
+        };
+        vec![
+            Cell::link(Place::Model(model.clone()).path(), model.clone()),
+            Cell::of(champion.and_then(|head| head.version), version),
+            Cell::text(others.collect::<Vec<_>>().join(", ")),
+            Cell::of(newest.map(|line| line.version), version),
+            Cell::state(
+                newest
+                    .and_then(|line| line.state.as_deref())
+                    .unwrap_or("undecided"),
+            ),
+            Cell::of(newest.and_then(|line| line.decided_at), Cell::Time),
+            Cell::of(newest.and_then(|line| line.reason.as_ref()), Cell::text),
+        ]
+    })));
+    Ok(view)
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use maud::{Markup, html};
 
-use super::{place::Place, table::Tone};
+use super::{place::ConsolePlace, table::Tone};
 use crate::{
     report::{
         axis::{Axis, Frame, unit},
@@ -56,7 +56,9 @@ fn mark(job: &str, run: &RunLine) -> Markup {
         number::count(run.source_rows),
         number::count(rejected)
     );
-    let href = run.run_id.map(|id| Place::Run(job.to_owned(), id).path());
+    let href = run
+        .run_id
+        .map(|id| ConsolePlace::Run(job.to_owned(), id).path());
     html! {
         // The list below has the same links: the keyboard goes there.
         a class={ "box " (tone.class()) } href=[href] tabindex="-1" aria-label=(words) title=(words) { (tone.mark()) }

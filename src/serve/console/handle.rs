@@ -18,9 +18,9 @@ use super::{
     Console, actions, assets, guard, layout,
     layout::Viewer,
     login, owns, pages,
-    place::{Form, Place},
+    place::{ConsolePlace, Form},
     query::Query,
-    read::Reader,
+    read::PageReader,
     session::Login,
 };
 use crate::{
@@ -100,7 +100,7 @@ async fn show(console: &Console, parts: &Parts) -> Response {
         "/favicon.ico" => return Redirect::permanent(&assets::icon()).into_response(),
         _ => {}
     }
-    let found = Place::parse(parts.uri.path());
+    let found = ConsolePlace::parse(parts.uri.path());
     let form = found.as_ref().map_or(Form::Html, |(_, form)| *form);
     let asker = match asker(console, &parts.headers) {
         Ok(asker) => asker,
@@ -111,7 +111,7 @@ async fn show(console: &Console, parts: &Parts) -> Response {
         return layout::failed(&not_found("there is no such page"), Some(&viewer));
     };
     let began = Instant::now();
-    let reader = Reader::new(console, &asker.caller);
+    let reader = PageReader::new(console, &asker.caller);
     let made = timeout(PATIENCE, make(&reader, &asker, &place, form, &query)).await;
     let made = made.unwrap_or_else(|_| Err(silent()));
     let mut response = made.unwrap_or_else(|error| match form {
@@ -140,14 +140,14 @@ async fn show(console: &Console, parts: &Parts) -> Response {
 }
 
 async fn make(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     asker: &Asker,
-    place: &Place,
+    place: &ConsolePlace,
     form: Form,
     query: &Query,
 ) -> Result<Response, ApiError> {
     reader.caller.check(Right::Read)?;
-    if let Place::Act(act) = place {
+    if let ConsolePlace::Act(act) = place {
         return match &asker.login {
             Some(login) => actions::show(reader, login, act, query).await,
             None => Err(invalid(
@@ -155,8 +155,8 @@ async fn make(
             )),
         };
     }
-    if let (Place::Entities(job), Some(key)) = (place, query.get("key")) {
-        let entity = Place::Entity(job.clone(), key.to_owned());
+    if let (ConsolePlace::Entities(job), Some(key)) = (place, query.get("key")) {
+        let entity = ConsolePlace::Entity(job.clone(), key.to_owned());
         return Ok(Redirect::to(&entity.path()).into_response());
     }
     let view = pages::view(reader, place, query).await?;
@@ -207,9 +207,9 @@ async fn send(console: &Console, parts: &Parts, body: &[u8]) -> Response {
         login: Some(login.clone()),
         cookie: None,
     };
-    let reader = Reader::new(console, &asker.caller);
-    let made = match Place::parse(parts.uri.path()) {
-        Some((Place::Act(act), Form::Html)) => {
+    let reader = PageReader::new(console, &asker.caller);
+    let made = match ConsolePlace::parse(parts.uri.path()) {
+        Some((ConsolePlace::Act(act), Form::Html)) => {
             let sent = actions::send(&reader, &login, &act, &fields);
             timeout(PATIENCE, sent)
                 .await

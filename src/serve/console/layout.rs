@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::{
     assets,
     guard::POLICY,
-    place::{Form, Place},
+    place::{ConsolePlace, Form},
     query::Query,
     view::View,
 };
@@ -46,11 +46,7 @@ pub fn page(view: &View, query: &Query, viewer: &Viewer<'_>) -> Response {
         h1 { bdi { (view.title) } }
         @if !view.about.is_empty() { p .about { (view.about) } }
         (tabs(view))
-        @if !view.acts.is_empty() {
-            ul .acts aria-label="Actions" {
-                @for (path, name) in &view.acts { li { a .button href=(path) { (name) } } }
-            }
-        }
+        (view.draw_acts())
         (view.draw(query))
     };
     let foot =
@@ -69,13 +65,13 @@ pub fn page(view: &View, query: &Query, viewer: &Viewer<'_>) -> Response {
 pub fn plain(
     status: StatusCode,
     title: &str,
-    place: Option<&Place>,
+    place: Option<&ConsolePlace>,
     viewer: Option<&Viewer<'_>>,
     body: &Markup,
 ) -> Response {
     let frame = Frame {
         title,
-        path: &place.map(Place::path).unwrap_or_default(),
+        path: &place.map(ConsolePlace::path).unwrap_or_default(),
         viewer,
         live: None,
         foot: None,

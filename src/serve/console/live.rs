@@ -15,9 +15,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Console, guard, handle, pages,
-    place::{Form, Place},
+    place::{ConsolePlace, Form},
     query::Query,
-    read::Reader,
+    read::PageReader,
 };
 use crate::serve::{caller::Right, error::ApiError};
 
@@ -54,7 +54,7 @@ fn follow(console: &Arc<Console>, request: &Request) -> Result<Following, ApiErr
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let wanted = query.get("page").unwrap_or_default();
     let (path, query) = wanted.split_once('?').unwrap_or((wanted, ""));
-    let Some((place, Form::Html)) = Place::parse(path) else {
+    let Some((place, Form::Html)) = ConsolePlace::parse(path) else {
         return Err(handle::not_found("there is no such page"));
     };
     let asker = handle::asker(console, request.headers())?;
@@ -76,7 +76,7 @@ struct Following {
     console: Arc<Console>,
     /// With the cookie: the session may end.
     headers: HeaderMap,
-    place: Place,
+    place: ConsolePlace,
     query: Query,
     /// Hash of each part as the reader has it.
     sent: HashMap<&'static str, u64>,
@@ -110,13 +110,15 @@ impl Following {
 
     async fn look(&mut self) -> Result<Vec<Event>, ApiError> {
         let asker = handle::asker(&self.console, &self.headers)?;
-        let reader = Reader::new(&self.console, &asker.caller);
+        let reader = PageReader::new(&self.console, &asker.caller);
         let view = pages::view(&reader, &self.place, &self.query).await?;
         let mut events = Vec::new();
-        for section in view.sections.iter().filter(|_| view.is_live) {
-            let drawn = view.draw_live(section, &self.query).into_string();
+        let live = view.sections.iter().filter(|_| view.is_live);
+        let parts = live.map(|section| (section.id, view.draw_live(section, &self.query)));
+        for (id, drawn) in parts.chain([("acts", view.draw_acts())]) {
+            let drawn = drawn.into_string();
             let hash = xxh3_64(drawn.as_bytes());
-            if self.sent.insert(section.id, hash) != Some(hash) {
+            if self.sent.insert(id, hash) != Some(hash) {
                 events.push(Event::default().event("part").data(drawn));
             }
         }

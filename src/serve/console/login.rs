@@ -10,7 +10,7 @@ use maud::html;
 
 use super::{
     Console, handle, layout,
-    place::Place,
+    place::ConsolePlace,
     query::Query,
     session::{self, Login},
 };
@@ -75,7 +75,7 @@ pub fn log_out(console: &Console, login: &Login, fields: &Query) -> Response {
 fn next(fields: &Query) -> String {
     let wanted = fields.get("next").unwrap_or_default();
     let (path, query) = wanted.split_once('?').unwrap_or((wanted, ""));
-    match Place::parse(path) {
+    match ConsolePlace::parse(path) {
         Some((place, _)) => Query::parse(query).url(&place.path()),
         None => "/".to_owned(),
     }

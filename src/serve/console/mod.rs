@@ -7,6 +7,7 @@
 
 pub mod actions;
 pub mod assets;
+pub mod cell;
 pub mod figures;
 pub mod guard;
 pub mod handle;

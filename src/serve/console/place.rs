@@ -7,7 +7,7 @@ use super::query::path;
 
 /// A page, or the form of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum ConsolePlace {
     Jobs,
     Job(String),
     Triggers(String),
@@ -53,7 +53,7 @@ pub enum Form {
     Csv,
 }
 
-impl Place {
+impl ConsolePlace {
     /// Returns what a path names, and in which form; `None`: nothing.
     pub fn parse(path: &str) -> Option<(Self, Form)> {
         let path = path.strip_prefix('/')?;
@@ -202,19 +202,26 @@ mod tests {
     fn a_path_names_a_place_and_a_place_its_path() {
         let run = Uuid::from_u128(7);
         let places = [
-            Place::Jobs,
-            Place::Job("t\u{e9} <b>".to_owned()),
-            Place::Entity("t".to_owned(), "a/b,id=7.json".to_owned()),
-            Place::Run("t".to_owned(), run),
-            Place::Version("m".to_owned(), 3),
-            Place::Experiment("j".to_owned(), "e".to_owned()),
-            Place::Act(ActPlace::Approve("m".to_owned(), "g".to_owned())),
+            ConsolePlace::Jobs,
+            ConsolePlace::Job("t\u{e9} <b>".to_owned()),
+            ConsolePlace::Entity("t".to_owned(), "a/b,id=7.json".to_owned()),
+            ConsolePlace::Run("t".to_owned(), run),
+            ConsolePlace::Version("m".to_owned(), 3),
+            ConsolePlace::Experiment("j".to_owned(), "e".to_owned()),
+            ConsolePlace::Act(ActPlace::Approve("m".to_owned(), "g".to_owned())),
         ];
         for place in places {
             let path = place.path();
-            assert_eq!(Place::parse(&path), Some((place, Form::Html)), "{path}");
+            assert_eq!(
+                ConsolePlace::parse(&path),
+                Some((place, Form::Html)),
+                "{path}"
+            );
         }
-        assert_eq!(Place::parse("/index.csv"), Some((Place::Jobs, Form::Csv)));
+        assert_eq!(
+            ConsolePlace::parse("/index.csv"),
+            Some((ConsolePlace::Jobs, Form::Csv))
+        );
     }
 
     #[test]
@@ -235,7 +242,7 @@ mod tests {
             "/models/m/versions/x",
             "/jobs/x/runs/{00000000-0000-0000-0000-000000000007}",
         ] {
-            assert_eq!(Place::parse(path), None, "{path}");
+            assert_eq!(ConsolePlace::parse(path), None, "{path}");
         }
     }
 }

@@ -42,13 +42,13 @@ impl ReadCache {
 }
 
 /// Reads for one page of one viewer.
-pub struct Reader<'a> {
+pub struct PageReader<'a> {
     pub console: &'a Console,
     pub caller: &'a Caller,
     reads: AtomicU32,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> PageReader<'a> {
     pub fn new(console: &'a Console, caller: &'a Caller) -> Self {
         Self {
             console,

@@ -4,16 +4,16 @@ use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
 use super::{
-    place::{Form, Place},
+    place::{ConsolePlace, Form},
     query::Query,
-    table::{Cell, Table, Tone},
+    table::{Table, TableCell, Tone},
 };
 use crate::{report::parts, serve::error::ApiError};
 
 /// A page.
 #[derive(Debug)]
 pub struct View {
-    pub place: Place,
+    pub place: ConsolePlace,
     pub title: String,
     /// The sentence below the title.
     pub about: String,
@@ -42,7 +42,7 @@ pub struct Section {
 #[derive(Debug)]
 pub enum Content {
     Table(Table),
-    Facts(Vec<(&'static str, Cell)>),
+    Facts(Vec<(&'static str, TableCell)>),
     Cards(Vec<parts::Card>),
     Notices(Vec<(Tone, String)>),
     /// What has no other form than HTML.
@@ -50,7 +50,7 @@ pub enum Content {
 }
 
 impl View {
-    pub fn new(place: Place, title: impl Into<String>, about: impl Into<String>) -> Self {
+    pub fn new(place: ConsolePlace, title: impl Into<String>, about: impl Into<String>) -> Self {
         Self {
             place,
             title: title.into(),
@@ -78,11 +78,9 @@ impl View {
         self.add(table.id, None, Content::Table(table));
     }
 
-    /// Adds what needs attention, if there is anything.
+    /// Adds what needs attention. The place is there even for nothing: something may come.
     pub fn notices(&mut self, notices: Vec<(Tone, String)>) {
-        if !notices.is_empty() {
-            self.add("notices", None, Content::Notices(notices));
-        }
+        self.add("notices", None, Content::Notices(notices));
     }
 
     /// Returns the page as JSON: facts and tables by their ids.
@@ -134,6 +132,19 @@ impl View {
         html! { @for section in &self.sections { (self.draw_section(section, query)) } }
     }
 
+    /// Draws the links to forms, which may come and go, too.
+    pub fn draw_acts(&self) -> Markup {
+        html! {
+            section id="live-acts" data-live[self.is_live] {
+                @if !self.acts.is_empty() {
+                    ul .acts aria-label="Actions" {
+                        @for (path, name) in &self.acts { li { a .button href=(path) { (name) } } }
+                    }
+                }
+            }
+        }
+    }
+
     fn draw_section(&self, section: &Section, query: &Query) -> Markup {
         let path = self.place.path();
         html! {
@@ -162,7 +173,7 @@ impl View {
 }
 
 /// Draws names with their values.
-pub fn facts_of(facts: &[(&'static str, Cell)]) -> Markup {
+pub fn facts_of(facts: &[(&'static str, TableCell)]) -> Markup {
     html! {
         dl .facts {
             @for (name, cell) in facts {
@@ -189,9 +200,11 @@ fn cards_of(cards: &[parts::Card]) -> Markup {
 
 fn notices_of(notices: &[(Tone, String)]) -> Markup {
     html! {
-        ul .notices {
-            @for (tone, text) in notices {
-                li class=(tone.class()) { span .sign aria-hidden="true" { (tone.mark()) } bdi { (text) } }
+        @if !notices.is_empty() {
+            ul .notices {
+                @for (tone, text) in notices {
+                    li class=(tone.class()) { span .sign aria-hidden="true" { (tone.mark()) } bdi { (text) } }
+                }
             }
         }
     }

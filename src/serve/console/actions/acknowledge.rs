@@ -2,17 +2,17 @@
 
 use uuid::Uuid;
 
-use super::{Act, Draft, Outcome, at, because, by, missing, requested_by};
+use super::{Act, ActOutcome, Draft, at, because, by, missing, requested_by};
 use crate::{
     domain::alarm::Alarm,
     serve::{
-        console::{place::Place, read::Reader},
+        console::{place::ConsolePlace, read::PageReader},
         error::ApiError,
     },
 };
 
 async fn look(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     job: &str,
     id: Uuid,
 ) -> Result<(Alarm, Option<String>), ApiError> {
@@ -38,7 +38,7 @@ async fn look(
 ///
 /// # Errors
 /// 404, and those of Cassandra.
-pub async fn draft(reader: &Reader<'_>, job: &str, id: Uuid) -> Result<Draft, ApiError> {
+pub async fn draft(reader: &PageReader<'_>, job: &str, id: Uuid) -> Result<Draft, ApiError> {
     let (alarm, known) = look(reader, job, id).await?;
     let what = vec![
         format!(
@@ -60,7 +60,7 @@ pub async fn draft(reader: &Reader<'_>, job: &str, id: Uuid) -> Result<Draft, Ap
         blocked: known,
         choice: None,
         button: "Acknowledge",
-        back: Place::Alarms,
+        back: ConsolePlace::Alarms,
     })
 }
 
@@ -69,16 +69,16 @@ pub async fn draft(reader: &Reader<'_>, job: &str, id: Uuid) -> Result<Draft, Ap
 /// # Errors
 /// 404, and those of Cassandra.
 pub async fn send(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     job: &str,
     id: Uuid,
     why: &str,
-) -> Result<Outcome, ApiError> {
+) -> Result<ActOutcome, ApiError> {
     let (_, known) = look(reader, job, id).await?;
     if let Some(told) = known {
-        return Ok(Outcome::Moved(vec![told]));
+        return Ok(ActOutcome::Moved(vec![told]));
     }
     let by = requested_by(reader.caller);
     Box::pin(reader.store().acknowledge_alarm(job, id, &by, Some(why))).await?;
-    Ok(Outcome::Written)
+    Ok(ActOutcome::Written)
 }

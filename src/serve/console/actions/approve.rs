@@ -3,7 +3,7 @@
 use chrono::Utc;
 use uuid::Uuid;
 
-use super::{Act, Draft, Outcome, no_such_choice, promote, requested_by};
+use super::{Act, ActOutcome, Draft, no_such_choice, promote, requested_by};
 use crate::{
     control::{
         gates::{self, Judged},
@@ -11,13 +11,13 @@ use crate::{
     },
     report::number,
     serve::{
-        console::{place::Place, read::Reader},
+        console::{place::ConsolePlace, read::PageReader},
         error::ApiError,
     },
     store::registry::alias_requests::AliasRequest,
 };
 
-async fn look(reader: &Reader<'_>, model: &str, name: &str) -> Result<Judged, ApiError> {
+async fn look(reader: &PageReader<'_>, model: &str, name: &str) -> Result<Judged, ApiError> {
     let gate = Box::pin(gates::find(reader.store(), model, name)).await?;
     Ok(Box::pin(gates::judge(reader.store(), gate, Utc::now())).await?)
 }
@@ -26,10 +26,10 @@ async fn look(reader: &Reader<'_>, model: &str, name: &str) -> Result<Judged, Ap
 ///
 /// # Errors
 /// 404, and those of Cassandra.
-pub async fn draft(reader: &Reader<'_>, model: &str, name: &str) -> Result<Draft, ApiError> {
+pub async fn draft(reader: &PageReader<'_>, model: &str, name: &str) -> Result<Draft, ApiError> {
     let judged = look(reader, model, name).await?;
     let gate = &judged.gate;
-    let back = Place::Gates(model.to_owned());
+    let back = ConsolePlace::Gates(model.to_owned());
     let title = format!("Approve gate {name} of {model}");
     let Some((evidence, verdict)) = &judged.verdict else {
         return Ok(Draft {
@@ -96,11 +96,11 @@ pub async fn draft(reader: &Reader<'_>, model: &str, name: &str) -> Result<Draft
 /// # Errors
 /// 404, and those of Cassandra.
 pub async fn send(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     act: &Act,
     request: Uuid,
     why: &str,
-) -> Result<Outcome, ApiError> {
+) -> Result<ActOutcome, ApiError> {
     let Act::Approve {
         model,
         gate,
@@ -133,7 +133,7 @@ pub async fn send(
         None => told.push("The gate has nothing to judge any more.".to_owned()),
     }
     if !told.is_empty() {
-        return Ok(Outcome::Moved(told));
+        return Ok(ActOutcome::Moved(told));
     }
     let row = AliasRequest {
         day: day_of(request),
@@ -150,5 +150,5 @@ pub async fn send(
         ..AliasRequest::default()
     };
     Box::pin(reader.store().insert_alias_request(&row)).await?;
-    Ok(Outcome::Written)
+    Ok(ActOutcome::Written)
 }

@@ -2,18 +2,18 @@
 
 use uuid::Uuid;
 
-use super::{Act, Draft, Outcome, at, because, missing, requested_by};
+use super::{Act, ActOutcome, Draft, at, because, missing, requested_by};
 use crate::{
     control::requests::day_of,
     domain::run::Run,
     serve::{
-        console::{place::Place, read::Reader},
+        console::{place::ConsolePlace, read::PageReader},
         error::ApiError,
     },
     store::runs::run_requests::RunRequest,
 };
 
-async fn look(reader: &Reader<'_>, job: &str, run: Uuid) -> Result<Run, ApiError> {
+async fn look(reader: &PageReader<'_>, job: &str, run: Uuid) -> Result<Run, ApiError> {
     let found = Box::pin(reader.store().run(job, run)).await?;
     found.ok_or_else(|| missing(format!("job `{job}` has no run {run}")))
 }
@@ -32,7 +32,7 @@ fn ended(run: &Run) -> Option<String> {
 ///
 /// # Errors
 /// 404, and those of Cassandra.
-pub async fn draft(reader: &Reader<'_>, job: &str, run: Uuid) -> Result<Draft, ApiError> {
+pub async fn draft(reader: &PageReader<'_>, job: &str, run: Uuid) -> Result<Draft, ApiError> {
     let found = look(reader, job, run).await?;
     let what = vec![
         format!(
@@ -55,7 +55,7 @@ pub async fn draft(reader: &Reader<'_>, job: &str, run: Uuid) -> Result<Draft, A
         blocked: ended(&found).or(asked),
         choice: None,
         button: "Cancel the run",
-        back: Place::Run(job.to_owned(), run),
+        back: ConsolePlace::Run(job.to_owned(), run),
     })
 }
 
@@ -64,19 +64,19 @@ pub async fn draft(reader: &Reader<'_>, job: &str, run: Uuid) -> Result<Draft, A
 /// # Errors
 /// 404, and those of Cassandra.
 pub async fn send(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     job: &str,
     run: Uuid,
     request: Uuid,
     why: &str,
-) -> Result<Outcome, ApiError> {
+) -> Result<ActOutcome, ApiError> {
     let found = look(reader, job, run).await?;
     if let Some(told) = ended(&found) {
-        return Ok(Outcome::Moved(vec![told]));
+        return Ok(ActOutcome::Moved(vec![told]));
     }
     if found.cancel_requested {
         let told = "Somebody else has cancelled the run; the page Requests says who.";
-        return Ok(Outcome::Moved(vec![told.to_owned()]));
+        return Ok(ActOutcome::Moved(vec![told.to_owned()]));
     }
     let row = RunRequest {
         day: day_of(request),
@@ -89,5 +89,5 @@ pub async fn send(
         ..RunRequest::default()
     };
     Box::pin(reader.store().insert_run_request(&row)).await?;
-    Ok(Outcome::Written)
+    Ok(ActOutcome::Written)
 }

@@ -21,9 +21,9 @@ use uuid::Uuid;
 use super::{
     handle, layout,
     layout::Viewer,
-    place::{ActPlace, Place},
+    place::{ActPlace, ConsolePlace},
     query::Query,
-    read::Reader,
+    read::PageReader,
     session::{FormRefusal, Login},
 };
 use crate::{
@@ -93,11 +93,11 @@ struct Draft {
         Vec<(&'static str, &'static str)>,
     )>,
     button: &'static str,
-    back: Place,
+    back: ConsolePlace,
 }
 
 /// What became of a form.
-enum Outcome {
+enum ActOutcome {
     /// The row is written.
     Written,
     /// The state has moved since; by whom, in sentences.
@@ -132,7 +132,7 @@ fn requested_by(caller: &Caller) -> String {
 /// # Errors
 /// 403, 404, and those of Cassandra.
 pub async fn show(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     login: &Login,
     place: &ActPlace,
     query: &Query,
@@ -142,7 +142,11 @@ pub async fn show(
     Ok(drawn(reader, login, place, draft, None))
 }
 
-async fn draft(reader: &Reader<'_>, place: &ActPlace, query: &Query) -> Result<Draft, ApiError> {
+async fn draft(
+    reader: &PageReader<'_>,
+    place: &ActPlace,
+    query: &Query,
+) -> Result<Draft, ApiError> {
     match place {
         ActPlace::Run(job) => run::draft(reader, job).await,
         ActPlace::Cancel(job, run) => cancel::draft(reader, job, *run).await,
@@ -156,7 +160,7 @@ async fn draft(reader: &Reader<'_>, place: &ActPlace, query: &Query) -> Result<D
 }
 
 fn drawn(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     login: &Login,
     place: &ActPlace,
     draft: Draft,
@@ -224,7 +228,7 @@ fn fields(place: &ActPlace, draft: &Draft, token: &str, problem: Option<&str>) -
 /// # Errors
 /// 403, 404, 409: the state has moved, or the form was sent already; those of Cassandra.
 pub async fn send(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     login: &Login,
     place: &ActPlace,
     fields: &Query,
@@ -246,9 +250,9 @@ pub async fn send(
     }
     let sessions = &reader.console.sessions;
     let sent = sessions.send_form(login, name, |act, request| match act {
-        Act::Pause { job, .. } => Place::Job(job.clone()).path(),
-        Act::Acknowledge { .. } => Place::Alarms.path(),
-        _ => Place::Request(request).path(),
+        Act::Pause { job, .. } => ConsolePlace::Job(job.clone()).path(),
+        Act::Acknowledge { .. } => ConsolePlace::Alarms.path(),
+        _ => ConsolePlace::Request(request).path(),
     });
     let (act, request) = match sent {
         Ok(sent) => sent,
@@ -266,11 +270,11 @@ pub async fn send(
         Act::Acknowledge { job, alarm } => acknowledge::send(reader, job, *alarm, why).await,
     };
     match outcome {
-        Ok(Outcome::Written) => {
+        Ok(ActOutcome::Written) => {
             tracing::info!(caller = reader.caller.name, ?act, %request, "acted in the console");
             Ok(Redirect::to(&answer_of(&act, request)).into_response())
         }
-        Ok(Outcome::Moved(told)) => Ok(moved(reader, login, &again(&act, place), &told)),
+        Ok(ActOutcome::Moved(told)) => Ok(moved(reader, login, &again(&act, place), &told)),
         Err(error) => {
             // Nothing is known to be written; the same form makes the same row.
             sessions.reopen_form(login, name);
@@ -292,23 +296,23 @@ fn again(act: &Act, place: &ActPlace) -> String {
 }
 
 /// Returns the page that leads to a form.
-fn parent(place: &ActPlace) -> Place {
+fn parent(place: &ActPlace) -> ConsolePlace {
     match place {
         ActPlace::Run(job) | ActPlace::Pause(job) | ActPlace::Resume(job) => {
-            Place::Job(job.clone())
+            ConsolePlace::Job(job.clone())
         }
-        ActPlace::Cancel(job, run) => Place::Run(job.clone(), *run),
-        ActPlace::Acknowledge(..) => Place::Alarms,
-        ActPlace::Promote(model) | ActPlace::Rollback(model) => Place::Model(model.clone()),
-        ActPlace::Approve(model, _) => Place::Gates(model.clone()),
+        ActPlace::Cancel(job, run) => ConsolePlace::Run(job.clone(), *run),
+        ActPlace::Acknowledge(..) => ConsolePlace::Alarms,
+        ActPlace::Promote(model) | ActPlace::Rollback(model) => ConsolePlace::Model(model.clone()),
+        ActPlace::Approve(model, _) => ConsolePlace::Gates(model.clone()),
     }
 }
 
 fn answer_of(act: &Act, request: Uuid) -> String {
     match act {
-        Act::Pause { job, .. } => Place::Job(job.clone()).path(),
-        Act::Acknowledge { .. } => Place::Alarms.path(),
-        _ => Place::Request(request).path(),
+        Act::Pause { job, .. } => ConsolePlace::Job(job.clone()).path(),
+        Act::Acknowledge { .. } => ConsolePlace::Alarms.path(),
+        _ => ConsolePlace::Request(request).path(),
     }
 }
 
@@ -336,7 +340,7 @@ fn is_of(act: &Act, place: &ActPlace) -> bool {
 }
 
 fn refused(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     login: &Login,
     place: &ActPlace,
     refusal: &FormRefusal,
@@ -355,7 +359,7 @@ fn refused(
     layout::plain(StatusCode::CONFLICT, "Not done", None, Some(&viewer), &body)
 }
 
-fn moved(reader: &Reader<'_>, login: &Login, again: &str, told: &[String]) -> Response {
+fn moved(reader: &PageReader<'_>, login: &Login, again: &str, told: &[String]) -> Response {
     let body = html! {
         p .problem { "Something has moved since you looked. Nothing was changed by you." }
         ul .what { @for line in told { li { bdi { (line) } } } }
@@ -365,7 +369,7 @@ fn moved(reader: &Reader<'_>, login: &Login, again: &str, told: &[String]) -> Re
     layout::plain(StatusCode::CONFLICT, "Not done", None, Some(&viewer), &body)
 }
 
-fn viewer<'a>(reader: &Reader<'a>, login: &Login) -> Viewer<'a> {
+fn viewer<'a>(reader: &PageReader<'a>, login: &Login) -> Viewer<'a> {
     Viewer {
         caller: reader.caller,
         logout: (!reader.console.tokens.accepts_anyone()).then(|| login.logout.clone()),
@@ -378,7 +382,7 @@ fn viewer<'a>(reader: &Reader<'a>, login: &Login) -> Viewer<'a> {
 /// # Errors
 /// Those of Cassandra.
 pub async fn moved_from(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     model: &str,
     alias: &str,
     version: i32,

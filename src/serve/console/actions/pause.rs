@@ -1,15 +1,15 @@
 //! Pause and resume: `jobs.paused`, with who, when and why.
 
-use super::{Act, Draft, Outcome, at, because, by, missing, requested_by};
+use super::{Act, ActOutcome, Draft, at, because, by, missing, requested_by};
 use crate::{
     serve::{
-        console::{place::Place, read::Reader},
+        console::{place::ConsolePlace, read::PageReader},
         error::ApiError,
     },
     store::console::jobs::JobHead,
 };
 
-async fn look(reader: &Reader<'_>, job: &str) -> Result<JobHead, ApiError> {
+async fn look(reader: &PageReader<'_>, job: &str) -> Result<JobHead, ApiError> {
     let revisions = Box::pin(reader.store().job_revisions(job)).await?;
     let found = revisions.into_iter().find(|head| head.revision.is_some());
     found.ok_or_else(|| missing(format!("there is no job `{job}`")))
@@ -35,7 +35,7 @@ fn told(head: &JobHead) -> String {
 ///
 /// # Errors
 /// 404, and those of Cassandra.
-pub async fn draft(reader: &Reader<'_>, job: &str, to: bool) -> Result<Draft, ApiError> {
+pub async fn draft(reader: &PageReader<'_>, job: &str, to: bool) -> Result<Draft, ApiError> {
     let head = look(reader, job).await?;
     let (title, what, button) = match to {
         true => (
@@ -68,7 +68,7 @@ pub async fn draft(reader: &Reader<'_>, job: &str, to: bool) -> Result<Draft, Ap
         blocked: (head.paused == to).then(|| told(&head)),
         choice: None,
         button,
-        back: Place::Job(job.to_owned()),
+        back: ConsolePlace::Job(job.to_owned()),
     })
 }
 
@@ -78,16 +78,16 @@ pub async fn draft(reader: &Reader<'_>, job: &str, to: bool) -> Result<Draft, Ap
 /// # Errors
 /// 404, and those of Cassandra.
 pub async fn send(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     job: &str,
     to: bool,
     why: &str,
-) -> Result<Outcome, ApiError> {
+) -> Result<ActOutcome, ApiError> {
     let head = look(reader, job).await?;
     if head.paused == to {
-        return Ok(Outcome::Moved(vec![told(&head)]));
+        return Ok(ActOutcome::Moved(vec![told(&head)]));
     }
     let by = requested_by(reader.caller);
     Box::pin(reader.store().pause_job(job, to, &by, Some(why))).await?;
-    Ok(Outcome::Written)
+    Ok(ActOutcome::Written)
 }

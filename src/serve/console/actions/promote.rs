@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Act, Draft, Outcome, at, because, by, missing, no_such_choice, requested_by};
+use super::{Act, ActOutcome, Draft, at, because, by, missing, no_such_choice, requested_by};
 use crate::{
     control::{
         aliases::{Mode, followers, not_covered},
@@ -13,7 +13,7 @@ use crate::{
         check_name,
     },
     serve::{
-        console::{handle, place::Place, query::Query, read::Reader},
+        console::{handle, place::ConsolePlace, query::Query, read::PageReader},
         error::ApiError,
     },
     store::{console::requests::time_of, registry::alias_requests::AliasRequest},
@@ -29,7 +29,7 @@ type Choice = (
 ///
 /// # Errors
 /// 400, 404, and those of Cassandra.
-pub async fn draft(reader: &Reader<'_>, model: &str, query: &Query) -> Result<Draft, ApiError> {
+pub async fn draft(reader: &PageReader<'_>, model: &str, query: &Query) -> Result<Draft, ApiError> {
     let alias = alias_of(query)?;
     let version = query
         .get("version")
@@ -64,7 +64,7 @@ pub async fn draft(reader: &Reader<'_>, model: &str, query: &Query) -> Result<Dr
         blocked,
         choice: Some(choice),
         button: "Promote",
-        back: Place::Model(model.to_owned()),
+        back: ConsolePlace::Model(model.to_owned()),
     })
 }
 
@@ -73,7 +73,7 @@ pub async fn draft(reader: &Reader<'_>, model: &str, query: &Query) -> Result<Dr
 /// # Errors
 /// 400, 404, and those of Cassandra.
 pub async fn draft_rollback(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     model: &str,
     query: &Query,
 ) -> Result<Draft, ApiError> {
@@ -109,7 +109,7 @@ pub async fn draft_rollback(
         blocked,
         choice,
         button: "Roll back",
-        back: Place::Model(model.to_owned()),
+        back: ConsolePlace::Model(model.to_owned()),
     })
 }
 
@@ -142,7 +142,7 @@ fn last_move(alias: &str, change: &Change) -> String {
 
 /// Says how far the jobs that follow an alias have scored a version, and what can be chosen.
 async fn coverage(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     model: &str,
     alias: &str,
     (from, to): (Option<i32>, i32),
@@ -171,7 +171,7 @@ async fn coverage(
 
 /// Says what the gates of an alias found about a version.
 async fn gates(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     model: &str,
     alias: &str,
     version: i32,
@@ -212,12 +212,12 @@ async fn gates(
 /// # Errors
 /// 400, and those of Cassandra.
 pub async fn send(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     act: &Act,
     request: Uuid,
     fields: &Query,
     why: &str,
-) -> Result<Outcome, ApiError> {
+) -> Result<ActOutcome, ApiError> {
     let Act::Move {
         model,
         alias,
@@ -236,7 +236,7 @@ pub async fn send(
     };
     let told = moved_since(reader, model, alias, *seq).await?;
     if !told.is_empty() {
-        return Ok(Outcome::Moved(told));
+        return Ok(ActOutcome::Moved(told));
     }
     let row = AliasRequest {
         day: day_of(request),
@@ -255,7 +255,7 @@ pub async fn send(
         ..AliasRequest::default()
     };
     Box::pin(reader.store().insert_alias_request(&row)).await?;
-    Ok(Outcome::Written)
+    Ok(ActOutcome::Written)
 }
 
 /// Returns a sentence for each move of an alias since its move number `seq`, newest first.
@@ -263,7 +263,7 @@ pub async fn send(
 /// # Errors
 /// Those of Cassandra.
 pub async fn moved_since(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     model: &str,
     alias: &str,
     seq: i32,

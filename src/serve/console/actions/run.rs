@@ -2,11 +2,11 @@
 
 use uuid::Uuid;
 
-use super::{Act, Draft, Outcome, at, because, by, missing, no_such_choice, requested_by};
+use super::{Act, ActOutcome, Draft, at, because, by, missing, no_such_choice, requested_by};
 use crate::{
     control::requests::day_of,
     serve::{
-        console::{place::Place, query::Query, read::Reader},
+        console::{place::ConsolePlace, query::Query, read::PageReader},
         error::ApiError,
     },
     store::{
@@ -18,7 +18,10 @@ use crate::{
 /// Runs that are looked at for one that a person asked for.
 const RUNS: i32 = 50;
 
-async fn look(reader: &Reader<'_>, job: &str) -> Result<(Option<JobHead>, Vec<RunLine>), ApiError> {
+async fn look(
+    reader: &PageReader<'_>,
+    job: &str,
+) -> Result<(Option<JobHead>, Vec<RunLine>), ApiError> {
     let revisions = Box::pin(reader.store().job_revisions(job)).await?;
     let runs = Box::pin(reader.store().run_lines(job, None, RUNS)).await?;
     Ok((
@@ -35,7 +38,7 @@ fn asked(runs: &[RunLine]) -> Option<&RunLine> {
 ///
 /// # Errors
 /// 404, and those of Cassandra.
-pub async fn draft(reader: &Reader<'_>, job: &str) -> Result<Draft, ApiError> {
+pub async fn draft(reader: &PageReader<'_>, job: &str) -> Result<Draft, ApiError> {
     let (head, runs) = look(reader, job).await?;
     let head = head.ok_or_else(|| missing(format!("there is no job `{job}`")))?;
     let mut what = vec![
@@ -86,7 +89,7 @@ pub async fn draft(reader: &Reader<'_>, job: &str) -> Result<Draft, ApiError> {
             ],
         )),
         button: "Run now",
-        back: Place::Job(job.to_owned()),
+        back: ConsolePlace::Job(job.to_owned()),
     })
 }
 
@@ -95,12 +98,12 @@ pub async fn draft(reader: &Reader<'_>, job: &str) -> Result<Draft, ApiError> {
 /// # Errors
 /// 400, and those of Cassandra.
 pub async fn send(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     act: &Act,
     request: Uuid,
     fields: &Query,
     why: &str,
-) -> Result<Outcome, ApiError> {
+) -> Result<ActOutcome, ApiError> {
     let Act::Run {
         job,
         revision,
@@ -136,7 +139,7 @@ pub async fn send(
         ));
     }
     if !told.is_empty() {
-        return Ok(Outcome::Moved(told));
+        return Ok(ActOutcome::Moved(told));
     }
     let row = RunRequest {
         day: day_of(request),
@@ -149,5 +152,5 @@ pub async fn send(
         ..RunRequest::default()
     };
     Box::pin(reader.store().insert_run_request(&row)).await?;
-    Ok(Outcome::Written)
+    Ok(ActOutcome::Written)
 }

@@ -6,10 +6,10 @@ use crate::{
     serve::{
         caller::Right,
         console::{
-            place::{ActPlace, Place},
+            place::{ActPlace, ConsolePlace},
             query::Query,
-            read::Reader,
-            table::{Cell, Table, Tone},
+            read::PageReader,
+            table::{Table, TableCell, Tone},
             view::{Content, View},
         },
         error::ApiError,
@@ -24,7 +24,7 @@ const OF_A_JOB: i32 = 20;
 ///
 /// # Errors
 /// Those of Cassandra.
-pub async fn view(reader: &Reader<'_>, query: &Query) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, query: &Query) -> Result<View, ApiError> {
     let alarms = reader.read("alarm_lines".to_owned(), |store| {
         store.alarm_lines(OF_A_JOB)
     });
@@ -44,7 +44,7 @@ pub async fn view(reader: &Reader<'_>, query: &Query) -> Result<View, ApiError> 
         (open, 0) => format!("{open} open, all acknowledged."),
         (open, new) => format!("{open} open, {new} of them not acknowledged."),
     };
-    let mut view = View::new(Place::Alarms, "Alarms", "");
+    let mut view = View::new(ConsolePlace::Alarms, "Alarms", "");
     view.is_live = true;
     view.said = Some(said.clone());
     let tone = match (open, new) {
@@ -93,15 +93,15 @@ pub async fn view(reader: &Reader<'_>, query: &Query) -> Result<View, ApiError> 
     Ok(view)
 }
 
-fn cells(reader: &Reader<'_>, line: &AlarmLine, ack: Option<&AckLine>) -> Vec<Cell> {
+fn cells(reader: &PageReader<'_>, line: &AlarmLine, ack: Option<&AckLine>) -> Vec<TableCell> {
     let job = &line.job;
     let known = ack.map(|ack| {
         let mut said = vec![
-            Cell::of(ack.acknowledged_by.as_ref(), Cell::text),
-            Cell::of(ack.acknowledged_at, Cell::Time),
+            TableCell::of(ack.acknowledged_by.as_ref(), TableCell::text),
+            TableCell::of(ack.acknowledged_at, TableCell::Time),
         ];
-        said.extend(ack.note.as_ref().map(Cell::text));
-        Cell::List(said)
+        said.extend(ack.note.as_ref().map(TableCell::text));
+        TableCell::List(said)
     });
     let is_open = line.closed_at.is_none();
     let act = line.id.filter(|_| is_open && ack.is_none()).and_then(|id| {
@@ -112,21 +112,21 @@ fn cells(reader: &Reader<'_>, line: &AlarmLine, ack: Option<&AckLine>) -> Vec<Ce
         )
     });
     vec![
-        Cell::link(Place::Job(job.clone()).path(), job.clone()),
+        TableCell::link(ConsolePlace::Job(job.clone()).path(), job.clone()),
         match (is_open, ack) {
-            (true, None) => Cell::state("open"),
-            (true, Some(_)) => Cell::Toned(Tone::Warn, "open, known".to_owned()),
-            (false, _) => Cell::Toned(Tone::Idle, "closed".to_owned()),
+            (true, None) => TableCell::state("open"),
+            (true, Some(_)) => TableCell::Toned(Tone::Warn, "open, known".to_owned()),
+            (false, _) => TableCell::Toned(Tone::Idle, "closed".to_owned()),
         },
-        Cell::of(line.kind.as_ref(), |kind| {
-            Cell::text(kind.replace('_', " "))
+        TableCell::of(line.kind.as_ref(), |kind| {
+            TableCell::text(kind.replace('_', " "))
         }),
-        Cell::of(line.what.as_ref(), Cell::text),
-        Cell::of(line.since, Cell::Time),
-        Cell::Count(line.seen.unsigned_abs().into()),
+        TableCell::of(line.what.as_ref(), TableCell::text),
+        TableCell::of(line.since, TableCell::Time),
+        TableCell::Count(line.seen.unsigned_abs().into()),
         super::run_cell(job, line.last_run, super::short),
-        known.unwrap_or(Cell::Empty),
-        Cell::of(line.closed_at, Cell::Time),
-        Cell::of(act, |(path, name)| Cell::link(path, name)),
+        known.unwrap_or(TableCell::Empty),
+        TableCell::of(line.closed_at, TableCell::Time),
+        TableCell::of(act, |(path, name)| TableCell::link(path, name)),
     ]
 }

@@ -3,10 +3,10 @@
 use crate::serve::{
     caller::Right,
     console::{
-        place::{ActPlace, Place},
+        place::{ActPlace, ConsolePlace},
         query::Query,
-        read::Reader,
-        table::{Cell, Table},
+        read::PageReader,
+        table::{Table, TableCell},
         view::View,
     },
     error::ApiError,
@@ -20,7 +20,7 @@ const MOVES: i32 = 200;
 ///
 /// # Errors
 /// Those of Cassandra.
-pub async fn view(reader: &Reader<'_>, model: &str) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, model: &str) -> Result<View, ApiError> {
     let heads = reader
         .read("alias_heads".to_owned(), |store| store.alias_heads())
         .await?;
@@ -35,7 +35,7 @@ pub async fn view(reader: &Reader<'_>, model: &str) -> Result<View, ApiError> {
     });
     let moves = moves.await?;
     let mut view = View::new(
-        Place::Aliases(model.to_owned()),
+        ConsolePlace::Aliases(model.to_owned()),
         format!("{model}: aliases"),
         "Readers follow aliases; each move is kept with who made it, and why.",
     );
@@ -60,23 +60,26 @@ pub async fn view(reader: &Reader<'_>, model: &str) -> Result<View, ApiError> {
     let rows = heads.iter().filter(|head| head.model == model).map(|head| {
         let last = moves.iter().find(|one| one.alias == head.alias);
         let version = head.version.map(|version| {
-            let place = Place::Version(model.to_owned(), version);
-            Cell::Link(
+            let place = ConsolePlace::Version(model.to_owned(), version);
+            TableCell::Link(
                 place.path(),
-                Box::new(Cell::Count(version.unsigned_abs().into())),
+                Box::new(TableCell::Count(version.unsigned_abs().into())),
             )
         });
         let mut row = vec![
-            Cell::text(head.alias.clone()),
-            version.unwrap_or(Cell::Empty),
-            Cell::of(last.and_then(|last| time_of(last.changed_at)), Cell::Time),
-            Cell::of(last.and_then(|last| last.who.as_ref()), Cell::text),
-            Cell::of(last.and_then(|last| last.why.as_ref()), Cell::text),
+            TableCell::text(head.alias.clone()),
+            version.unwrap_or(TableCell::Empty),
+            TableCell::of(
+                last.and_then(|last| time_of(last.changed_at)),
+                TableCell::Time,
+            ),
+            TableCell::of(last.and_then(|last| last.who.as_ref()), TableCell::text),
+            TableCell::of(last.and_then(|last| last.why.as_ref()), TableCell::text),
         ];
         if may_promote {
             let url = Query::default().with(&[("alias", Some(&head.alias))]);
             let url = url.url(&ActPlace::Rollback(model.to_owned()).path());
-            row.push(Cell::link(url, format!("Roll back {}", head.alias)));
+            row.push(TableCell::link(url, format!("Roll back {}", head.alias)));
         }
         row
     });
@@ -103,24 +106,24 @@ fn history(model: &str, moves: &[AliasMove]) -> Table {
     .or("No alias was moved yet.");
     table.with(moves.iter().map(|one| {
         let version = |version: Option<i32>| {
-            Cell::of(version, |version| {
-                let place = Place::Version(model.to_owned(), version);
-                Cell::Link(
+            TableCell::of(version, |version| {
+                let place = ConsolePlace::Version(model.to_owned(), version);
+                TableCell::Link(
                     place.path(),
-                    Box::new(Cell::Count(version.unsigned_abs().into())),
+                    Box::new(TableCell::Count(version.unsigned_abs().into())),
                 )
             })
         };
         vec![
-            Cell::of(time_of(one.changed_at), Cell::Time),
-            Cell::text(one.alias.clone()),
+            TableCell::of(time_of(one.changed_at), TableCell::Time),
+            TableCell::text(one.alias.clone()),
             version(one.from_version),
             version(one.to_version),
-            Cell::of(one.who.as_ref(), Cell::text),
-            Cell::of(one.why.as_ref(), Cell::text),
-            Cell::of(one.evidence.as_ref(), Cell::text),
-            Cell::of(one.request_id, |id| {
-                Cell::Link(Place::Request(id).path(), Box::new(super::short(id)))
+            TableCell::of(one.who.as_ref(), TableCell::text),
+            TableCell::of(one.why.as_ref(), TableCell::text),
+            TableCell::of(one.evidence.as_ref(), TableCell::text),
+            TableCell::of(one.request_id, |id| {
+                TableCell::Link(ConsolePlace::Request(id).path(), Box::new(super::short(id)))
             }),
         ]
     }))

@@ -2,9 +2,9 @@
 
 use crate::serve::{
     console::{
-        place::Place,
-        read::Reader,
-        table::{Cell, Table},
+        place::ConsolePlace,
+        read::PageReader,
+        table::{Table, TableCell},
         view::View,
     },
     error::ApiError,
@@ -16,14 +16,14 @@ const ROWS: i32 = 500;
 ///
 /// # Errors
 /// Those of Cassandra.
-pub async fn view(reader: &Reader<'_>, job: &str) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, job: &str) -> Result<View, ApiError> {
     let lines = reader.read(format!("comparison_lines {job}"), {
         let job = job.to_owned();
         |store| async move { store.comparison_lines(&job, ROWS).await }
     });
     let lines = lines.await?;
     let mut view = View::new(
-        Place::Comparisons(job.to_owned()),
+        ConsolePlace::Comparisons(job.to_owned()),
         format!("{job}: comparisons"),
         "What versions predict differently for the same rows (`helenus compare`).",
     );
@@ -48,23 +48,23 @@ pub async fn view(reader: &Reader<'_>, job: &str) -> Result<View, ApiError> {
     .or("No versions of this job were compared yet: `helenus compare` does it.");
     view.table(table.with(lines.iter().map(|line| {
         let changes = line.label_changes.iter().flatten();
-        let changes = changes.map(|(change, rows)| Cell::text(format!("{change}: {rows}")));
+        let changes = changes.map(|(change, rows)| TableCell::text(format!("{change}: {rows}")));
         let warnings = line.warnings.iter().flatten();
         vec![
-            Cell::of(line.finished_at, Cell::Time),
-            Cell::Count(line.version.unsigned_abs().into()),
-            Cell::of(line.baseline, |baseline| {
-                Cell::Count(baseline.unsigned_abs().into())
+            TableCell::of(line.finished_at, TableCell::Time),
+            TableCell::Count(line.version.unsigned_abs().into()),
+            TableCell::of(line.baseline, |baseline| {
+                TableCell::Count(baseline.unsigned_abs().into())
             }),
-            Cell::Count(line.compared),
-            Cell::Count(line.source_rows),
-            Cell::of(line.agreement, Cell::Share),
-            Cell::of(line.mean_difference, Cell::Number),
-            Cell::of(line.largest_difference, Cell::Number),
-            Cell::of(line.rank_correlation, Cell::Number),
-            Cell::List(changes.take(8).collect()),
-            Cell::List(warnings.map(Cell::text).collect()),
-            Cell::of(line.requested_by.as_ref(), Cell::text),
+            TableCell::Count(line.compared),
+            TableCell::Count(line.source_rows),
+            TableCell::of(line.agreement, TableCell::Share),
+            TableCell::of(line.mean_difference, TableCell::Number),
+            TableCell::of(line.largest_difference, TableCell::Number),
+            TableCell::of(line.rank_correlation, TableCell::Number),
+            TableCell::List(changes.take(8).collect()),
+            TableCell::List(warnings.map(TableCell::text).collect()),
+            TableCell::of(line.requested_by.as_ref(), TableCell::text),
         ]
     })));
     Ok(view)

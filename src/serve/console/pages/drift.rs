@@ -8,10 +8,10 @@ use crate::{
     domain::evidence::drift::DriftVerdict,
     serve::{
         console::{
-            place::Place,
+            place::ConsolePlace,
             query::Query,
-            read::Reader,
-            table::{Cell, Column, Table, Tone},
+            read::PageReader,
+            table::{Column, Table, TableCell, Tone},
             view::View,
         },
         error::ApiError,
@@ -29,14 +29,14 @@ const REFERENCE: &str = "reference";
 ///
 /// # Errors
 /// Those of Cassandra.
-pub async fn view(reader: &Reader<'_>, job: &str) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, job: &str) -> Result<View, ApiError> {
     let rows = reader.read(format!("drift_history {job}"), {
         let job = job.to_owned();
         |store| async move { store.drift_history(&job, ROWS).await }
     });
     let rows = rows.await?;
     let mut view = View::new(
-        Place::Drift(job.to_owned()),
+        ConsolePlace::Drift(job.to_owned()),
         format!("{job}: drift"),
         "How much each feature and output differs from the reference, or the baseline, in the newest runs (population stability index; usually alarming above 0.2).",
     );
@@ -123,20 +123,20 @@ fn table(job: &str, rows: &[DriftHistory], runs: &[Uuid]) -> Table {
         b.0.cmp(&a.0).then(b.1.total_cmp(&a.1))
     });
     table.with(lines.into_iter().map(|((version, feature), of_runs)| {
-        let place = Place::DriftFeature(job.to_owned(), feature.to_owned());
+        let place = ConsolePlace::DriftFeature(job.to_owned(), feature.to_owned());
         let version_text = version.to_string();
         let url = Query::default()
             .with(&[("version", Some(&version_text))])
             .url(&place.path());
         let newest = runs.first().and_then(|run| of_runs.get(run));
         let mut row = vec![
-            Cell::link(url, feature),
-            Cell::Count(version.unsigned_abs().into()),
-            Cell::of(newest, |row| Cell::state(&row.verdict)),
+            TableCell::link(url, feature),
+            TableCell::Count(version.unsigned_abs().into()),
+            TableCell::of(newest, |row| TableCell::state(&row.verdict)),
         ];
         row.extend(runs.iter().map(|run| {
             let psi = of_runs.get(run).and_then(|row| row.psi);
-            Cell::of(psi, Cell::Number)
+            TableCell::of(psi, TableCell::Number)
         }));
         row
     }))

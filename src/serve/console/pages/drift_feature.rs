@@ -7,10 +7,10 @@ use crate::{
     serve::{
         console::{
             handle::not_found,
-            place::Place,
+            place::ConsolePlace,
             query::Query,
-            read::Reader,
-            table::{Cell, Table},
+            read::PageReader,
+            table::{Table, TableCell},
             view::{Content, View},
         },
         error::ApiError,
@@ -25,7 +25,7 @@ const ROWS: i32 = 6_000;
 /// # Errors
 /// 404, and those of Cassandra.
 pub async fn view(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     job: &str,
     feature: &str,
     query: &Query,
@@ -62,7 +62,7 @@ pub async fn view(
         .iter()
         .filter(|row| row.feature == feature && row.version == version && row.segment.is_empty());
     let own: Vec<_> = own.cloned().collect();
-    let place = Place::DriftFeature(job.to_owned(), feature.to_owned());
+    let place = ConsolePlace::DriftFeature(job.to_owned(), feature.to_owned());
     let mut view = View::new(
         place,
         feature,
@@ -104,7 +104,7 @@ pub async fn view(
 }
 
 async fn reference(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     job: &str,
     row: &crate::store::evidence::drift::DriftRow,
 ) -> Result<Option<crate::domain::evidence::drift::Distribution>, ApiError> {
@@ -141,16 +141,16 @@ fn verdicts(rows: &[crate::store::evidence::drift::DriftRow]) -> Table {
     );
     table.with(rows.iter().map(|row| {
         vec![
-            Cell::text(row.against.clone()),
-            Cell::state(&row.verdict),
-            Cell::of(row.cause.as_ref(), Cell::text),
-            Cell::of(row.psi, Cell::Number),
-            Cell::of(row.critical_value, Cell::Number),
-            Cell::of(row.adjusted_p, Cell::Number),
-            Cell::of(row.null_delta, Cell::Number),
-            Cell::of(row.new_category_share, Cell::Share),
-            Cell::Count(row.n.unsigned_abs()),
-            Cell::Count(row.m.unsigned_abs()),
+            TableCell::text(row.against.clone()),
+            TableCell::state(&row.verdict),
+            TableCell::of(row.cause.as_ref(), TableCell::text),
+            TableCell::of(row.psi, TableCell::Number),
+            TableCell::of(row.critical_value, TableCell::Number),
+            TableCell::of(row.adjusted_p, TableCell::Number),
+            TableCell::of(row.null_delta, TableCell::Number),
+            TableCell::of(row.new_category_share, TableCell::Share),
+            TableCell::Count(row.n.unsigned_abs()),
+            TableCell::Count(row.m.unsigned_abs()),
         ]
     }))
 }
@@ -168,10 +168,10 @@ fn table(job: &str, lines: &[DriftHistory]) -> Table {
     table.with(lines.iter().map(|row| {
         vec![
             super::run_cell(job, Some(row.run_id), |id| {
-                Cell::of(time_of(id), Cell::Time)
+                TableCell::of(time_of(id), TableCell::Time)
             }),
-            Cell::state(&row.verdict),
-            Cell::of(row.psi, Cell::Number),
+            TableCell::state(&row.verdict),
+            TableCell::of(row.psi, TableCell::Number),
         ]
     }))
 }

@@ -10,10 +10,10 @@ use crate::{
     inspect::explain::{self, Explained, ExplainedVersion, KeyWords, Recomputed},
     serve::{
         console::{
-            place::Place,
+            place::ConsolePlace,
             query::Query,
-            read::Reader,
-            table::{Cell, Table, Tone},
+            read::PageReader,
+            table::{Table, TableCell, Tone},
             view::{Content, View},
         },
         error::ApiError,
@@ -32,12 +32,12 @@ pub fn key_text(key: &BTreeMap<String, String>) -> String {
 /// Returns the page that asks for a key.
 pub fn search(job: &str, query: &Query) -> View {
     let mut view = View::new(
-        Place::Entities(job.to_owned()),
+        ConsolePlace::Entities(job.to_owned()),
         format!("{job}: one entity"),
         "What is known about one row: its values, every version's prediction, where each comes from, and what would be predicted now.",
     );
     let typed = query.get("key").unwrap_or_default();
-    let action = Place::Entities(job.to_owned()).path();
+    let action = ConsolePlace::Entities(job.to_owned()).path();
     view.add(
         "search",
         None,
@@ -49,7 +49,7 @@ pub fn search(job: &str, query: &Query) -> View {
             }
             p #key-help .note { "The value of the key column, or " code { "name=value" } " for each, with spaces between them." }
             @if !typed.is_empty() {
-                p { a href=(Place::Entity(job.to_owned(), typed.to_owned()).path()) { "Show " bdi { (typed) } } }
+                p { a href=(ConsolePlace::Entity(job.to_owned(), typed.to_owned()).path()) { "Show " bdi { (typed) } } }
             }
         }),
     );
@@ -60,7 +60,7 @@ pub fn search(job: &str, query: &Query) -> View {
 ///
 /// # Errors
 /// 400 for an invalid key, 404, and those of Cassandra.
-pub async fn view(reader: &Reader<'_>, job: &str, key: &str) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, job: &str, key: &str) -> Result<View, ApiError> {
     let words = KeyWords(words(key));
     let explained = Box::pin(explain::explain(reader.store(), job, &words)).await?;
     let shown: Vec<String> = explained
@@ -69,7 +69,7 @@ pub async fn view(reader: &Reader<'_>, job: &str, key: &str) -> Result<View, Api
         .map(|(name, value)| format!("{name} = {}", plain(value)))
         .collect();
     let mut view = View::new(
-        Place::Entity(job.to_owned(), key.to_owned()),
+        ConsolePlace::Entity(job.to_owned(), key.to_owned()),
         shown.join(", "),
         format!("An entity of job {job}, revision {}.", explained.revision),
     );
@@ -107,11 +107,11 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn cell(value: &Value) -> Cell {
+fn cell(value: &Value) -> TableCell {
     match value {
-        Value::Null => Cell::Toned(Tone::Idle, "null".to_owned()),
-        Value::Number(number) => Cell::of(number.as_f64(), Cell::Number),
-        other => Cell::text(plain(other)),
+        Value::Null => TableCell::Toned(Tone::Idle, "null".to_owned()),
+        Value::Number(number) => TableCell::of(number.as_f64(), TableCell::Number),
+        other => TableCell::text(plain(other)),
     }
 }
 
@@ -150,15 +150,15 @@ fn notices(explained: &Explained) -> Vec<(Tone, String)> {
     notices
 }
 
-fn versions(explained: &Explained) -> impl Iterator<Item = (Cell, &ExplainedVersion)> {
+fn versions(explained: &Explained) -> impl Iterator<Item = (TableCell, &ExplainedVersion)> {
     explained.versions.iter().map(|(version, seen)| {
         let aliases = match seen.aliases.is_empty() {
             true => String::new(),
             false => format!(" ({})", seen.aliases.join(", ")),
         };
-        let place = Place::Version(seen.model.clone(), *version);
+        let place = ConsolePlace::Version(seen.model.clone(), *version);
         (
-            Cell::link(place.path(), format!("{version}{aliases}")),
+            TableCell::link(place.path(), format!("{version}{aliases}")),
             seen,
         )
     })
@@ -180,17 +180,17 @@ fn predictions(explained: &Explained) -> Table {
     .or("There is no prediction of it.");
     let outputs = &explained.job.target.outputs;
     table.with(versions(explained).flat_map(|(version, seen)| {
-        let verdict = Cell::of(seen.verdict.as_ref(), |verdict| {
-            Cell::state(verdict.as_str())
+        let verdict = TableCell::of(seen.verdict.as_ref(), |verdict| {
+            TableCell::state(verdict.as_str())
         });
         let stored = seen.stored.as_ref();
         let rejected = stored.and_then(|stored| stored.lineage.rejected.clone());
-        let whole = |now: Cell| {
+        let whole = |now: TableCell| {
             vec![vec![
                 version.clone(),
-                Cell::Empty,
-                Cell::of(rejected.clone(), |why| {
-                    Cell::Toned(Tone::Bad, format!("rejected: {why}"))
+                TableCell::Empty,
+                TableCell::of(rejected.clone(), |why| {
+                    TableCell::Toned(Tone::Bad, format!("rejected: {why}"))
                 }),
                 now,
                 verdict.clone(),
@@ -208,15 +208,19 @@ fn predictions(explained: &Explained) -> Table {
                     });
                     vec![
                         version.clone(),
-                        Cell::text(output.name.clone()),
-                        stored.unwrap_or(Cell::Empty),
+                        TableCell::text(output.name.clone()),
+                        stored.unwrap_or(TableCell::Empty),
                         cell(value),
                         verdict.clone(),
                     ]
                 })
                 .collect(),
-            Recomputed::Outputs(_) => whole(Cell::text("a prediction: it is no longer rejected")),
-            Recomputed::Rejected(why) => whole(Cell::Toned(Tone::Bad, format!("rejected: {why}"))),
+            Recomputed::Outputs(_) => {
+                whole(TableCell::text("a prediction: it is no longer rejected"))
+            }
+            Recomputed::Rejected(why) => {
+                whole(TableCell::Toned(Tone::Bad, format!("rejected: {why}")))
+            }
             Recomputed::Not(why) => match stored {
                 Some(stored) if rejected.is_none() => stored
                     .outputs
@@ -224,14 +228,14 @@ fn predictions(explained: &Explained) -> Table {
                     .map(|(name, value)| {
                         vec![
                             version.clone(),
-                            Cell::text(name.clone()),
+                            TableCell::text(name.clone()),
                             cell(value),
-                            Cell::Toned(Tone::Idle, format!("not scored: {why}")),
+                            TableCell::Toned(Tone::Idle, format!("not scored: {why}")),
                             verdict.clone(),
                         ]
                     })
                     .collect(),
-                _ => whole(Cell::Toned(Tone::Idle, format!("not scored: {why}"))),
+                _ => whole(TableCell::Toned(Tone::Idle, format!("not scored: {why}"))),
             },
         }
     }))
@@ -257,15 +261,15 @@ fn lineage(job: &str, explained: &Explained) -> Table {
         let lineage = &stored.lineage;
         Some(vec![
             version,
-            Cell::of(lineage.scored_at, Cell::Time),
+            TableCell::of(lineage.scored_at, TableCell::Time),
             super::run_cell(job, lineage.run_id, super::short),
-            Cell::of(lineage.job_revision, |revision| {
-                Cell::Count(revision.unsigned_abs().into())
+            TableCell::of(lineage.job_revision, |revision| {
+                TableCell::Count(revision.unsigned_abs().into())
             }),
-            Cell::of(lineage.arm.as_ref(), Cell::text),
-            Cell::text(stored.aliases_then.join(", ")),
-            Cell::of(lineage.model_sha256.as_ref(), |sha| {
-                Cell::Code(hex::encode(sha))
+            TableCell::of(lineage.arm.as_ref(), TableCell::text),
+            TableCell::text(stored.aliases_then.join(", ")),
+            TableCell::of(lineage.model_sha256.as_ref(), |sha| {
+                TableCell::Code(hex::encode(sha))
             }),
         ])
     });
@@ -281,8 +285,8 @@ fn values(explained: &Explained) -> Table {
     .or("The source has no such row.");
     table.with(explained.source.iter().flatten().map(|source| {
         vec![
-            Cell::text(source.column.clone()),
-            Cell::text(source.cql_type.clone()),
+            TableCell::text(source.column.clone()),
+            TableCell::text(source.cql_type.clone()),
             cell(&source.value),
         ]
     }))
@@ -305,12 +309,12 @@ fn fed(explained: &Explained) -> Table {
         seen.fed.iter().map(move |fed| {
             vec![
                 version.clone(),
-                Cell::text(fed.feature.clone()),
-                Cell::text(fed.column.clone()),
+                TableCell::text(fed.feature.clone()),
+                TableCell::text(fed.column.clone()),
                 cell(&fed.stored),
                 match &fed.value {
                     Ok(value) => cell(value),
-                    Err(why) => Cell::Toned(Tone::Bad, why.clone()),
+                    Err(why) => TableCell::Toned(Tone::Bad, why.clone()),
                 },
             ]
         })

@@ -12,10 +12,10 @@ use crate::{
     },
     serve::{
         console::{
-            place::Place,
+            place::ConsolePlace,
             query::Query,
-            read::Reader,
-            table::{Cell, Column, Table},
+            read::PageReader,
+            table::{Column, Table, TableCell},
             view::{Content, View},
         },
         error::ApiError,
@@ -36,7 +36,7 @@ const METRICS: usize = 8;
 ///
 /// # Errors
 /// Those of Cassandra.
-pub async fn view(reader: &Reader<'_>, model: &str, query: &Query) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, model: &str, query: &Query) -> Result<View, ApiError> {
     let admissions = reader.read(format!("admission_lines {model}"), {
         let model = model.to_owned();
         |store| async move { store.admission_lines(&model).await }
@@ -56,7 +56,7 @@ pub async fn view(reader: &Reader<'_>, model: &str, query: &Query) -> Result<Vie
         }
     });
     let lines = lines.await?;
-    let place = Place::Evaluations(model.to_owned());
+    let place = ConsolePlace::Evaluations(model.to_owned());
     let mut view = View::new(
         place.clone(),
         format!("{model}: evaluations"),
@@ -72,7 +72,7 @@ pub async fn view(reader: &Reader<'_>, model: &str, query: &Query) -> Result<Vie
 }
 
 /// Draws a metric of each version's newest evaluation with its interval.
-fn picture(place: &Place, lines: &[EvaluationLine], query: &Query) -> Markup {
+fn picture(place: &ConsolePlace, lines: &[EvaluationLine], query: &Query) -> Markup {
     let names = lines
         .iter()
         .flat_map(|line| line.metrics.iter().flat_map(BTreeMap::keys));
@@ -161,31 +161,31 @@ pub fn table(model: &str, lines: &[EvaluationLine]) -> Table {
     });
     table.with(lines.iter().map(|line| {
         let version = |version: i32| {
-            let place = Place::Version(model.to_owned(), version);
-            Cell::Link(
+            let place = ConsolePlace::Version(model.to_owned(), version);
+            TableCell::Link(
                 place.path(),
-                Box::new(Cell::Count(version.unsigned_abs().into())),
+                Box::new(TableCell::Count(version.unsigned_abs().into())),
             )
         };
         let job = line.job.as_ref();
         let mut row = vec![
-            Cell::of(line.evaluated_at, Cell::Time),
+            TableCell::of(line.evaluated_at, TableCell::Time),
             version(line.version),
-            Cell::of(job, |job| {
-                Cell::link(Place::Job(job.clone()).path(), job.clone())
+            TableCell::of(job, |job| {
+                TableCell::link(ConsolePlace::Job(job.clone()).path(), job.clone())
             }),
-            Cell::of(line.labels.as_ref(), Cell::text),
-            Cell::Count(line.evaluated),
-            Cell::of(line.baseline, version),
+            TableCell::of(line.labels.as_ref(), TableCell::text),
+            TableCell::Count(line.evaluated),
+            TableCell::of(line.baseline, version),
         ];
         let value = |name: &&str| line.metrics.as_ref().and_then(|metrics| metrics.get(*name));
         row.extend(
             metrics
                 .iter()
-                .map(|name| Cell::of(value(name), |value| Cell::Number(*value))),
+                .map(|name| TableCell::of(value(name), |value| TableCell::Number(*value))),
         );
         let warnings = line.warnings.iter().flatten();
-        row.push(Cell::List(warnings.map(Cell::text).collect()));
+        row.push(TableCell::List(warnings.map(TableCell::text).collect()));
         row
     }))
 }

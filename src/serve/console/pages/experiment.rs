@@ -9,9 +9,9 @@ use crate::{
     serve::{
         console::{
             handle::not_found,
-            place::Place,
-            read::Reader,
-            table::{Cell, Table, Tone},
+            place::ConsolePlace,
+            read::PageReader,
+            table::{Table, TableCell, Tone},
             view::{Content, View},
         },
         error::ApiError,
@@ -26,7 +26,7 @@ const LOOKS: i32 = 200;
 ///
 /// # Errors
 /// 404, and those of Cassandra.
-pub async fn view(reader: &Reader<'_>, job: &str, name: &str) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, job: &str, name: &str) -> Result<View, ApiError> {
     let rows = reader.read(format!("experiments_of {job}"), {
         let job = job.to_owned();
         |store| async move { store.experiments_of(&job).await }
@@ -57,7 +57,7 @@ pub async fn view(reader: &Reader<'_>, job: &str, name: &str) -> Result<View, Ap
     };
     let metric = metric::name(row.metric.as_deref().unwrap_or_default());
     let mut view = View::new(
-        Place::Experiment(job.to_owned(), name.to_owned()),
+        ConsolePlace::Experiment(job.to_owned(), name.to_owned()),
         format!("{name} of {job}"),
         format!(
             "{metric} on {}. Revision {}.",
@@ -114,31 +114,34 @@ fn notices(state: &ExperimentView) -> Vec<(Tone, String)> {
     notices
 }
 
-fn facts(state: &ExperimentView) -> Vec<(&'static str, Cell)> {
+fn facts(state: &ExperimentView) -> Vec<(&'static str, TableCell)> {
     let row = &state.row;
     let status = state.status.as_ref();
     vec![
-        ("State", Cell::state(state.state())),
+        ("State", TableCell::state(state.state())),
         (
             "Job",
-            Cell::link(Place::Job(row.job.clone()).path(), row.job.clone()),
+            TableCell::link(ConsolePlace::Job(row.job.clone()).path(), row.job.clone()),
         ),
         (
             "Unit",
-            Cell::text(row.unit.clone().unwrap_or_else(|| "the key".to_owned())),
+            TableCell::text(row.unit.clone().unwrap_or_else(|| "the key".to_owned())),
         ),
         (
             "Began",
-            Cell::of(status.and_then(|status| status.started_at), Cell::Time),
+            TableCell::of(status.and_then(|status| status.started_at), TableCell::Time),
         ),
-        ("Planned end", Cell::of(row.ends_at, Cell::Time)),
+        ("Planned end", TableCell::of(row.ends_at, TableCell::Time)),
         (
             "Ended",
-            Cell::of(status.and_then(|status| status.ended_at), Cell::Time),
+            TableCell::of(status.and_then(|status| status.ended_at), TableCell::Time),
         ),
-        ("Alpha", Cell::Number(row.alpha.unwrap_or(0.05))),
-        ("By", Cell::of(row.created_by.as_ref(), Cell::text)),
-        ("Note", Cell::of(row.note.as_ref(), Cell::text)),
+        ("Alpha", TableCell::Number(row.alpha.unwrap_or(0.05))),
+        (
+            "By",
+            TableCell::of(row.created_by.as_ref(), TableCell::text),
+        ),
+        ("Note", TableCell::of(row.note.as_ref(), TableCell::text)),
     ]
 }
 
@@ -157,16 +160,16 @@ fn table(looks: &[StoredLook]) -> Table {
     table.with(looks.iter().map(|look| {
         let differences = look.differences.iter().map(|(arm, one)| {
             let interval = number::interval(one.fixed.or(one.interval), number::signed);
-            Cell::text(format!(
+            TableCell::text(format!(
                 "{arm}: {} ({interval})",
                 number::signed(one.difference)
             ))
         });
         vec![
-            Cell::Time(look.at),
-            Cell::state(look.verdict.as_str()),
-            Cell::List(differences.collect()),
-            Cell::text(look.reason.clone()),
+            TableCell::Time(look.at),
+            TableCell::state(look.verdict.as_str()),
+            TableCell::List(differences.collect()),
+            TableCell::text(look.reason.clone()),
         ]
     }))
 }

@@ -5,9 +5,9 @@ use crate::{
     serve::{
         caller::Right,
         console::{
-            place::Place,
-            read::Reader,
-            table::{Cell, Table},
+            place::ConsolePlace,
+            read::PageReader,
+            table::{Table, TableCell},
             view::View,
         },
         error::ApiError,
@@ -18,7 +18,7 @@ use crate::{
 ///
 /// # Errors
 /// Those of Cassandra.
-pub async fn view(reader: &Reader<'_>) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>) -> Result<View, ApiError> {
     let rows = reader.read("experiments".to_owned(), |store| store.experiments());
     let lines = reader.read("experiment_lines".to_owned(), |store| {
         store.experiment_lines()
@@ -32,7 +32,7 @@ pub async fn view(reader: &Reader<'_>) -> Result<View, ApiError> {
     });
     rows.dedup_by(|later, first| (&later.job, &later.name) == (&first.job, &first.name));
     let mut view = View::new(
-        Place::Experiments,
+        ConsolePlace::Experiments,
         "Experiments",
         "Versions tried on shares of the rows, and which one is better.",
     );
@@ -64,21 +64,21 @@ pub async fn view(reader: &Reader<'_>) -> Result<View, ApiError> {
             format!("{arm} = {version} ({:.0} %)", share * 100.0)
         });
         vec![
-            Cell::link(
-                Place::Experiment(row.job.clone(), row.name.clone()).path(),
+            TableCell::link(
+                ConsolePlace::Experiment(row.job.clone(), row.name.clone()).path(),
                 row.name.clone(),
             ),
-            Cell::link(Place::Job(row.job.clone()).path(), row.job.clone()),
-            Cell::state(
+            TableCell::link(ConsolePlace::Job(row.job.clone()).path(), row.job.clone()),
+            TableCell::state(
                 line.and_then(|line| line.state.as_deref())
                     .unwrap_or("unanswered"),
             ),
-            Cell::text(arms.collect::<Vec<_>>().join(", ")),
-            Cell::of(row.metric.as_ref(), Cell::text),
-            Cell::of(line.and_then(|line| line.started_at), Cell::Time),
-            Cell::of(row.ends_at, Cell::Time),
-            Cell::of(line.and_then(|line| line.reason.as_ref()), Cell::text),
-            Cell::of(row.created_by.as_ref(), Cell::text),
+            TableCell::text(arms.collect::<Vec<_>>().join(", ")),
+            TableCell::of(row.metric.as_ref(), TableCell::text),
+            TableCell::of(line.and_then(|line| line.started_at), TableCell::Time),
+            TableCell::of(row.ends_at, TableCell::Time),
+            TableCell::of(line.and_then(|line| line.reason.as_ref()), TableCell::text),
+            TableCell::of(row.created_by.as_ref(), TableCell::text),
         ]
     })));
     Ok(view)

@@ -11,9 +11,9 @@ use crate::{
     },
     serve::{
         console::{
-            place::{ActPlace, Place},
-            read::Reader,
-            table::{Cell, Table, Tone},
+            place::{ActPlace, ConsolePlace},
+            read::PageReader,
+            table::{Table, TableCell, Tone},
             view::{Content, View},
         },
         error::ApiError,
@@ -28,7 +28,7 @@ const VERDICTS: i32 = 20;
 ///
 /// # Errors
 /// Those of Cassandra.
-pub async fn view(reader: &Reader<'_>, model: &str) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, model: &str) -> Result<View, ApiError> {
     let rows = reader
         .read("gates".to_owned(), |store| store.gates())
         .await?;
@@ -49,7 +49,7 @@ pub async fn view(reader: &Reader<'_>, model: &str) -> Result<View, ApiError> {
         aliases.iter().find(is_it).and_then(|head| head.version)
     };
     let mut view = View::new(
-        Place::Gates(model.to_owned()),
+        ConsolePlace::Gates(model.to_owned()),
         format!("{model}: gates"),
         "What a version must show before it goes live, and what the newest evaluation shows.",
     );
@@ -75,7 +75,7 @@ pub async fn view(reader: &Reader<'_>, model: &str) -> Result<View, ApiError> {
         ],
     )
     .or("The model has no gate: `helenus gate add` makes one.");
-    let rows: Vec<Vec<Cell>> = own
+    let rows: Vec<Vec<TableCell>> = own
         .iter()
         .map(|row| {
             let verdict = newest(&verdicts, &row.name);
@@ -106,12 +106,12 @@ fn newest<'a>(verdicts: &'a [VerdictLine], gate: &str) -> Option<&'a VerdictLine
     own.max_by_key(|verdict| verdict.decided_at)
 }
 
-fn version_cell(model: &str, version: Option<i32>) -> Cell {
-    Cell::of(version, |version| {
-        let place = Place::Version(model.to_owned(), version);
-        Cell::Link(
+fn version_cell(model: &str, version: Option<i32>) -> TableCell {
+    TableCell::of(version, |version| {
+        let place = ConsolePlace::Version(model.to_owned(), version);
+        TableCell::Link(
             place.path(),
-            Box::new(Cell::Count(version.unsigned_abs().into())),
+            Box::new(TableCell::Count(version.unsigned_abs().into())),
         )
     })
 }
@@ -123,42 +123,47 @@ fn cells(
     verdict: Option<&VerdictLine>,
     points_at: impl Fn(&str) -> Option<i32>,
     act: Option<(String, String)>,
-) -> Vec<Cell> {
+) -> Vec<TableCell> {
     let challenger = row.challenger.as_deref().unwrap_or(CHALLENGER);
     let current = points_at(challenger);
     let is_current = verdict.is_some_and(|verdict| verdict.version == current);
     let word = verdict.and_then(|verdict| verdict.verdict.as_deref());
     let passes = word == Some("passes") && is_current;
     let verdict_cell = match (word, is_current) {
-        (None, _) => Cell::Toned(Tone::Idle, "not evaluated".to_owned()),
-        (Some(word), true) => Cell::state(word),
-        (Some(word), false) => Cell::Toned(Tone::Idle, format!("{word}, of another version")),
+        (None, _) => TableCell::Toned(Tone::Idle, "not evaluated".to_owned()),
+        (Some(word), true) => TableCell::state(word),
+        (Some(word), false) => TableCell::Toned(Tone::Idle, format!("{word}, of another version")),
     };
-    let reasons = verdict.map(|verdict| verdict.reasons.iter().map(Cell::text).collect());
+    let reasons = verdict.map(|verdict| verdict.reasons.iter().map(TableCell::text).collect());
     let wanted = gate.map(|gate| gate.min_improvement);
     vec![
-        Cell::text(row.name.clone()),
+        TableCell::text(row.name.clone()),
         verdict_cell,
         version_cell(model, current),
         version_cell(model, verdict.and_then(|verdict| verdict.baseline)),
-        Cell::of(row.metric.as_deref(), |name| Cell::text(metric::name(name))),
-        Cell::of(
-            verdict.and_then(|verdict| verdict.improvement),
-            Cell::Number,
-        ),
-        Cell::of(verdict.and_then(|verdict| verdict.low), Cell::Number),
-        Cell::of(wanted, Cell::Number),
-        Cell::of(verdict.and_then(|verdict| verdict.rows), |rows| {
-            Cell::Count(rows.unsigned_abs())
+        TableCell::of(row.metric.as_deref(), |name| {
+            TableCell::text(metric::name(name))
         }),
-        Cell::of(gate.map(|gate| gate.min_labelled_rows), Cell::Count),
-        Cell::of(verdict.and_then(|verdict| verdict.decided_at), Cell::Time),
+        TableCell::of(
+            verdict.and_then(|verdict| verdict.improvement),
+            TableCell::Number,
+        ),
+        TableCell::of(verdict.and_then(|verdict| verdict.low), TableCell::Number),
+        TableCell::of(wanted, TableCell::Number),
+        TableCell::of(verdict.and_then(|verdict| verdict.rows), |rows| {
+            TableCell::Count(rows.unsigned_abs())
+        }),
+        TableCell::of(gate.map(|gate| gate.min_labelled_rows), TableCell::Count),
+        TableCell::of(
+            verdict.and_then(|verdict| verdict.decided_at),
+            TableCell::Time,
+        ),
         reasons
-            .filter(|reasons: &Vec<Cell>| !reasons.is_empty())
-            .map_or(Cell::Empty, Cell::List),
+            .filter(|reasons: &Vec<TableCell>| !reasons.is_empty())
+            .map_or(TableCell::Empty, TableCell::List),
         match (passes, act) {
-            (true, Some((path, name))) => Cell::link(path, format!("{name} {}", row.name)),
-            _ => Cell::Empty,
+            (true, Some((path, name))) => TableCell::link(path, format!("{name} {}", row.name)),
+            _ => TableCell::Empty,
         },
     ]
 }
@@ -228,19 +233,19 @@ fn history(model: &str, verdicts: &[VerdictLine]) -> Table {
     verdicts.sort_by_key(|verdict| std::cmp::Reverse(verdict.decided_at));
     table.with(verdicts.into_iter().map(|verdict| {
         vec![
-            Cell::of(verdict.decided_at, Cell::Time),
-            Cell::text(verdict.gate.clone()),
-            Cell::of(verdict.verdict.as_deref(), Cell::state),
+            TableCell::of(verdict.decided_at, TableCell::Time),
+            TableCell::text(verdict.gate.clone()),
+            TableCell::of(verdict.verdict.as_deref(), TableCell::state),
             version_cell(model, verdict.version),
             version_cell(model, verdict.baseline),
-            Cell::of(verdict.metric.as_deref(), |name| {
-                Cell::text(metric::name(name))
+            TableCell::of(verdict.metric.as_deref(), |name| {
+                TableCell::text(metric::name(name))
             }),
-            Cell::of(verdict.improvement, |value| {
-                Cell::text(number::signed(value))
+            TableCell::of(verdict.improvement, |value| {
+                TableCell::text(number::signed(value))
             }),
-            Cell::of(verdict.rows, |rows| Cell::Count(rows.unsigned_abs())),
-            Cell::text(verdict.reasons.join("; ")),
+            TableCell::of(verdict.rows, |rows| TableCell::Count(rows.unsigned_abs())),
+            TableCell::text(verdict.reasons.join("; ")),
         ]
     }))
 }

@@ -7,10 +7,10 @@ use crate::{
         console::{
             figures,
             handle::not_found,
-            place::{ActPlace, Place},
+            place::{ActPlace, ConsolePlace},
             query::Query,
-            read::Reader,
-            table::{Cell, Table, Tone},
+            read::PageReader,
+            table::{Table, TableCell, Tone},
             view::{Content, View},
         },
         error::ApiError,
@@ -28,7 +28,7 @@ const RUNS: i32 = 1_000;
 ///
 /// # Errors
 /// 404, and those of Cassandra.
-pub async fn view(reader: &Reader<'_>, job: &str, query: &Query) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, job: &str, query: &Query) -> Result<View, ApiError> {
     let before = query
         .get("before")
         .and_then(|before| Uuid::try_parse(before).ok());
@@ -50,7 +50,7 @@ pub async fn view(reader: &Reader<'_>, job: &str, query: &Query) -> Result<View,
     let status = statuses
         .iter()
         .find(|status| Some(status.revision) == head.revision);
-    let mut view = View::new(Place::Job(job.to_owned()), job, "");
+    let mut view = View::new(ConsolePlace::Job(job.to_owned()), job, "");
     view.is_live = true;
     let last = runs.first().and_then(|run| run.state.clone());
     view.said = last.map(|state| format!("The last run is {state}."));
@@ -133,24 +133,24 @@ fn notices(
     notices
 }
 
-fn facts(head: &JobHead, status: Option<&JobStatus>) -> Vec<(&'static str, Cell)> {
-    let text = |text: Option<&String>| Cell::of(text, Cell::text);
+fn facts(head: &JobHead, status: Option<&JobStatus>) -> Vec<(&'static str, TableCell)> {
+    let text = |text: Option<&String>| TableCell::of(text, TableCell::text);
     let model = status.and_then(|status| status.model.as_ref());
     vec![
         (
             "Revision",
-            Cell::of(head.revision, |revision| {
-                Cell::Count(revision.unsigned_abs().into())
+            TableCell::of(head.revision, |revision| {
+                TableCell::Count(revision.unsigned_abs().into())
             }),
         ),
         (
             "State",
-            Cell::state(status.map_or("unanswered", |status| status.state.as_str())),
+            TableCell::state(status.map_or("unanswered", |status| status.state.as_str())),
         ),
         (
             "Model",
-            Cell::of(model, |model| {
-                Cell::link(Place::Model(model.clone()).path(), model.clone())
+            TableCell::of(model, |model| {
+                TableCell::link(ConsolePlace::Model(model.clone()).path(), model.clone())
             }),
         ),
         (
@@ -194,32 +194,34 @@ fn table(job: &str, runs: &[RunLine]) -> Table {
         };
         let share = f64::from(run.splits_done) / f64::from(run.splits_total.max(1));
         let sum =
-            |counts: &std::collections::BTreeMap<i32, u64>| Cell::Count(counts.values().sum());
+            |counts: &std::collections::BTreeMap<i32, u64>| TableCell::Count(counts.values().sum());
         vec![
             super::run_cell(job, run.run_id, |_| {
-                Cell::of(run.started_at.or(run.due_at), Cell::Time)
+                TableCell::of(run.started_at.or(run.due_at), TableCell::Time)
             }),
             match (run.late, run.state.as_deref().unwrap_or_default()) {
-                (true, state) => Cell::List(vec![Cell::state(state), Cell::state("late")]),
-                (false, state) => Cell::state(state),
+                (true, state) => {
+                    TableCell::List(vec![TableCell::state(state), TableCell::state("late")])
+                }
+                (false, state) => TableCell::state(state),
             },
-            Cell::of(took, |took| {
-                Cell::Seconds(took.num_milliseconds() as f64 / 1_000.0)
+            TableCell::of(took, |took| {
+                TableCell::Seconds(took.num_milliseconds() as f64 / 1_000.0)
             }),
             match run.splits_total {
-                0 => Cell::Empty,
-                _ => Cell::Share(share),
+                0 => TableCell::Empty,
+                _ => TableCell::Share(share),
             },
-            Cell::Count(run.source_rows),
+            TableCell::Count(run.source_rows),
             sum(&run.scored),
             sum(&run.unchanged),
             sum(&run.rejected),
-            Cell::of(run.versions.as_ref(), |versions| {
-                Cell::text(super::versions(versions))
+            TableCell::of(run.versions.as_ref(), |versions| {
+                TableCell::text(super::versions(versions))
             }),
-            Cell::of(by, Cell::text),
-            Cell::of(run.reason.as_ref(), Cell::text),
-            Cell::of(run.run_id, |id| Cell::Code(id.to_string())),
+            TableCell::of(by, TableCell::text),
+            TableCell::of(run.reason.as_ref(), TableCell::text),
+            TableCell::of(run.run_id, |id| TableCell::Code(id.to_string())),
         ]
     }))
 }
@@ -240,11 +242,11 @@ fn revision_table(revisions: &[JobHead], statuses: &[JobStatus]) -> Table {
         let revision = head.revision?;
         let status = statuses.iter().find(|status| status.revision == revision);
         Some(vec![
-            Cell::Count(revision.unsigned_abs().into()),
-            Cell::state(status.map_or("unanswered", |status| status.state.as_str())),
-            Cell::of(head.created_at, Cell::Time),
-            Cell::of(head.created_by.as_ref(), Cell::text),
-            Cell::of(head.note.as_ref(), Cell::text),
+            TableCell::Count(revision.unsigned_abs().into()),
+            TableCell::state(status.map_or("unanswered", |status| status.state.as_str())),
+            TableCell::of(head.created_at, TableCell::Time),
+            TableCell::of(head.created_by.as_ref(), TableCell::text),
+            TableCell::of(head.note.as_ref(), TableCell::text),
         ])
     });
     table.with(rows)

@@ -9,9 +9,9 @@ use crate::{
     serve::{
         caller::Right,
         console::{
-            place::Place,
-            read::Reader,
-            table::{Cell, Table, Tone},
+            place::ConsolePlace,
+            read::PageReader,
+            table::{Table, TableCell, Tone},
             view::{Content, View},
         },
         error::ApiError,
@@ -23,7 +23,7 @@ use crate::{
 ///
 /// # Errors
 /// Those of Cassandra.
-pub async fn view(reader: &Reader<'_>) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>) -> Result<View, ApiError> {
     let heads = reader.read("job_heads".to_owned(), |store| store.job_heads());
     let runs = reader.read("last_runs".to_owned(), |store| store.last_runs());
     let alarms = reader.read("open_alarms".to_owned(), |store| store.open_alarms());
@@ -35,7 +35,7 @@ pub async fn view(reader: &Reader<'_>) -> Result<View, ApiError> {
         .collect();
     let empty = BTreeMap::new();
     let open = |job: &str| alarms.get(job).unwrap_or(&empty);
-    let mut view = View::new(Place::Jobs, "Jobs", "");
+    let mut view = View::new(ConsolePlace::Jobs, "Jobs", "");
     view.is_live = true;
     let all_open: usize = heads.iter().map(|head| open(&head.job).len()).sum();
     let state = |head: &&&JobHead| runs.get(&head.job).and_then(|run| run.state.as_deref());
@@ -123,33 +123,33 @@ fn said(jobs: usize, failing: usize, alarms: usize) -> (Tone, String) {
     }
 }
 
-fn row(head: &JobHead, run: Option<&RunLine>, alarms: usize) -> Vec<Cell> {
+fn row(head: &JobHead, run: Option<&RunLine>, alarms: usize) -> Vec<TableCell> {
     let job = &head.job;
     let rejected: u64 = run.map_or(0, |run| run.rejected.values().sum());
     let began = run.and_then(|run| run.started_at.or(run.due_at));
     let took = run.and_then(|run| Some(run.finished_at? - run.started_at?));
     vec![
-        Cell::link(Place::Job(job.clone()).path(), job.clone()),
+        TableCell::link(ConsolePlace::Job(job.clone()).path(), job.clone()),
         match run {
-            None => Cell::Toned(Tone::Idle, "never ran".to_owned()),
+            None => TableCell::Toned(Tone::Idle, "never ran".to_owned()),
             Some(run) => super::run_cell(job, run.run_id, |_| {
-                Cell::state(run.state.as_deref().unwrap_or_default())
+                TableCell::state(run.state.as_deref().unwrap_or_default())
             }),
         },
-        Cell::of(began, Cell::Time),
-        Cell::of(took, |took| {
-            Cell::Seconds(took.num_milliseconds() as f64 / 1_000.0)
+        TableCell::of(began, TableCell::Time),
+        TableCell::of(took, |took| {
+            TableCell::Seconds(took.num_milliseconds() as f64 / 1_000.0)
         }),
-        Cell::of(run.map(|run| run.source_rows), Cell::Count),
-        Cell::of(run.map(|run| run.scored.values().sum()), Cell::Count),
-        Cell::of(run.map(|_| rejected), Cell::Count),
-        Cell::of(run.and_then(|run| run.versions.as_ref()), |versions| {
-            Cell::text(super::versions(versions))
+        TableCell::of(run.map(|run| run.source_rows), TableCell::Count),
+        TableCell::of(run.map(|run| run.scored.values().sum()), TableCell::Count),
+        TableCell::of(run.map(|_| rejected), TableCell::Count),
+        TableCell::of(run.and_then(|run| run.versions.as_ref()), |versions| {
+            TableCell::text(super::versions(versions))
         }),
-        Cell::Count(alarms as u64),
+        TableCell::Count(alarms as u64),
         match head.paused {
-            true => Cell::state("paused"),
-            false => Cell::Empty,
+            true => TableCell::state("paused"),
+            false => TableCell::Empty,
         },
     ]
 }
@@ -171,10 +171,10 @@ fn alarm_table<'a>(heads: &[&JobHead], open: impl Fn(&str) -> &'a BTreeMap<Strin
         open(&head.job).iter().map(move |(key, id)| {
             let (kind, about) = key.split_once('/').unwrap_or((key, ""));
             vec![
-                Cell::link(Place::Alarms.path(), job.clone()),
-                Cell::Toned(Tone::Bad, kind.to_owned()),
-                Cell::text(about),
-                Cell::of(time_of(*id), Cell::Time),
+                TableCell::link(ConsolePlace::Alarms.path(), job.clone()),
+                TableCell::Toned(Tone::Bad, kind.to_owned()),
+                TableCell::text(about),
+                TableCell::of(time_of(*id), TableCell::Time),
             ]
         })
     });

@@ -8,10 +8,10 @@ use crate::{
         caller::Right,
         console::{
             handle::not_found,
-            place::{ActPlace, Place},
+            place::{ActPlace, ConsolePlace},
             query::Query,
-            read::Reader,
-            table::{Cell, Column, Table, Tone},
+            read::PageReader,
+            table::{Column, Table, TableCell, Tone},
             view::View,
         },
         error::ApiError,
@@ -29,7 +29,7 @@ const METRICS: usize = 6;
 ///
 /// # Errors
 /// 404, and those of Cassandra.
-pub async fn view(reader: &Reader<'_>, model: &str) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, model: &str) -> Result<View, ApiError> {
     let versions = reader.read(format!("versions {model}"), {
         let model = model.to_owned();
         |store| async move { store.versions(&model).await }
@@ -49,7 +49,7 @@ pub async fn view(reader: &Reader<'_>, model: &str) -> Result<View, ApiError> {
         Some(version) => format!("The champion is version {version}."),
         None => "It has no champion: readers get no version of it by that name.".to_owned(),
     };
-    let mut view = View::new(Place::Model(model.to_owned()), model, about.clone());
+    let mut view = View::new(ConsolePlace::Model(model.to_owned()), model, about.clone());
     view.is_live = true;
     view.said = Some(about);
     let rollback = super::act(
@@ -139,44 +139,46 @@ fn table(
         let own = aliases
             .iter()
             .filter(|head| head.version == Some(row.version));
-        let own: Vec<Cell> = own
-            .map(|head| Cell::Toned(Tone::Good, head.alias.clone()))
+        let own: Vec<TableCell> = own
+            .map(|head| TableCell::Toned(Tone::Good, head.alias.clone()))
             .collect();
         let is_champion = own.iter().any(|cell| cell.plain() == "champion");
         let admission = admissions.iter().find(|line| line.version == row.version);
         let mut cells = vec![
-            Cell::Link(
-                Place::Version(model.to_owned(), row.version).path(),
-                Box::new(Cell::Count(row.version.unsigned_abs().into())),
+            TableCell::Link(
+                ConsolePlace::Version(model.to_owned(), row.version).path(),
+                Box::new(TableCell::Count(row.version.unsigned_abs().into())),
             ),
             match own.is_empty() {
-                true => Cell::Empty,
-                false => Cell::List(own),
+                true => TableCell::Empty,
+                false => TableCell::List(own),
             },
-            Cell::state(state),
-            Cell::of(why, Cell::text),
-            Cell::of(row.registered_at(), Cell::Time),
-            Cell::of(row.registered_by.as_ref(), Cell::text),
-            Cell::of(row.note.as_ref(), Cell::text),
+            TableCell::state(state),
+            TableCell::of(why, TableCell::text),
+            TableCell::of(row.registered_at(), TableCell::Time),
+            TableCell::of(row.registered_by.as_ref(), TableCell::text),
+            TableCell::of(row.note.as_ref(), TableCell::text),
         ];
         let value = |name: &&str| row.metrics.as_ref().and_then(|metrics| metrics.get(*name));
         cells.extend(
             metrics
                 .iter()
-                .map(|name| Cell::of(value(name), |value| Cell::Number(*value))),
+                .map(|name| TableCell::of(value(name), |value| TableCell::Number(*value))),
         );
-        cells.push(Cell::of(
+        cells.push(TableCell::of(
             admission.and_then(|line| line.signature.as_ref()),
-            Cell::text,
+            TableCell::text,
         ));
-        cells.push(Cell::of(row.size, |size| Cell::Count(size.unsigned_abs())));
+        cells.push(TableCell::of(row.size, |size| {
+            TableCell::Count(size.unsigned_abs())
+        }));
         if may_promote {
             let version = row.version.to_string();
             let url = Query::default().with(&[("version", Some(&version))]);
             let url = url.url(&ActPlace::Promote(model.to_owned()).path());
             cells.push(match state == "ready" && !is_champion {
-                true => Cell::link(url, format!("Promote {version}")),
-                false => Cell::Empty,
+                true => TableCell::link(url, format!("Promote {version}")),
+                false => TableCell::Empty,
             });
         }
         cells

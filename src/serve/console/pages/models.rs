@@ -3,9 +3,9 @@
 use crate::serve::{
     caller::Right,
     console::{
-        place::Place,
-        read::Reader,
-        table::{Cell, Table},
+        place::ConsolePlace,
+        read::PageReader,
+        table::{Table, TableCell},
         view::View,
     },
     error::ApiError,
@@ -15,7 +15,7 @@ use crate::serve::{
 ///
 /// # Errors
 /// Those of Cassandra.
-pub async fn view(reader: &Reader<'_>) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>) -> Result<View, ApiError> {
     let names = reader.read("models".to_owned(), |store| store.models());
     let aliases = reader.read("alias_heads".to_owned(), |store| store.alias_heads());
     let newest = reader.read("last_admissions".to_owned(), |store| {
@@ -25,7 +25,7 @@ pub async fn view(reader: &Reader<'_>) -> Result<View, ApiError> {
     let may_read = |model: &&String| reader.caller.check_model(Right::Read, model).is_ok();
     let mut names: Vec<&String> = names.iter().filter(may_read).collect();
     names.sort();
-    let mut view = View::new(Place::Models, "Models", "");
+    let mut view = View::new(ConsolePlace::Models, "Models", "");
     view.is_live = true;
     let table = Table::new(
         "models",
@@ -48,24 +48,27 @@ pub async fn view(reader: &Reader<'_>) -> Result<View, ApiError> {
         let others = others.filter_map(|head| Some(format!("{} = {}", head.alias, head.version?)));
         let newest = newest.iter().find(|line| line.name == *model);
         let version = |version: i32| {
-            let place = Place::Version(model.clone(), version);
-            Cell::Link(
+            let place = ConsolePlace::Version(model.clone(), version);
+            TableCell::Link(
                 place.path(),
-                Box::new(Cell::Count(version.unsigned_abs().into())),
+                Box::new(TableCell::Count(version.unsigned_abs().into())),
             )
         };
         vec![
-            Cell::link(Place::Model(model.clone()).path(), model.clone()),
-            Cell::of(champion.and_then(|head| head.version), version),
-            Cell::text(others.collect::<Vec<_>>().join(", ")),
-            Cell::of(newest.map(|line| line.version), version),
-            Cell::state(
+            TableCell::link(ConsolePlace::Model(model.clone()).path(), model.clone()),
+            TableCell::of(champion.and_then(|head| head.version), version),
+            TableCell::text(others.collect::<Vec<_>>().join(", ")),
+            TableCell::of(newest.map(|line| line.version), version),
+            TableCell::state(
                 newest
                     .and_then(|line| line.state.as_deref())
                     .unwrap_or("undecided"),
             ),
-            Cell::of(newest.and_then(|line| line.decided_at), Cell::Time),
-            Cell::of(newest.and_then(|line| line.reason.as_ref()), Cell::text),
+            TableCell::of(newest.and_then(|line| line.decided_at), TableCell::Time),
+            TableCell::of(
+                newest.and_then(|line| line.reason.as_ref()),
+                TableCell::text,
+            ),
         ]
     })));
     Ok(view)

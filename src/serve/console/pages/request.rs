@@ -8,9 +8,9 @@ use crate::{
         console::{
             actions,
             handle::not_found,
-            place::Place,
-            read::Reader,
-            table::{Cell, Tone},
+            place::ConsolePlace,
+            read::PageReader,
+            table::{TableCell, Tone},
             view::{Content, View},
         },
         error::ApiError,
@@ -26,7 +26,7 @@ const PATIENT_SECONDS: i64 = 15;
 ///
 /// # Errors
 /// 404, and those of Cassandra.
-pub async fn view(reader: &Reader<'_>, id: Uuid) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, id: Uuid) -> Result<View, ApiError> {
     let days = days_of(id);
     let run = reader.read(format!("run_request_line {id}"), {
         let days = days.clone();
@@ -52,7 +52,7 @@ pub async fn view(reader: &Reader<'_>, id: Uuid) -> Result<View, ApiError> {
             ));
         }
     };
-    let mut view = View::new(Place::Request(id), title, format!("Request {id}"));
+    let mut view = View::new(ConsolePlace::Request(id), title, format!("Request {id}"));
     view.is_live = true;
     let mut notices = vec![told(id, answer)];
     if let Some(line) = alias.as_ref().as_ref() {
@@ -78,8 +78,8 @@ fn told(id: Uuid, answer: Option<&AnswerLine>) -> (Tone, String) {
     let word = answer.answer.as_deref().unwrap_or("answered");
     let reason = answer.reason.as_deref();
     let text = match (word, reason) {
-        ("accepted", None) => "Accepted: a run is under way.".to_owned(),
-        ("joined", None) => "It shares a run that somebody else asked for.".to_owned(),
+        ("accepted", None) => "accepted: a run is under way".to_owned(),
+        ("joined", None) => "joined: it shares a run that somebody else asked for".to_owned(),
         (word, None) => format!("{}.", word.replace('_', " ")),
         (word, Some(reason)) => format!("{}: {reason}", word.replace('_', " ")),
     };
@@ -88,7 +88,7 @@ fn told(id: Uuid, answer: Option<&AnswerLine>) -> (Tone, String) {
 
 /// Says who moved an alias, if the request was refused because it had moved.
 async fn moved(
-    reader: &Reader<'_>,
+    reader: &PageReader<'_>,
     line: &AliasRequestLine,
     answer: Option<&AnswerLine>,
 ) -> Result<Vec<(Tone, String)>, ApiError> {
@@ -102,36 +102,46 @@ async fn moved(
     Ok(told.into_iter().map(|told| (Tone::Warn, told)).collect())
 }
 
-type Told = (String, Vec<(&'static str, Cell)>, Option<(String, String)>);
+type Told = (
+    String,
+    Vec<(&'static str, TableCell)>,
+    Option<(String, String)>,
+);
 
 fn of_run(line: &RunRequestLine, answer: Option<&AnswerLine>) -> Told {
     let action = line.action.as_deref().unwrap_or("run");
     let job = line.job.clone().unwrap_or_default();
     let run = answer.and_then(|answer| answer.run_id).or(line.target_run);
     let facts = vec![
-        ("Asked", Cell::of(time_of(line.id), Cell::Time)),
-        ("By", Cell::of(line.requested_by.as_ref(), Cell::text)),
-        ("Reason", Cell::of(line.note.as_ref(), Cell::text)),
+        ("Asked", TableCell::of(time_of(line.id), TableCell::Time)),
+        (
+            "By",
+            TableCell::of(line.requested_by.as_ref(), TableCell::text),
+        ),
+        ("Reason", TableCell::of(line.note.as_ref(), TableCell::text)),
         (
             "Job",
-            Cell::link(Place::Job(job.clone()).path(), job.clone()),
+            TableCell::link(ConsolePlace::Job(job.clone()).path(), job.clone()),
         ),
         (
             "Rows",
-            Cell::text(line.scope.clone().unwrap_or_else(|| "pending".to_owned())),
+            TableCell::text(line.scope.clone().unwrap_or_else(|| "pending".to_owned())),
         ),
         (
             "Run",
-            super::run_cell(&job, run, |id| Cell::Code(id.to_string())),
+            super::run_cell(&job, run, |id| TableCell::Code(id.to_string())),
         ),
         (
             "Answered",
-            Cell::of(answer.and_then(|answer| answer.answered_at), Cell::Time),
+            TableCell::of(
+                answer.and_then(|answer| answer.answered_at),
+                TableCell::Time,
+            ),
         ),
     ];
     let link = run.map(|run| {
         (
-            Place::Run(job.clone(), run).path(),
+            ConsolePlace::Run(job.clone(), run).path(),
             "Follow the run".to_owned(),
         )
     });
@@ -142,34 +152,37 @@ fn of_alias(line: &AliasRequestLine) -> Told {
     let action = line.action.as_deref().unwrap_or("request");
     let model = line.model.clone().unwrap_or_default();
     let count = |version: Option<i32>| {
-        Cell::of(version, |version| {
-            Cell::Count(version.unsigned_abs().into())
+        TableCell::of(version, |version| {
+            TableCell::Count(version.unsigned_abs().into())
         })
     };
     let facts = vec![
-        ("Asked", Cell::of(time_of(line.id), Cell::Time)),
-        ("By", Cell::of(line.requested_by.as_ref(), Cell::text)),
-        ("Reason", Cell::of(line.why.as_ref(), Cell::text)),
+        ("Asked", TableCell::of(time_of(line.id), TableCell::Time)),
+        (
+            "By",
+            TableCell::of(line.requested_by.as_ref(), TableCell::text),
+        ),
+        ("Reason", TableCell::of(line.why.as_ref(), TableCell::text)),
         (
             "Model",
-            Cell::link(Place::Model(model.clone()).path(), model.clone()),
+            TableCell::link(ConsolePlace::Model(model.clone()).path(), model.clone()),
         ),
-        ("Alias", Cell::of(line.alias.as_ref(), Cell::text)),
+        ("Alias", TableCell::of(line.alias.as_ref(), TableCell::text)),
         ("To version", count(line.version)),
         ("From version", count(line.expected_version)),
         (
             "Before it moves",
-            Cell::text(
+            TableCell::text(
                 line.coverage
                     .clone()
                     .unwrap_or_else(|| "full".to_owned())
                     .replace('_', " "),
             ),
         ),
-        ("Gate", Cell::of(line.gate.as_ref(), Cell::text)),
+        ("Gate", TableCell::of(line.gate.as_ref(), TableCell::text)),
     ];
     let link = (
-        Place::Aliases(model.clone()).path(),
+        ConsolePlace::Aliases(model.clone()).path(),
         "Where aliases point".to_owned(),
     );
     (format!("{action} {model}"), facts, Some(link))

@@ -10,10 +10,10 @@ use crate::{
     serve::{
         caller::{Caller, Right},
         console::{
-            place::Place,
+            place::ConsolePlace,
             query::Query,
-            read::Reader,
-            table::{Cell, Table},
+            read::PageReader,
+            table::{Table, TableCell},
             view::{Content, View},
         },
         error::ApiError,
@@ -28,7 +28,7 @@ const OF_A_DAY: i32 = 2_000;
 ///
 /// # Errors
 /// Those of Cassandra.
-pub async fn view(reader: &Reader<'_>, query: &Query) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, query: &Query) -> Result<View, ApiError> {
     let today = Utc::now().date_naive();
     let day: NaiveDate = query
         .get("day")
@@ -46,7 +46,7 @@ pub async fn view(reader: &Reader<'_>, query: &Query) -> Result<View, ApiError> 
     let (runs, aliases, answers) = futures::try_join!(runs, aliases, answers)?;
     let answers: HashMap<Uuid, &AnswerLine> = answers.iter().map(|line| (line.id, line)).collect();
     let mut view = View::new(
-        Place::Requests,
+        ConsolePlace::Requests,
         "Requests",
         format!("Who asked for what on {day} (UTC), and the answers. They are kept for 30 days."),
     );
@@ -65,7 +65,7 @@ pub async fn view(reader: &Reader<'_>, query: &Query) -> Result<View, ApiError> 
         }
     };
     view.add("days", None, Content::Drawn(days));
-    let mut rows: Vec<(Option<chrono::DateTime<Utc>>, Vec<Cell>)> = Vec::new();
+    let mut rows: Vec<(Option<chrono::DateTime<Utc>>, Vec<TableCell>)> = Vec::new();
     let own_runs = runs.iter().filter(|line| may_see_run(reader.caller, line));
     rows.extend(own_runs.map(|line| {
         (
@@ -120,10 +120,10 @@ pub fn may_see_alias(caller: &Caller, line: &AliasRequestLine) -> bool {
     }
 }
 
-fn of_run(line: &RunRequestLine, answer: Option<&AnswerLine>) -> Vec<Cell> {
+fn of_run(line: &RunRequestLine, answer: Option<&AnswerLine>) -> Vec<TableCell> {
     let action = line.action.as_deref().unwrap_or("run");
-    let about = Cell::of(line.job.as_ref(), |job| {
-        Cell::link(Place::Job(job.clone()).path(), job.clone())
+    let about = TableCell::of(line.job.as_ref(), |job| {
+        TableCell::link(ConsolePlace::Job(job.clone()).path(), job.clone())
     });
     let scope = line
         .scope
@@ -137,7 +137,7 @@ fn of_run(line: &RunRequestLine, answer: Option<&AnswerLine>) -> Vec<Cell> {
     )
 }
 
-fn of_alias(line: &AliasRequestLine, answer: Option<&AnswerLine>) -> Vec<Cell> {
+fn of_alias(line: &AliasRequestLine, answer: Option<&AnswerLine>) -> Vec<TableCell> {
     let action = line.action.as_deref().unwrap_or("no action");
     let what = [
         line.version.map(|version| format!("version {version}")),
@@ -146,8 +146,8 @@ fn of_alias(line: &AliasRequestLine, answer: Option<&AnswerLine>) -> Vec<Cell> {
     ];
     let what: Vec<String> = what.into_iter().flatten().collect();
     let action = format!("{action} {}", what.join(" "));
-    let about = Cell::of(line.model.as_ref(), |model| {
-        Cell::link(Place::Model(model.clone()).path(), model.clone())
+    let about = TableCell::of(line.model.as_ref(), |model| {
+        TableCell::link(ConsolePlace::Model(model.clone()).path(), model.clone())
     });
     cells(
         (line.id, action.trim().to_owned()),
@@ -159,30 +159,33 @@ fn of_alias(line: &AliasRequestLine, answer: Option<&AnswerLine>) -> Vec<Cell> {
 
 fn cells(
     (id, action): (Uuid, String),
-    about: Cell,
+    about: TableCell,
     (by, why): (Option<&String>, Option<&String>),
     (answer, job): (Option<&AnswerLine>, Option<&str>),
-) -> Vec<Cell> {
+) -> Vec<TableCell> {
     let run = answer.and_then(|answer| answer.run_id);
     vec![
-        Cell::Link(
-            Place::Request(id).path(),
-            Box::new(Cell::of(time_of(id), Cell::Time)),
+        TableCell::Link(
+            ConsolePlace::Request(id).path(),
+            Box::new(TableCell::of(time_of(id), TableCell::Time)),
         ),
-        Cell::text(action),
+        TableCell::text(action),
         about,
-        Cell::of(by, Cell::text),
-        Cell::of(why, Cell::text),
-        Cell::state(
+        TableCell::of(by, TableCell::text),
+        TableCell::of(why, TableCell::text),
+        TableCell::state(
             answer
                 .and_then(|answer| answer.answer.as_deref())
                 .unwrap_or("waiting"),
         ),
-        Cell::of(answer.and_then(|answer| answer.reason.as_ref()), Cell::text),
+        TableCell::of(
+            answer.and_then(|answer| answer.reason.as_ref()),
+            TableCell::text,
+        ),
         match job {
             Some(job) => super::run_cell(job, run, super::short),
-            None => Cell::of(run, super::short),
+            None => TableCell::of(run, super::short),
         },
-        Cell::Code(id.to_string()),
+        TableCell::Code(id.to_string()),
     ]
 }

@@ -4,9 +4,9 @@ use crate::{
     domain::retraining::RetrainingRow,
     serve::{
         console::{
-            place::Place,
-            read::Reader,
-            table::{Cell, Table, Tone},
+            place::ConsolePlace,
+            read::PageReader,
+            table::{Table, TableCell, Tone},
             view::View,
         },
         error::ApiError,
@@ -21,7 +21,7 @@ const REQUESTS: i32 = 50;
 ///
 /// # Errors
 /// Those of Cassandra.
-pub async fn view(reader: &Reader<'_>, model: &str) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, model: &str) -> Result<View, ApiError> {
     let rows = reader
         .read("retrainings".to_owned(), |store| store.retrainings())
         .await?;
@@ -36,7 +36,7 @@ pub async fn view(reader: &Reader<'_>, model: &str) -> Result<View, ApiError> {
     });
     let lines = lines.await?;
     let mut view = View::new(
-        Place::Retrainings(model.to_owned()),
+        ConsolePlace::Retrainings(model.to_owned()),
         format!("{model}: retrainings"),
         "When the model is trained again, and what became of it.",
     );
@@ -91,20 +91,20 @@ fn rules(own: &[&RetrainingRow], lines: &[RetrainingLine]) -> Table {
             when.push("when somebody asks".to_owned());
         }
         vec![
-            Cell::text(row.name.clone()),
-            Cell::text(when.join(", or ")),
-            Cell::of(line.and_then(|line| line.next_due), Cell::Time),
-            Cell::of(row.job.as_ref(), |job| {
-                Cell::link(Place::Job(job.clone()).path(), job.clone())
+            TableCell::text(row.name.clone()),
+            TableCell::text(when.join(", or ")),
+            TableCell::of(line.and_then(|line| line.next_due), TableCell::Time),
+            TableCell::of(row.job.as_ref(), |job| {
+                TableCell::link(ConsolePlace::Job(job.clone()).path(), job.clone())
             }),
-            Cell::of(row.trainer.as_ref(), Cell::text),
-            Cell::of(row.labels.as_ref(), Cell::text),
-            Cell::of(row.gate.as_ref(), Cell::text),
+            TableCell::of(row.trainer.as_ref(), TableCell::text),
+            TableCell::of(row.labels.as_ref(), TableCell::text),
+            TableCell::of(row.gate.as_ref(), TableCell::text),
             match row.paused {
-                Some(true) => Cell::state("paused"),
-                _ => Cell::Empty,
+                Some(true) => TableCell::state("paused"),
+                _ => TableCell::Empty,
             },
-            Cell::of(row.created_by.as_ref(), Cell::text),
+            TableCell::of(row.created_by.as_ref(), TableCell::text),
         ]
     }))
 }
@@ -132,19 +132,19 @@ fn requests(model: &str, own: &[&RetrainingRow], lines: &[RetrainingLine]) -> Ta
             .find(|row| row.name == line.name)
             .and_then(|row| row.job.clone());
         vec![
-            Cell::of(line.asked_at, Cell::Time),
-            Cell::text(line.name.clone()),
-            Cell::state(line.state.as_deref().unwrap_or_default()),
-            Cell::of(line.cause.as_ref(), Cell::text),
-            Cell::of(line.version, |version| {
-                let place = Place::Version(model.to_owned(), version);
-                Cell::Link(
+            TableCell::of(line.asked_at, TableCell::Time),
+            TableCell::text(line.name.clone()),
+            TableCell::state(line.state.as_deref().unwrap_or_default()),
+            TableCell::of(line.cause.as_ref(), TableCell::text),
+            TableCell::of(line.version, |version| {
+                let place = ConsolePlace::Version(model.to_owned(), version);
+                TableCell::Link(
                     place.path(),
-                    Box::new(Cell::Count(version.unsigned_abs().into())),
+                    Box::new(TableCell::Count(version.unsigned_abs().into())),
                 )
             }),
             super::run_cell(&job.unwrap_or_default(), line.run_id, super::short),
-            Cell::of(line.reason.as_ref(), Cell::text),
+            TableCell::of(line.reason.as_ref(), TableCell::text),
         ]
     }))
 }

@@ -14,9 +14,9 @@ use crate::{
         console::{
             figures,
             handle::not_found,
-            place::{ActPlace, Place},
-            read::Reader,
-            table::{Cell, Table, Tone},
+            place::{ActPlace, ConsolePlace},
+            read::PageReader,
+            table::{Table, TableCell, Tone},
             view::{Content, View},
         },
         error::ApiError,
@@ -31,7 +31,7 @@ const REJECTED: i32 = 2_000;
 ///
 /// # Errors
 /// 404, and those of Cassandra.
-pub async fn view(reader: &Reader<'_>, job: &str, id: Uuid) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, job: &str, id: Uuid) -> Result<View, ApiError> {
     let run = reader.read(format!("run {job} {id}"), {
         let job = job.to_owned();
         move |store| async move { store.run(&job, id).await }
@@ -49,7 +49,7 @@ pub async fn view(reader: &Reader<'_>, job: &str, id: Uuid) -> Result<View, ApiE
         move |store| async move { store.rejected_rows(&run, REJECTED).await }
     });
     let (splits, rejected) = futures::try_join!(splits, rejected)?;
-    let place = Place::Run(job.to_owned(), id);
+    let place = ConsolePlace::Run(job.to_owned(), id);
     let about = format!("Run {id}");
     let began = run.started_at.unwrap_or(run.due_at);
     let title = format!("{job}, {}", began.format("%Y-%m-%d %H:%M:%S"));
@@ -65,9 +65,8 @@ pub async fn view(reader: &Reader<'_>, job: &str, id: Uuid) -> Result<View, ApiE
     view.table(counts(run, &splits));
     view.table(reasons(&rejected));
     view.table(rejected_table(job, &rejected));
-    if let Some(picture) = figures::splits(run.started_at, &splits, Utc::now()) {
-        view.add("time", Some("Where the time went"), Content::Drawn(picture));
-    }
+    let picture = figures::splits(run.started_at, &splits, Utc::now());
+    view.add("time", None, Content::Drawn(picture.unwrap_or_default()));
     view.table(split_table(&splits));
     view.table(statistics(run));
     Ok(view)
@@ -108,7 +107,7 @@ fn progress(run: &Run, splits: &[SplitLine]) -> maud::Markup {
     let total = run.splits_total.max(0) as usize;
     html! {
         p {
-            (Cell::state(run.state.as_str()).draw()) " "
+            (TableCell::state(run.state.as_str()).draw()) " "
             @if total > 0 {
                 progress max=(total) value=(done) aria-label="Splits done" {}
                 " " (done) " of " (total) " splits"
@@ -117,43 +116,44 @@ fn progress(run: &Run, splits: &[SplitLine]) -> maud::Markup {
     }
 }
 
-fn facts(run: &Run) -> Vec<(&'static str, Cell)> {
+fn facts(run: &Run) -> Vec<(&'static str, TableCell)> {
     let took = run
         .started_at
         .and_then(|from| Some(run.finished_at? - from));
-    let seconds = |span: chrono::TimeDelta| Cell::Seconds(span.num_milliseconds() as f64 / 1_000.0);
+    let seconds =
+        |span: chrono::TimeDelta| TableCell::Seconds(span.num_milliseconds() as f64 / 1_000.0);
     let waited = run.started_at.map(|at| at - run.due_at);
     let by = run.requested_by.as_ref().map_or_else(
-        || Cell::text(run.trigger.clone()),
-        |by| Cell::text(by.clone()),
+        || TableCell::text(run.trigger.clone()),
+        |by| TableCell::text(by.clone()),
     );
     vec![
-        ("Due", Cell::Time(run.due_at)),
-        ("Began", Cell::of(run.started_at, Cell::Time)),
-        ("Waited before it began", Cell::of(waited, seconds)),
-        ("Ended", Cell::of(run.finished_at, Cell::Time)),
-        ("Took", Cell::of(took, seconds)),
+        ("Due", TableCell::Time(run.due_at)),
+        ("Began", TableCell::of(run.started_at, TableCell::Time)),
+        ("Waited before it began", TableCell::of(waited, seconds)),
+        ("Ended", TableCell::of(run.finished_at, TableCell::Time)),
+        ("Took", TableCell::of(took, seconds)),
         ("Started by", by),
-        ("Note", Cell::of(run.note.as_ref(), Cell::text)),
+        ("Note", TableCell::of(run.note.as_ref(), TableCell::text)),
         (
             "Request",
-            Cell::of(run.request_id, |id| {
-                Cell::Link(Place::Request(id).path(), Box::new(super::short(id)))
+            TableCell::of(run.request_id, |id| {
+                TableCell::Link(ConsolePlace::Request(id).path(), Box::new(super::short(id)))
             }),
         ),
-        ("Rows", Cell::text(run.scope.as_str())),
-        ("Versions", Cell::text(super::versions(&run.versions))),
-        ("Aliases then", Cell::text(aliases(run))),
-        ("Rows from", Cell::text(run.source.clone())),
-        ("Predictions to", Cell::text(run.target.clone())),
+        ("Rows", TableCell::text(run.scope.as_str())),
+        ("Versions", TableCell::text(super::versions(&run.versions))),
+        ("Aliases then", TableCell::text(aliases(run))),
+        ("Rows from", TableCell::text(run.source.clone())),
+        ("Predictions to", TableCell::text(run.target.clone())),
         (
             "Revision of the job",
-            Cell::Count(run.job_revision.unsigned_abs().into()),
+            TableCell::Count(run.job_revision.unsigned_abs().into()),
         ),
-        ("helenus", Cell::text(run.helenus_version.clone())),
+        ("helenus", TableCell::text(run.helenus_version.clone())),
         (
             "ONNX Runtime",
-            Cell::of(run.runtime_version.as_ref(), Cell::text),
+            TableCell::of(run.runtime_version.as_ref(), TableCell::text),
         ),
     ]
 }
@@ -203,11 +203,11 @@ fn counts(run: &Run, splits: &[SplitLine]) -> Table {
         let rejected = of(&counts.rejected, *version);
         let share = rejected as f64 / counts.source_rows.max(1) as f64;
         vec![
-            Cell::Count(version.unsigned_abs().into()),
-            Cell::Count(of(&counts.scored, *version)),
-            Cell::Count(of(&counts.unchanged, *version)),
-            Cell::Count(rejected),
-            Cell::Share(share),
+            TableCell::Count(version.unsigned_abs().into()),
+            TableCell::Count(of(&counts.scored, *version)),
+            TableCell::Count(of(&counts.unchanged, *version)),
+            TableCell::Count(rejected),
+            TableCell::Share(share),
         ]
     }))
 }
@@ -233,9 +233,9 @@ fn reasons(rejected: &[RejectedRow]) -> Table {
     .or("No row was rejected.");
     table.with(reasons.into_iter().map(|((reason, version), rows)| {
         vec![
-            Cell::text(reason),
-            Cell::Count(version.unsigned_abs().into()),
-            Cell::Count(rows),
+            TableCell::text(reason),
+            TableCell::Count(version.unsigned_abs().into()),
+            TableCell::Count(rows),
         ]
     }))
 }
@@ -254,9 +254,12 @@ fn rejected_table(job: &str, rejected: &[RejectedRow]) -> Table {
     table.with(rejected.iter().map(|row| {
         let key = super::entity::key_text(&row.key);
         vec![
-            Cell::link(Place::Entity(job.to_owned(), key.clone()).path(), key),
-            Cell::Count(row.version.unsigned_abs().into()),
-            Cell::text(row.reason.clone()),
+            TableCell::link(
+                ConsolePlace::Entity(job.to_owned(), key.clone()).path(),
+                key,
+            ),
+            TableCell::Count(row.version.unsigned_abs().into()),
+            TableCell::text(row.reason.clone()),
         ]
     }))
 }
@@ -284,20 +287,20 @@ fn split_table(splits: &[SplitLine]) -> Table {
             .claimed_at
             .and_then(|from| Some(split.finished_at? - from));
         vec![
-            Cell::Count(split.split.unsigned_abs().into()),
-            Cell::state(split.state.as_deref().unwrap_or_default()),
-            Cell::of(split.process.as_deref(), |process| {
-                Cell::text(crate::process::spoken(process))
+            TableCell::Count(split.split.unsigned_abs().into()),
+            TableCell::state(split.state.as_deref().unwrap_or_default()),
+            TableCell::of(split.process.as_deref(), |process| {
+                TableCell::text(crate::process::spoken(process))
             }),
-            Cell::Count(split.source_rows),
-            Cell::Count(split.scored.values().sum()),
-            Cell::Count(split.rejected.values().sum()),
-            Cell::of(split.claimed_at, Cell::Time),
-            Cell::of(took, |took| {
-                Cell::Seconds(took.num_milliseconds() as f64 / 1_000.0)
+            TableCell::Count(split.source_rows),
+            TableCell::Count(split.scored.values().sum()),
+            TableCell::Count(split.rejected.values().sum()),
+            TableCell::of(split.claimed_at, TableCell::Time),
+            TableCell::of(took, |took| {
+                TableCell::Seconds(took.num_milliseconds() as f64 / 1_000.0)
             }),
-            Cell::Count(split.epoch.unsigned_abs().into()),
-            Cell::of(split.error.as_ref(), Cell::text),
+            TableCell::Count(split.epoch.unsigned_abs().into()),
+            TableCell::of(split.error.as_ref(), TableCell::text),
         ]
     }))
 }
@@ -321,9 +324,9 @@ fn statistics(run: &Run) -> Table {
         for (output, figures) in columns {
             flatten(&figures, "", &mut |what, value| {
                 rows.push(vec![
-                    Cell::Count(version.unsigned_abs().into()),
-                    Cell::text(output.clone()),
-                    Cell::text(what.replace('_', " ")),
+                    TableCell::Count(version.unsigned_abs().into()),
+                    TableCell::text(output.clone()),
+                    TableCell::text(what.replace('_', " ")),
                     value,
                 ]);
             });
@@ -333,7 +336,7 @@ fn statistics(run: &Run) -> Table {
     table.with(rows)
 }
 
-fn flatten(value: &Value, name: &str, add: &mut impl FnMut(&str, Cell)) {
+fn flatten(value: &Value, name: &str, add: &mut impl FnMut(&str, TableCell)) {
     match value {
         Value::Object(fields) => {
             for (field, value) in fields {
@@ -344,8 +347,8 @@ fn flatten(value: &Value, name: &str, add: &mut impl FnMut(&str, Cell)) {
                 flatten(value, &name, add);
             }
         }
-        Value::Number(number) => add(name, Cell::of(number.as_f64(), Cell::Number)),
+        Value::Number(number) => add(name, TableCell::of(number.as_f64(), TableCell::Number)),
         Value::Null => {}
-        other => add(name, Cell::text(other.to_string())),
+        other => add(name, TableCell::text(other.to_string())),
     }
 }

@@ -4,9 +4,9 @@ use crate::{
     domain::trigger::{TriggerRow, TriggerStatus},
     serve::{
         console::{
-            place::Place,
-            read::Reader,
-            table::{Cell, Table, Tone},
+            place::ConsolePlace,
+            read::PageReader,
+            table::{Table, TableCell, Tone},
             view::View,
         },
         error::ApiError,
@@ -17,14 +17,14 @@ use crate::{
 ///
 /// # Errors
 /// Those of Cassandra.
-pub async fn view(reader: &Reader<'_>, job: &str) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, job: &str) -> Result<View, ApiError> {
     let rows = reader.read("triggers".to_owned(), |store| store.triggers());
     let statuses = reader.read("trigger_statuses".to_owned(), |store| {
         store.trigger_statuses()
     });
     let (rows, statuses) = futures::try_join!(rows, statuses)?;
     let mut view = View::new(
-        Place::Triggers(job.to_owned()),
+        ConsolePlace::Triggers(job.to_owned()),
         format!("{job}: triggers"),
         "When the job runs by itself.",
     );
@@ -65,23 +65,26 @@ pub async fn view(reader: &Reader<'_>, job: &str) -> Result<View, ApiError> {
     Ok(view)
 }
 
-fn cells(job: &str, row: &TriggerRow, status: Option<&TriggerStatus>) -> Vec<Cell> {
+fn cells(job: &str, row: &TriggerRow, status: Option<&TriggerStatus>) -> Vec<TableCell> {
     vec![
-        Cell::text(row.name.clone()),
-        Cell::of(status.and_then(|status| status.fires.as_ref()), Cell::text),
-        Cell::state(status.map_or("unanswered", |status| status.state.as_str())),
-        Cell::of(status.and_then(|status| status.next_due), Cell::Time),
-        Cell::of(status.and_then(|status| status.last_due), Cell::Time),
-        Cell::of(
-            status.and_then(|status| status.last_outcome.as_deref()),
-            Cell::state,
+        TableCell::text(row.name.clone()),
+        TableCell::of(
+            status.and_then(|status| status.fires.as_ref()),
+            TableCell::text,
         ),
-        Cell::of(
+        TableCell::state(status.map_or("unanswered", |status| status.state.as_str())),
+        TableCell::of(status.and_then(|status| status.next_due), TableCell::Time),
+        TableCell::of(status.and_then(|status| status.last_due), TableCell::Time),
+        TableCell::of(
+            status.and_then(|status| status.last_outcome.as_deref()),
+            TableCell::state,
+        ),
+        TableCell::of(
             status.and_then(|status| status.last_reason.as_ref()),
-            Cell::text,
+            TableCell::text,
         ),
         super::run_cell(job, status.and_then(|status| status.last_run), super::short),
-        Cell::of(row.created_by.as_ref(), Cell::text),
-        Cell::of(row.note.as_ref(), Cell::text),
+        TableCell::of(row.created_by.as_ref(), TableCell::text),
+        TableCell::of(row.note.as_ref(), TableCell::text),
     ]
 }

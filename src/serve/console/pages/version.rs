@@ -5,10 +5,10 @@ use crate::{
     serve::{
         console::{
             handle::not_found,
-            place::{ActPlace, Place},
+            place::{ActPlace, ConsolePlace},
             query::Query,
-            read::Reader,
-            table::{Cell, Table, Tone},
+            read::PageReader,
+            table::{Table, TableCell, Tone},
             view::{Content, View},
         },
         error::ApiError,
@@ -23,7 +23,7 @@ const EVALUATIONS: i32 = 50;
 ///
 /// # Errors
 /// 404, and those of Cassandra.
-pub async fn view(reader: &Reader<'_>, model: &str, version: i32) -> Result<View, ApiError> {
+pub async fn view(reader: &PageReader<'_>, model: &str, version: i32) -> Result<View, ApiError> {
     let row = reader.read(format!("version {model} {version}"), {
         let model = model.to_owned();
         move |store| async move { store.version(&model, version).await }
@@ -46,7 +46,7 @@ pub async fn view(reader: &Reader<'_>, model: &str, version: i32) -> Result<View
     let admission = admissions.iter().find(|line| line.version == version);
     let (state, why) = super::model::state(row, &admissions);
     let mut view = View::new(
-        Place::Version(model.to_owned(), version),
+        ConsolePlace::Version(model.to_owned(), version),
         format!("{model}, version {version}"),
         row.note.clone().unwrap_or_default(),
     );
@@ -74,7 +74,7 @@ fn facts(
     row: &VersionRow,
     admission: Option<&AdmissionLine>,
     state: &str,
-) -> Vec<(&'static str, Cell)> {
+) -> Vec<(&'static str, TableCell)> {
     let opsets = admission
         .and_then(|line| line.opsets.as_ref())
         .map(|opsets| {
@@ -91,39 +91,48 @@ fn facts(
         .collect();
     let runtime = admission.and_then(|line| line.runtime_version.as_ref());
     vec![
-        ("State", Cell::state(state)),
+        ("State", TableCell::state(state)),
         (
             "Inputs and outputs",
-            Cell::of(
+            TableCell::of(
                 admission.and_then(|line| line.signature.as_ref()),
-                Cell::text,
+                TableCell::text,
             ),
         ),
         (
             "Classes",
-            Cell::of(classes, |classes| Cell::text(classes.join(", "))),
+            TableCell::of(classes, |classes| TableCell::text(classes.join(", "))),
         ),
-        ("Registered", Cell::of(row.registered_at(), Cell::Time)),
-        ("By", Cell::of(row.registered_by.as_ref(), Cell::text)),
+        (
+            "Registered",
+            TableCell::of(row.registered_at(), TableCell::Time),
+        ),
+        (
+            "By",
+            TableCell::of(row.registered_by.as_ref(), TableCell::text),
+        ),
         (
             "Decided",
-            Cell::of(admission.and_then(|line| line.decided_at), Cell::Time),
+            TableCell::of(admission.and_then(|line| line.decided_at), TableCell::Time),
         ),
-        ("Tags", Cell::text(tags.join(", "))),
-        ("Format", Cell::of(row.format.as_ref(), Cell::text)),
-        ("Opsets", Cell::of(opsets, Cell::text)),
-        ("ONNX Runtime", Cell::of(runtime, Cell::text)),
+        ("Tags", TableCell::text(tags.join(", "))),
+        (
+            "Format",
+            TableCell::of(row.format.as_ref(), TableCell::text),
+        ),
+        ("Opsets", TableCell::of(opsets, TableCell::text)),
+        ("ONNX Runtime", TableCell::of(runtime, TableCell::text)),
         (
             "Bytes",
-            Cell::of(row.size, |size| Cell::Count(size.unsigned_abs())),
+            TableCell::of(row.size, |size| TableCell::Count(size.unsigned_abs())),
         ),
         (
             "SHA-256",
-            Cell::of(row.sha256.as_ref(), |sha| Cell::Code(hex::encode(sha))),
+            TableCell::of(row.sha256.as_ref(), |sha| TableCell::Code(hex::encode(sha))),
         ),
         (
             "Golden rows",
-            Cell::text(match row.golden_sha256 {
+            TableCell::text(match row.golden_sha256 {
                 Some(_) => "given and checked",
                 None => "none",
             }),
@@ -139,21 +148,26 @@ fn metrics(row: &VersionRow) -> Table {
     )
     .or("None were registered.");
     let metrics = row.metrics.iter().flatten();
-    table.with(
-        metrics.map(|(name, value)| vec![Cell::text(metric::name(name)), Cell::Number(*value)]),
-    )
+    table.with(metrics.map(|(name, value)| {
+        vec![
+            TableCell::text(metric::name(name)),
+            TableCell::Number(*value),
+        ]
+    }))
 }
 
 fn features(admission: Option<&AdmissionLine>, row: &VersionRow) -> Table {
     let table = Table::new(
         "features",
         "Features in the model's order",
-        &[("place", "Place"), ("feature", "Feature")],
+        &[("place", "ConsolePlace"), ("feature", "Feature")],
     )
     .or("The model's inputs have no feature names.");
     let names = admission
         .and_then(|line| line.feature_names.as_ref())
         .or(row.feature_names.as_ref());
     let names = names.into_iter().flatten().enumerate();
-    table.with(names.map(|(at, name)| vec![Cell::Count(at as u64), Cell::text(name.clone())]))
+    table.with(
+        names.map(|(at, name)| vec![TableCell::Count(at as u64), TableCell::text(name.clone())]),
+    )
 }

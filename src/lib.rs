@@ -1,7 +1,7 @@
 //! helenus scores the rows of Apache Cassandra tables with trained models that are stored there.
 //!
 //! Dependencies point down: `command` → `serve` → `control` → `inspect` → `engine` → {`store`, `scorer`} →
-//! `domain` → `codec`. Only `store` knows CQL and the driver, only `scorer` knows ONNX Runtime, and `domain`
+//! `domain` → `codec`. `report` draws what `inspect` found, for `command` and `serve`. Only `store` knows CQL and the driver, only `scorer` knows ONNX Runtime, and `domain`
 //! does no I/O at all.
 
 pub mod cli;
@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod output;
 pub mod process;
 pub mod program;
+pub mod report;
 pub mod scorer;
 pub mod serve;
 pub mod store;

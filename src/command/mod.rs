@@ -22,7 +22,6 @@ pub mod model;
 pub mod pipe;
 pub mod plan;
 pub mod progress_lines;
-pub mod report;
 pub mod retraining;
 pub mod role;
 pub mod run;

@@ -5,7 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Context;
-use crate::{config::duration, failure::Failure, output::Answer, serve::process};
+use crate::{
+    config::duration,
+    failure::Failure,
+    output::Answer,
+    serve::process::{self, ServeOptions},
+};
 
 /// Answer requests for predictions over HTTP and gRPC
 ///
@@ -21,6 +26,7 @@ use crate::{config::duration, failure::Failure, output::Answer, serve::process};
 ///
 ///     helenus serve
 ///     helenus serve tumour --serve-listen 127.0.0.1:8000
+///     helenus serve --console --serve-tokens tokens.toml
 ///
 /// JSON result: {"drained": bool, "aborted": connections whose requests were not finished}
 #[derive(Debug, clap::Args)]
@@ -32,6 +38,13 @@ pub struct Args {
     /// Serve other machines although there is no token file
     #[arg(long)]
     open: bool,
+    /// Also serve the console: pages for people, at `/`. It needs TLS or a loopback address, and
+    /// readers log in with a token
+    #[arg(long)]
+    console: bool,
+    /// How long a session of the console lasts at most
+    #[arg(long, value_name = "TIME", default_value = "12h", value_parser = duration, requires = "console")]
+    console_session: Duration,
     /// Time limit for finishing requests after the signal to stop
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
     drain_timeout: Duration,
@@ -44,7 +57,12 @@ pub struct Args {
 /// the ONNX Runtime library.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
-    let server = process::start(store, args.jobs, args.open).await?;
+    let options = ServeOptions {
+        jobs: args.jobs,
+        open: args.open,
+        console: args.console.then_some(args.console_session),
+    };
+    let server = process::start(store, options).await?;
     super::signal().await;
     tracing::info!("finishing requests in progress; a second signal exits at once");
     tokio::spawn(async {

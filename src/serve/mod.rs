@@ -9,6 +9,7 @@
 pub mod arrow;
 pub mod batcher;
 pub mod caller;
+pub mod console;
 pub mod edge;
 pub mod error;
 pub mod follow;

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::{
+    console::{self, Console},
     edge::Edge,
     follow,
     grpc::{self, GrpcServer},
@@ -52,17 +53,35 @@ impl Drop for Server {
     }
 }
 
-/// Starts to listen and to load models. `jobs`: those to serve; all if empty. `open`: other
-/// machines may call without tokens.
+/// What `helenus serve` is asked for, beside its settings.
+#[derive(Debug, Clone, Default)]
+pub struct ServeOptions {
+    /// The jobs to serve; all if empty.
+    pub jobs: Vec<String>,
+    /// Other machines may call without tokens.
+    pub open: bool,
+    /// How long a session of the console lasts; `None`: there is no console.
+    pub console: Option<Duration>,
+}
+
+/// Starts to listen and to load models.
 ///
 /// # Errors
 /// Exit 2: other machines could call without tokens, or the files of tokens or certificates are
 /// invalid; exit 3: the address cannot be bound.
-pub async fn start(store: Store, jobs: Vec<String>, open: bool) -> Result<Server, Failure> {
+pub async fn start(store: Store, options: ServeOptions) -> Result<Server, Failure> {
+    let ServeOptions {
+        jobs,
+        open,
+        console,
+    } = options;
     let recorder = metrics::install();
     let settings = store.config().serve.clone();
     let listen = settings.listen;
     check_open(&settings, open)?;
+    if console.is_some() {
+        check_console(&settings)?;
+    }
     let tokens = Arc::new(match &settings.tokens {
         Some(path) => Tokens::read(path)?,
         None => Tokens::anyone(),
@@ -84,8 +103,18 @@ pub async fn start(store: Store, jobs: Vec<String>, open: bool) -> Result<Server
     let callers = Arc::clone(&tokens);
     let authorize = Arc::new(move |given: Option<&str>| callers.caller(given));
     let grpc = grpc::start(&serving, authorize, open).await?;
-    let edge = Edge::new(Arc::clone(&serving), Arc::clone(&tokens), address);
-    let routes = edge.before(routes::router(Arc::clone(&serving)));
+    let edge = Edge::new(
+        Arc::clone(&serving),
+        Arc::clone(&tokens),
+        address,
+        console.is_some(),
+    );
+    let mut routes = routes::router(Arc::clone(&serving));
+    if let Some(session) = console {
+        let console = Console::new(Arc::clone(&serving), Arc::clone(&tokens), session);
+        routes = routes.merge(console::router(Arc::new(console)));
+    }
+    let routes = edge.before(routes);
     let acceptor = Acceptor::new(limits(&settings));
     tracing::info!(%address, "serving over HTTP");
     let mut tasks = vec![
@@ -119,6 +148,22 @@ fn check_open(settings: &Serve, open: bool) -> Result<(), Failure> {
         )
         .at("serve.listen")
         .help("make tokens with `helenus token new`, or accept all callers with --open"),
+    ))
+}
+
+/// Browsers keep a session's cookie to encrypted connections, and to this machine.
+fn check_console(settings: &Serve) -> Result<(), Failure> {
+    let listen = settings.listen;
+    if settings.tls.is_some() || listen.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(Failure::input(
+        Problem::new(
+            "serve.console_plain",
+            format!("the console needs TLS at {listen}, which other machines reach"),
+        )
+        .at("serve.listen")
+        .help("set serve.tls_cert and serve.tls_key, or listen on 127.0.0.1 behind a proxy that has TLS"),
     ))
 }
 

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod alarms;
+pub mod console;
 pub mod driver;
 pub mod evidence;
 pub mod jobs;

@@ -10,6 +10,8 @@ mod cases;
 mod compare;
 mod config_file;
 mod connection;
+mod console;
+mod console_attacks;
 mod costs;
 mod coverage;
 mod current;

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{Context, as_json};
-use crate::{failure::Failure, output::Answer};
+use crate::{failure::Failure, output::Answer, process};
 
 /// Acknowledge an alarm: say that you know of it
 ///
@@ -33,7 +33,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
     let job = super::find(&store, args.id).await?.alarm.job;
     store
-        .acknowledge_alarm(&job, args.id, args.note.as_deref())
+        .acknowledge_alarm(&job, args.id, &process::user(), args.note.as_deref())
         .await?;
     let known = super::find(&store, args.id).await?;
     let text = format!("alarm {} of job `{job}` is acknowledged", args.id);

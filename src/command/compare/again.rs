@@ -1,7 +1,7 @@
 //! The command line that repeats a comparison.
 
 use super::Args;
-use crate::command::report::parts::shell;
+use crate::report::parts::shell;
 
 /// Returns the command line, quoted for a shell.
 pub fn command(args: &Args) -> String {

@@ -1,7 +1,6 @@
 //! `helenus drift`.
 
 mod baseline;
-mod page;
 mod show;
 
 use std::path::PathBuf;
@@ -125,7 +124,12 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     };
     if let Some(file) = file {
         let shapes = drift::shapes(&store, &report).await?;
-        let page = page::render(&report, &shapes, &again(&args, &report), &answer.warnings);
+        let page = crate::report::drift::render(
+            &report,
+            &shapes,
+            &again(&args, &report),
+            &answer.warnings,
+        );
         file.finish_page(&page, &mut answer)?;
     }
     Ok(answer)
@@ -145,7 +149,7 @@ fn again(args: &Args, report: &DriftReport) -> String {
     }
     let words: Vec<_> = words
         .iter()
-        .map(|word| super::report::parts::shell(word))
+        .map(|word| crate::report::parts::shell(word))
         .collect();
     words.join(" ")
 }

@@ -1,7 +1,7 @@
 //! The command line that repeats an evaluation.
 
 use super::Args;
-use crate::{command::report::parts::shell, domain::trigger::duration};
+use crate::{domain::trigger::duration, report::parts::shell};
 
 /// Returns the command line, quoted for a shell.
 pub fn command(args: &Args) -> String {

@@ -1,7 +1,6 @@
 //! `helenus experiment …`.
 
 mod list;
-mod page;
 mod show;
 pub mod start;
 pub mod stop;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Context, find, page, view};
+use super::{Context, find, view};
 use crate::{
     command::{watched::watched, whole_file::WholeFile},
     control::experiments,
@@ -87,7 +87,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         answer.warnings.clone_from(&look.warnings);
     }
     if let Some(file) = file {
-        file.finish_page(&page::render(&state), &mut answer)?;
+        file.finish_page(&crate::report::experiment::render(&state), &mut answer)?;
     }
     Ok(answer)
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Context, rows_of};
-use crate::{failure::Failure, output::Answer};
+use crate::{failure::Failure, output::Answer, process};
 
 /// Pause a job: triggers start no runs of it
 ///
@@ -59,7 +59,7 @@ pub struct DeleteArgs {
 pub async fn pause(job: &str, context: &Context, paused: bool) -> Result<Answer, Failure> {
     let store = context.store().await?;
     let rows = rows_of(&store, job).await?;
-    store.pause_job(job, paused).await?;
+    store.pause_job(job, paused, &process::user(), None).await?;
     let deleted = rows.iter().any(|row| row.deleted == Some(true));
     let state = match paused {
         true => "is paused: triggers start no runs of it",

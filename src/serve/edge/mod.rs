@@ -21,6 +21,7 @@ use tracing::Instrument;
 use self::form::ErrorForm;
 use super::{
     caller::{Caller, Right},
+    console,
     error::ApiError,
     state::Serving,
     tokens::{INVALID_TOKEN, Tokens},
@@ -45,16 +46,24 @@ pub struct Edge {
     tokens: Arc<Tokens>,
     /// Only this machine reaches the server, so `/metrics` needs no token.
     is_local: bool,
+    /// Whether there is a console, whose pages know their own readers.
+    has_console: bool,
     meters: RouteMeters,
 }
 
 impl Edge {
-    /// Returns the edge of a server that listens on `address`.
-    pub fn new(serving: Arc<Serving>, tokens: Arc<Tokens>, address: SocketAddr) -> Self {
+    /// Returns the edge of a server that listens on `address`, and has a console or not.
+    pub fn new(
+        serving: Arc<Serving>,
+        tokens: Arc<Tokens>,
+        address: SocketAddr,
+        has_console: bool,
+    ) -> Self {
         Self {
             serving,
             tokens,
             is_local: address.ip().is_loopback(),
+            has_console,
             meters: RouteMeters::default(),
         }
     }
@@ -74,7 +83,8 @@ impl Edge {
     /// # Errors
     /// 401; 403 for `/metrics` without the right `read`.
     fn caller(&self, path: &str, headers: &HeaderMap) -> Result<Arc<Caller>, ApiError> {
-        if PUBLIC.contains(&path) || (path == "/metrics" && self.is_local) {
+        let is_page = self.has_console && console::owns(path);
+        if is_page || PUBLIC.contains(&path) || (path == "/metrics" && self.is_local) {
             return Ok(self.tokens.nobody());
         }
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
@@ -166,7 +176,8 @@ async fn pass(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Re
     response
 }
 
-async fn not_found(uri: Uri) -> Response {
+/// Answers a request for a path that there is not.
+pub async fn not_found(uri: Uri) -> Response {
     let message = format!("no route has the path `{}`", uri.path());
     let problem = Problem::new("request.unknown_path", message);
     let error = ApiError::not_found(problem.help("`/openapi.json` lists the routes"));

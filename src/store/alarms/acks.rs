@@ -4,12 +4,9 @@ use chrono::{DateTime, Utc};
 use scylla::value::{CqlTimestamp, CqlTimeuuid};
 use uuid::Uuid;
 
-use crate::{
-    process,
-    store::{
-        Store,
-        driver::{columns::stored, error::StoreError},
-    },
+use crate::store::{
+    Store,
+    driver::{columns::stored, error::StoreError},
 };
 
 const ACKNOWLEDGE: &str = "INSERT INTO alarm_acks (job, id, acknowledged_by, acknowledged_at, note) VALUES (?, ?, ?, ?, ?)";
@@ -35,20 +32,15 @@ stored! {
 }
 
 impl Store {
-    /// Acknowledges an alarm, in the name of the current user.
+    /// Acknowledges an alarm, in the name of `by`.
     pub async fn acknowledge_alarm(
         &self,
         job: &str,
         id: Uuid,
+        by: &str,
         note: Option<&str>,
     ) -> Result<(), StoreError> {
-        let values = (
-            job,
-            CqlTimeuuid::from(id),
-            process::user(),
-            Utc::now(),
-            note,
-        );
+        let values = (job, CqlTimeuuid::from(id), by, Utc::now(), note);
         self.write(ACKNOWLEDGE, values).await
     }
 

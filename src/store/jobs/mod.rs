@@ -32,7 +32,8 @@ use crate::{
 const COLUMNS: &str = "job, revision, manifest, paused, deleted, created_by, created_at, note";
 const SWEEP: &str = "SELECT DISTINCT job FROM jobs";
 const INSERT: &str = "INSERT INTO jobs (job, revision, manifest, created_by, created_at, note) VALUES (?, ?, ?, ?, ?, ?) IF NOT EXISTS";
-const PAUSE: &str = "UPDATE jobs SET paused = ? WHERE job = ?";
+const PAUSE: &str =
+    "UPDATE jobs SET paused = ?, paused_by = ?, paused_at = ?, paused_note = ? WHERE job = ?";
 const DELETE: &str = "UPDATE jobs SET deleted = ? WHERE job = ?";
 const STATUS_COLUMNS: &str = "job, revision, state, problems, warnings, ddl, ddl_applied, manifest_sha256, model, source, source_id, target, target_id, fingerprint, expect_digest, decided_by, decided_at";
 
@@ -211,9 +212,16 @@ impl Store {
         .await
     }
 
-    /// Pauses or resumes a job; no run of a paused job starts automatically.
-    pub async fn pause_job(&self, job: &str, paused: bool) -> Result<(), StoreError> {
-        self.write(PAUSE, (paused, job)).await
+    /// Pauses or resumes a job, and says who did, and why; no run of a paused job starts
+    /// automatically.
+    pub async fn pause_job(
+        &self,
+        job: &str,
+        paused: bool,
+        by: &str,
+        note: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.write(PAUSE, (paused, by, Utc::now(), note, job)).await
     }
 
     /// Marks a job as deleted, or restores it.

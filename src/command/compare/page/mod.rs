@@ -7,13 +7,13 @@ use maud::{Markup, html};
 
 use super::{Args, again, json::target};
 use crate::{
-    command::report::{
+    domain::{evidence::segment, rounding::fixed},
+    inspect::compare::{Against, Report},
+    report::{
         number::{self, count, percent},
         page,
         parts::{self, Card},
     },
-    domain::{evidence::segment, rounding::fixed},
-    inspect::compare::{Against, Report},
 };
 
 /// Renders the whole page.

@@ -4,7 +4,9 @@ use maud::{Markup, html};
 
 use super::{named, score_name, segment_name, segment_names};
 use crate::{
-    command::report::{
+    domain::evidence::comparison::difference::BARS,
+    inspect::compare::{Against, Report},
+    report::{
         axis::{Axis, Frame, logarithmic},
         bars::{self, Bar},
         figure::{Figure, Series},
@@ -12,8 +14,6 @@ use crate::{
         number::count,
         shares::{self, Whole},
     },
-    domain::evidence::comparison::difference::BARS,
-    inspect::compare::{Against, Report},
 };
 
 /// Draws the share of source rows with a current, stale, rejected or missing prediction by version.

@@ -4,14 +4,12 @@ use maud::{Markup, html};
 
 use super::{capitalize, named, score_name, segment_name, segment_names};
 use crate::{
-    command::{
-        compare::json::statement,
-        report::{
-            number::{self, count, percent},
-            parts,
-        },
-    },
+    command::compare::json::statement,
     inspect::compare::{Against, QUANTILES, Report},
+    report::{
+        number::{self, count, percent},
+        parts,
+    },
 };
 
 /// Maximum number of label changes shown.

@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use crate::{
-    command::report::{
+    domain::evidence::evaluation::{
+        binary::Binary, labels::Meaning, report::POINTS, score_bins::Scale, threshold::Confusion,
+    },
+    inspect::evaluate::Evaluated,
+    report::{
         axis::{Axis, Frame},
         bars::{self, Bar},
         figure::{Figure, Series},
         lines::{self, Guide, Line},
         matrix, number,
     },
-    domain::evidence::evaluation::{
-        binary::Binary, labels::Meaning, report::POINTS, score_bins::Scale, threshold::Confusion,
-    },
-    inspect::evaluate::Evaluated,
 };
 
 type Versions<'a> = [(Series, &'a Binary)];

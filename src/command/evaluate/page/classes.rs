@@ -3,14 +3,14 @@
 use maud::{Markup, html};
 
 use crate::{
-    command::report::{
+    domain::evidence::evaluation::{classes::Classes, target::class_names},
+    inspect::evaluate::Evaluated,
+    report::{
         figure::Series,
         matrix,
         number::{self, count},
         parts,
     },
-    domain::evidence::evaluation::{classes::Classes, target::class_names},
-    inspect::evaluate::Evaluated,
 };
 
 /// Renders the confusion matrix and the figures of each class, version by version.

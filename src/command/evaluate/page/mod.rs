@@ -9,17 +9,17 @@ use maud::{Markup, html};
 
 use super::{Args, again, show};
 use crate::{
-    command::report::{
-        figure::{Figure, Series},
-        intervals::{self, Estimate, Item},
-        metric, number, page,
-        parts::{self, Card},
-    },
     domain::evidence::evaluation::{
         partial::OfVersion,
         report::{Better, OneResult},
     },
     inspect::evaluate::{EvaluateSpec, Evaluated, task},
+    report::{
+        figure::{Figure, Series},
+        intervals::{self, Estimate, Item},
+        metric, number, page,
+        parts::{self, Card},
+    },
 };
 
 /// Renders the whole page. `warnings` are those of the answer.

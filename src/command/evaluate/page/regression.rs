@@ -3,14 +3,14 @@
 use maud::{Markup, html};
 
 use crate::{
-    command::report::{
+    domain::evidence::evaluation::{regression::Regression, report::CONFIDENCE},
+    report::{
         axis::{Axis, Frame},
         bars::{self, Bar},
         figure::{Figure, Series},
         lines::{self, Guide, Line},
         number, parts,
     },
-    domain::evidence::evaluation::{regression::Regression, report::CONFIDENCE},
 };
 
 /// Steps of the curve: one per percent of the rows.

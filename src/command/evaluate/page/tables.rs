@@ -4,12 +4,12 @@ use maud::{Markup, html};
 
 use super::series;
 use crate::{
-    command::report::{
+    inspect::evaluate::Evaluated,
+    report::{
         metric,
         number::{self, count, percent},
         parts,
     },
-    inspect::evaluate::Evaluated,
 };
 
 /// Renders every metric of every version, with differences from the first version.

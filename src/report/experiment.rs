@@ -3,14 +3,14 @@
 use maud::{Markup, html};
 
 use crate::{
-    command::report::{
+    domain::evidence::experiment::units::Stage,
+    inspect::experiment::state::ExperimentView,
+    report::{
         figure::{Figure, Series},
         intervals::{self, Estimate, Item},
         metric, number, page,
         parts::{self, Card},
     },
-    domain::evidence::experiment::units::Stage,
-    inspect::experiment::state::ExperimentView,
     store::evidence::experiment_results::{StoredDifference, StoredLook},
 };
 
@@ -61,7 +61,7 @@ fn ends(one: &StoredDifference) -> Option<(f64, f64)> {
     one.fixed.or(one.interval)
 }
 
-fn cards(state: &ExperimentView, look: &StoredLook, name: &str) -> Vec<Card> {
+pub fn cards(state: &ExperimentView, look: &StoredLook, name: &str) -> Vec<Card> {
     let verdict = Card {
         name: "Verdict".to_owned(),
         value: look.verdict.as_str().replace('_', " "),
@@ -89,7 +89,7 @@ fn cards(state: &ExperimentView, look: &StoredLook, name: &str) -> Vec<Card> {
     std::iter::once(verdict).chain(arms).collect()
 }
 
-fn history(state: &ExperimentView, name: &str) -> Markup {
+pub fn history(state: &ExperimentView, name: &str) -> Markup {
     let looks: Vec<&StoredLook> = state.looks.iter().take(SHOWN).collect();
     let newest = looks.first();
     let arms: Vec<&String> = newest
@@ -140,7 +140,7 @@ fn history(state: &ExperimentView, name: &str) -> Markup {
     intervals::draw(figure, &format!("{name}, difference"), &series, &items)
 }
 
-fn arms(state: &ExperimentView, look: &StoredLook) -> Markup {
+pub fn arms(state: &ExperimentView, look: &StoredLook) -> Markup {
     let rows = state.row.arms.iter().map(|(arm, version)| {
         let frozen = state
             .status
@@ -163,7 +163,7 @@ fn arms(state: &ExperimentView, look: &StoredLook) -> Markup {
     parts::table("Units of each arm, as far as they came", header, rows)
 }
 
-fn ratios(look: &StoredLook) -> Markup {
+pub fn ratios(look: &StoredLook) -> Markup {
     let rows = look.sample_ratio.iter().map(|(stage, test)| {
         [
             stage.as_str().to_owned(),
@@ -178,7 +178,7 @@ fn ratios(look: &StoredLook) -> Markup {
     }
 }
 
-fn differences(look: &StoredLook) -> Markup {
+pub fn differences(look: &StoredLook) -> Markup {
     let kinds = [
         ("between arms", &look.differences),
         ("between arms, adjusted by the covariate", &look.adjusted),
@@ -199,7 +199,7 @@ fn differences(look: &StoredLook) -> Markup {
     parts::table("Each arm against the control", header, rows)
 }
 
-fn facts(state: &ExperimentView) -> Vec<(&'static str, String)> {
+pub fn facts(state: &ExperimentView) -> Vec<(&'static str, String)> {
     let row = &state.row;
     let time = |at: Option<chrono::DateTime<chrono::Utc>>| {
         at.map_or_else(

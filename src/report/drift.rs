@@ -3,7 +3,9 @@
 use maud::{Markup, html};
 
 use crate::{
-    command::report::{
+    domain::evidence::drift::{Bins, Distribution, DriftVerdict},
+    inspect::drift::{DriftReport, Shapes, verdict},
+    report::{
         axis::{Axis, Frame, unit},
         figure::{Figure, Series, class},
         lines::{self, Guide, Line},
@@ -11,8 +13,6 @@ use crate::{
         page,
         parts::{self, Card},
     },
-    domain::evidence::drift::{Bins, Distribution, DriftVerdict},
-    inspect::drift::{DriftReport, Shapes, verdict},
     store::evidence::{
         drift::{DriftHistory, DriftRow},
         profiles::StoredProfile,
@@ -79,7 +79,7 @@ fn cards(report: &DriftReport) -> Vec<Card> {
     vec![card("reference"), card("previous")]
 }
 
-fn table(report: &DriftReport, version: i32, against: &str) -> Markup {
+pub fn table(report: &DriftReport, version: i32, against: &str) -> Markup {
     let rows = report.rows.iter();
     let rows: Vec<&DriftRow> = rows
         .filter(|row| row.version == version && row.against == against)
@@ -89,7 +89,7 @@ fn table(report: &DriftReport, version: i32, against: &str) -> Markup {
     }
     let header = [
         "Feature or output",
-        "DriftVerdict",
+        "Verdict",
         "PSI",
         "By chance up to",
         "Wasserstein",
@@ -178,7 +178,7 @@ fn pictures(report: &DriftReport, shapes: &Shapes, version: i32) -> Markup {
 }
 
 /// Draws the shares of the bins, of the reference beside those of now.
-fn shape(
+pub fn shape(
     now: &StoredProfile,
     row: &DriftRow,
     reference: Option<&Distribution>,
@@ -271,7 +271,7 @@ fn end_name(bins: &Bins, names: &[String], end: usize) -> String {
 }
 
 /// Draws the index of earlier runs, if there are several.
-fn history_of(history: &[DriftHistory], version: i32, at: usize) -> Option<Markup> {
+pub fn history_of(history: &[DriftHistory], version: i32, at: usize) -> Option<Markup> {
     let mut values: Vec<f64> = history
         .iter()
         .filter_map(|row| row.psi)

@@ -4,6 +4,8 @@
 
 pub mod axis;
 pub mod bars;
+pub mod drift;
+pub mod experiment;
 pub mod figure;
 pub mod intervals;
 pub mod lines;

@@ -1,0 +1,182 @@
+//! All jobs: is everything fine?
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::{
+    report::parts::Card,
+    serve::{
+        caller::Right,
+        console::{
+            place::ConsolePlace,
+            read::PageReader,
+            table::{Table, TableCell, Tone},
+            view::{Content, View},
+        },
+        error::ApiError,
+    },
+    store::console::{jobs::JobHead, requests::time_of, runs::RunLine},
+};
+
+/// Returns the page.
+///
+/// # Errors
+/// Those of Cassandra.
+pub async fn view(reader: &PageReader<'_>) -> Result<View, ApiError> {
+    let heads = reader.read("job_heads".to_owned(), |store| store.job_heads());
+    let runs = reader.read("last_runs".to_owned(), |store| store.last_runs());
+    let alarms = reader.read("open_alarms".to_owned(), |store| store.open_alarms());
+    let (heads, runs, alarms) = futures::try_join!(heads, runs, alarms)?;
+    let may_read = |job: &str| reader.caller.check_job(Right::Read, job).is_ok();
+    let heads: Vec<&JobHead> = heads
+        .iter()
+        .filter(|head| head.revision.is_some() && !head.deleted && may_read(&head.job))
+        .collect();
+    let empty = BTreeMap::new();
+    let open = |job: &str| alarms.get(job).unwrap_or(&empty);
+    let mut view = View::new(ConsolePlace::Jobs, "Jobs", "");
+    view.is_live = true;
+    let all_open: usize = heads.iter().map(|head| open(&head.job).len()).sum();
+    let state = |head: &&&JobHead| runs.get(&head.job).and_then(|run| run.state.as_deref());
+    let failing = heads
+        .iter()
+        .filter(|head| state(head) == Some("failed"))
+        .count();
+    let running = heads
+        .iter()
+        .filter(|head| matches!(state(head), Some("planning" | "running" | "waiting")))
+        .count();
+    let paused = heads.iter().filter(|head| head.paused).count();
+    let said = said(heads.len(), failing, all_open);
+    view.notices(vec![said.clone()]);
+    view.said = Some(said.1);
+    let card = |name: &str, count: usize| Card {
+        name: name.to_owned(),
+        value: count.to_string(),
+        notes: Vec::new(),
+    };
+    view.add(
+        "counts",
+        None,
+        Content::Cards(vec![
+            card("Open alarms", all_open),
+            card("Jobs whose last run failed", failing),
+            card("Running now", running),
+            card("Paused", paused),
+        ]),
+    );
+    let table = Table::new(
+        "jobs",
+        "All jobs",
+        &[
+            ("job", "Job"),
+            ("last_run", "Last run"),
+            ("at", "Began (UTC)"),
+            ("took_s", "Took"),
+            ("rows", "Rows read"),
+            ("scored", "Scored"),
+            ("rejected", "Rejected"),
+            ("versions", "Versions"),
+            ("alarms", "Open alarms"),
+            ("paused", "Paused"),
+        ],
+    )
+    .or("There are no jobs yet: `helenus job create` makes one.");
+    let rows = heads.iter().map(|head| {
+        let run = runs.get(&head.job);
+        row(head, run, open(&head.job).len())
+    });
+    view.table(table.with(rows));
+    view.table(alarm_table(&heads, open));
+    Ok(view)
+}
+
+fn said(jobs: usize, failing: usize, alarms: usize) -> (Tone, String) {
+    let plural = |count: usize, one: &str, many: &str| match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    };
+    match (failing, alarms) {
+        (0, 0) if jobs == 0 => (Tone::Idle, "There are no jobs yet.".to_owned()),
+        (0, 0) => {
+            let jobs = plural(jobs, "job is", "jobs are");
+            (
+                Tone::Good,
+                format!("Everything is fine: {jobs} without an alarm."),
+            )
+        }
+        (failing, alarms) => {
+            let mut parts = Vec::new();
+            if failing > 0 {
+                parts.push(plural(
+                    failing,
+                    "job whose last run failed",
+                    "jobs whose last run failed",
+                ));
+            }
+            if alarms > 0 {
+                parts.push(plural(alarms, "open alarm", "open alarms"));
+            }
+            (Tone::Bad, format!("Needs attention: {}.", parts.join(", ")))
+        }
+    }
+}
+
+fn row(head: &JobHead, run: Option<&RunLine>, alarms: usize) -> Vec<TableCell> {
+    let job = &head.job;
+    let rejected: u64 = run.map_or(0, |run| run.rejected.values().sum());
+    let began = run.and_then(|run| run.started_at.or(run.due_at));
+    let took = run.and_then(|run| Some(run.finished_at? - run.started_at?));
+    vec![
+        TableCell::link(ConsolePlace::Job(job.clone()).path(), job.clone()),
+        match run {
+            None => TableCell::Toned(Tone::Idle, "never ran".to_owned()),
+            Some(run) => super::run_cell(job, run.run_id, |_| {
+                TableCell::state(run.state.as_deref().unwrap_or_default())
+            }),
+        },
+        TableCell::of(began, TableCell::Time),
+        TableCell::of(took, |took| {
+            TableCell::Seconds(took.num_milliseconds() as f64 / 1_000.0)
+        }),
+        TableCell::of(run.map(|run| run.source_rows), TableCell::Count),
+        TableCell::of(run.map(|run| run.scored.values().sum()), TableCell::Count),
+        TableCell::of(run.map(|_| rejected), TableCell::Count),
+        TableCell::of(run.and_then(|run| run.versions.as_ref()), |versions| {
+            TableCell::text(super::versions(versions))
+        }),
+        TableCell::Count(alarms as u64),
+        match head.paused {
+            true => TableCell::state("paused"),
+            false => TableCell::Empty,
+        },
+    ]
+}
+
+fn alarm_table<'a>(heads: &[&JobHead], open: impl Fn(&str) -> &'a BTreeMap<String, Uuid>) -> Table {
+    let table = Table::new(
+        "alarms",
+        "Open alarms",
+        &[
+            ("job", "Job"),
+            ("kind", "Kind"),
+            ("about", "About"),
+            ("since", "Since (UTC)"),
+        ],
+    )
+    .or("No alarm is open.");
+    let rows = heads.iter().flat_map(|head| {
+        let job = head.job.clone();
+        open(&head.job).iter().map(move |(key, id)| {
+            let (kind, about) = key.split_once('/').unwrap_or((key, ""));
+            vec![
+                TableCell::link(ConsolePlace::Alarms.path(), job.clone()),
+                TableCell::Toned(Tone::Bad, kind.to_owned()),
+                TableCell::text(about),
+                TableCell::of(time_of(*id), TableCell::Time),
+            ]
+        })
+    });
+    table.with(rows)
+}

@@ -1,12 +1,12 @@
-//! Posts one message to a URL, over HTTP/1.1 and TLS.
+//! Posts one message to a URL, or gets one document, over HTTP/1.1 and TLS.
 //!
 //! Redirects are not followed, and no proxy is used: the message goes where the settings say.
 
 use std::{path::Path, sync::Arc};
 
 use axum::{
-    body::{Body, to_bytes},
-    http::{HeaderValue, Request, StatusCode, Uri, header},
+    body::{Body, Bytes, to_bytes},
+    http::{HeaderValue, Request, StatusCode, Uri, header, request::Builder},
 };
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -19,8 +19,8 @@ use tokio_rustls::TlsConnector;
 
 use super::tls::read_chain;
 
-/// Bytes of an answer's body that are read, so that the server can end in order.
-const MAX_ANSWER: usize = 64 << 10;
+/// Bytes of an answer's body that are read.
+const MAX_ANSWER: usize = 1 << 20;
 
 /// Posts `body` with `content-type: application/json` and these headers; returns the status.
 /// `ca` is a PEM file of the authorities that are trusted; the system's if `None`. There is no time
@@ -35,6 +35,45 @@ pub async fn post(
     ca: Option<&Path>,
 ) -> Result<StatusCode, String> {
     let uri: Uri = url.parse().map_err(|error| format!("the URL: {error}"))?;
+    let request = request(&uri, headers, body)?;
+    let answered = call(&uri, request, Trusted { ca, setting: "alarms.webhook_ca" }).await?;
+    Ok(answered.0)
+}
+
+/// Gets a document; returns the status and the body, of which a megabyte is read. `accept`: the
+/// media type. There is no time limit; drop the future to give up.
+///
+/// # Errors
+/// A message for people: the URL is invalid, no connection, no TLS, no answer, too long an answer.
+pub async fn get(
+    url: &str,
+    accept: &str,
+    trusted: Trusted<'_>,
+) -> Result<(StatusCode, Bytes), String> {
+    let uri: Uri = url.parse().map_err(|error| format!("the URL: {error}"))?;
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let request = base(Request::get(path), &uri)
+        .header(header::ACCEPT, accept)
+        .body(Body::empty())
+        .map_err(|error| format!("the request: {error}"))?;
+    let (status, body) = call(&uri, request, trusted).await?;
+    Ok((status, body.ok_or("the answer is longer than a megabyte")?))
+}
+
+/// The authorities that a server's certificate is checked against.
+#[derive(Debug, Clone, Copy)]
+pub struct Trusted<'a> {
+    /// PEM file; the system's if `None`.
+    pub ca: Option<&'a Path>,
+    /// The setting that names the file.
+    pub setting: &'static str,
+}
+
+async fn call(
+    uri: &Uri,
+    request: Request<Body>,
+    trusted: Trusted<'_>,
+) -> Result<(StatusCode, Option<Bytes>), String> {
     let host = uri.host().unwrap_or_default();
     let host = host
         .trim_start_matches('[')
@@ -42,7 +81,6 @@ pub async fn post(
         .to_owned();
     let is_tls = uri.scheme_str() == Some("https");
     let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-    let request = request(&uri, headers, body)?;
     let stream = TcpStream::connect((host.as_str(), port))
         .await
         .map_err(|error| format!("cannot connect: {error}"))?;
@@ -50,7 +88,7 @@ pub async fn post(
         return exchange(stream, request).await;
     }
     let name = ServerName::try_from(host).map_err(|error| format!("the host: {error}"))?;
-    let connector = TlsConnector::from(Arc::new(client_config(ca)?));
+    let connector = TlsConnector::from(Arc::new(client_config(trusted)?));
     let stream = connector
         .connect(name, stream)
         .await
@@ -64,16 +102,9 @@ fn request(
     body: Vec<u8>,
 ) -> Result<Request<Body>, String> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let host = uri.authority().map_or("", |authority| authority.as_str());
-    let mut request = Request::post(path)
-        .header(header::HOST, host)
+    let mut request = base(Request::post(path), uri)
         .header(header::CONTENT_TYPE, "application/json")
-        .header(header::CONTENT_LENGTH, body.len())
-        .header(header::CONNECTION, "close")
-        .header(
-            header::USER_AGENT,
-            concat!("helenus/", env!("CARGO_PKG_VERSION")),
-        );
+        .header(header::CONTENT_LENGTH, body.len());
     for (name, value) in headers {
         let value = HeaderValue::from_str(value).map_err(|error| format!("{name}: {error}"))?;
         request = request.header(*name, value);
@@ -82,10 +113,21 @@ fn request(
     request.map_err(|error| format!("the request: {error}"))
 }
 
+fn base(request: Builder, uri: &Uri) -> Builder {
+    let host = uri.authority().map_or("", |authority| authority.as_str());
+    request
+        .header(header::HOST, host)
+        .header(header::CONNECTION, "close")
+        .header(
+            header::USER_AGENT,
+            concat!("helenus/", env!("CARGO_PKG_VERSION")),
+        )
+}
+
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Body>,
-) -> Result<StatusCode, String> {
+) -> Result<(StatusCode, Option<Bytes>), String> {
     let unanswered = |error: hyper::Error| format!("no answer: {error}");
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
@@ -93,9 +135,9 @@ async fn exchange(
     let answered = async {
         let answer = sender.send_request(request).await.map_err(unanswered)?;
         let status = answer.status();
-        // Only the status counts.
-        let _ = to_bytes(Body::new(answer.into_body()), MAX_ANSWER).await;
-        Ok(status)
+        // The server's part is over with the status; a body that is cut or too long counts as none.
+        let body = to_bytes(Body::new(answer.into_body()), MAX_ANSWER).await;
+        Ok((status, body.ok()))
     };
     // The connection is driven by this future, so that dropping it closes the connection.
     tokio::pin!(answered, connection);
@@ -108,11 +150,11 @@ async fn exchange(
     }
 }
 
-fn client_config(ca: Option<&Path>) -> Result<ClientConfig, String> {
+fn client_config(trusted: Trusted<'_>) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
-    match ca {
+    match trusted.ca {
         Some(path) => {
-            let chain = read_chain(path, "alarms.webhook_ca").map_err(|error| error.to_string())?;
+            let chain = read_chain(path, trusted.setting).map_err(|error| error.to_string())?;
             for authority in chain {
                 let added = roots.add(authority);
                 added.map_err(|error| format!("{}: {error}", path.display()))?;
@@ -122,9 +164,10 @@ fn client_config(ca: Option<&Path>) -> Result<ClientConfig, String> {
             // Unreadable certificates of the system are skipped, as browsers do.
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
-                return Err(
-                    "the system has no certificate authorities: set alarms.webhook_ca".to_owned(),
-                );
+                let setting = trusted.setting;
+                return Err(format!(
+                    "the system has no certificate authorities: set {setting}"
+                ));
             }
         }
     }

@@ -121,7 +121,7 @@ pub fn consumer<C: ConsumerContext + 'static>(
 ) -> Result<BaseConsumer<C>, Failure> {
     consumer_config(kafka, group)?
         .create_with_context(context)
-        .map_err(|error| invalid(&error))
+        .map_err(invalid)
 }
 
 /// Makes a producer without transactions, for messages that are sent at least once.
@@ -131,7 +131,7 @@ pub fn consumer<C: ConsumerContext + 'static>(
 pub fn producer(kafka: &Kafka) -> Result<FutureProducer<Events>, Failure> {
     producer_config(kafka)?
         .create_with_context(Events)
-        .map_err(|error| invalid(&error))
+        .map_err(invalid)
 }
 
 /// Makes a producer of transactions. Its first call must be `init_transactions`, which fences every
@@ -144,7 +144,7 @@ pub fn transactional_producer(kafka: &Kafka, id: &str) -> Result<TransactionalPr
         .set("transactional.id", id)
         .set("transaction.timeout.ms", TRANSACTION_MS.to_string())
         .create_with_context(Deliveries::default())
-        .map_err(|error| invalid(&error))
+        .map_err(invalid)
 }
 
 /// A producer of transactions; see [`transactional_producer`].
@@ -182,6 +182,12 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
+    /// Adds a message that the client itself did not take.
+    pub fn add_failed(&self, number: usize, error: KafkaError) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.push((number, error));
+    }
+
     /// Returns the messages that failed since the last call.
     pub fn take_failed(&self) -> Vec<(usize, KafkaError)> {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -239,10 +245,19 @@ pub async fn send(
     sent.map(drop).map_err(|(error, _)| error)
 }
 
-fn invalid(error: &KafkaError) -> Failure {
+/// Returns that a client cannot be made.
+pub fn invalid(error: KafkaError) -> Failure {
     Failure::input(
         Problem::new("kafka.settings", format!("Kafka's client cannot be made: {error}"))
             .at("kafka")
             .help("check kafka.security and the files of certificates"),
     )
+}
+
+/// Returns that a thread cannot be started.
+pub fn no_thread(error: &std::io::Error) -> Failure {
+    Failure::system(Problem::new(
+        "system.thread",
+        format!("cannot start a thread: {error}"),
+    ))
 }

@@ -63,6 +63,7 @@ const FILES: &[(i32, &str, &str)] = files! {
     22 "022_alarms.cql",
     23 "023_experiments.cql",
     24 "024_retrainings.cql",
+    25 "025_streams.cql",
 };
 
 pub(in crate::store) const LAST: i32 = FILES[FILES.len() - 1].0;

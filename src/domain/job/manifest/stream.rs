@@ -42,7 +42,14 @@ pub(super) fn check_stream(
             p.report(
                 "stream.in",
                 "the messages are neither scored nor stored",
-                "add [stream.out] with a topic, or upsert = true",
+                "add \"messages\" to `from` of [stream.out], or upsert = true",
+            );
+        }
+        if output.as_ref().is_none_or(|output| output.dead_letters.is_none()) {
+            p.report(
+                "stream.out.dead_letters",
+                "messages that are rejected would be lost",
+                "name the topic that gets them",
             );
         }
     }

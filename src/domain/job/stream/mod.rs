@@ -1,12 +1,16 @@
 //! The manifest's `[stream]`: which messages a job scores, and where its predictions are sent.
 
 pub mod message;
+mod ties;
 mod topic;
+mod window;
 
 use std::time::Duration;
 
 pub use message::PredictionMessage;
+pub use ties::Ties;
 pub use topic::TopicPattern;
+pub use window::RejectionWindow;
 
 use super::MaxRejected;
 use crate::domain::job::manifest::VersionWish;
@@ -67,7 +71,7 @@ pub struct StreamOutput {
     pub from_messages: bool,
     /// `from` has `runs`: predictions that runs store.
     pub from_runs: bool,
-    /// `dead_letters`: topic of the messages that are rejected.
+    /// `dead_letters`: topic of the messages that are rejected; given if there is a `[stream.in]`.
     pub dead_letters: Option<String>,
 }
 

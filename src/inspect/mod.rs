@@ -12,5 +12,6 @@ pub mod explain;
 pub mod export;
 pub mod pass;
 pub mod status;
+pub mod streams;
 pub mod training;
 pub mod verify;

@@ -118,6 +118,21 @@ pub struct StreamDay {
     pub updated_at: DateTime<Utc>,
 }
 
+impl StreamDay {
+    /// Returns the counts together.
+    pub fn counts(&self) -> StreamCounts {
+        StreamCounts {
+            received: self.received,
+            scored: self.scored,
+            rejected: self.rejected,
+            upserted: self.upserted,
+            deleted: self.deleted,
+            ignored: self.ignored,
+            lost: self.lost,
+        }
+    }
+}
+
 stored! {
     read write struct StreamColumns of StreamRow {
         job: String,

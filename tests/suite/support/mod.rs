@@ -18,6 +18,7 @@ pub mod cassandra;
 pub mod cli;
 pub mod garden;
 pub mod guarded;
+pub mod kafka;
 pub mod keyspaces;
 pub mod model;
 pub mod numbers;

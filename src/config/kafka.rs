@@ -103,7 +103,9 @@ fn brokers(text: &str) -> Result<String, String> {
     };
     match brokers.iter().all(is_broker) {
         true => Ok(brokers.join(",")),
-        false => Err(format!("invalid brokers `{text}`: use `host:port`, separated by commas")),
+        false => Err(format!(
+            "invalid brokers `{text}`: use `host:port`, separated by commas"
+        )),
     }
 }
 

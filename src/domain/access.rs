@@ -266,8 +266,16 @@ mod tests {
 
     #[test]
     fn no_two_kinds_write_one_table() {
-        let is_shared = |table: &String| SHARED.iter().any(|(shared, _)| table.contains(&format!("\"{shared}\"")));
-        let all: Vec<String> = Kind::ALL.into_iter().flat_map(modified).filter(|table| !is_shared(table)).collect();
+        let is_shared = |table: &String| {
+            SHARED
+                .iter()
+                .any(|(shared, _)| table.contains(&format!("\"{shared}\"")))
+        };
+        let all: Vec<String> = Kind::ALL
+            .into_iter()
+            .flat_map(modified)
+            .filter(|table| !is_shared(table))
+            .collect();
         let mut once = all.clone();
         once.sort();
         once.dedup();

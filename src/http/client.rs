@@ -36,7 +36,15 @@ pub async fn post(
 ) -> Result<StatusCode, String> {
     let uri: Uri = url.parse().map_err(|error| format!("the URL: {error}"))?;
     let request = request(&uri, headers, body)?;
-    let answered = call(&uri, request, Trusted { ca, setting: "alarms.webhook_ca" }).await?;
+    let answered = call(
+        &uri,
+        request,
+        Trusted {
+            ca,
+            setting: "alarms.webhook_ca",
+        },
+    )
+    .await?;
     Ok(answered.0)
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use rdkafka::{Message, message::OwnedMessage};
 
 use super::{
@@ -20,7 +20,9 @@ use super::{
 };
 use crate::{
     domain::{
-        job::stream::{MessageFormat, StreamInput, StreamOutput, StreamRules, Ties, message::source},
+        job::stream::{
+            MessageFormat, StreamInput, StreamOutput, StreamRules, Ties, message::source,
+        },
         problem::Problem,
     },
     serve::residents::ServedJob,
@@ -71,13 +73,18 @@ impl ReadyBatch {
             is_kept
         });
         // A message has one dead letter, whatever was wrong with it.
-        for outgoing in self.outgoing.iter().filter(|outgoing| outgoing.is_dead_letter) {
+        for outgoing in self
+            .outgoing
+            .iter()
+            .filter(|outgoing| outgoing.is_dead_letter)
+        {
             rejected.remove(&outgoing.message);
         }
         for at in rejected {
             let message = &batch.messages[at];
             let source = source_of(message);
-            self.rejected.get_or_insert_with(|| format!("{source}: {}", problem.line()));
+            self.rejected
+                .get_or_insert_with(|| format!("{source}: {}", problem.line()));
             self.counts.rejected += 1;
             let letter = OutgoingMessage::dead_letter(at, dead_letters, message, &source, &problem);
             self.outgoing.push(letter);
@@ -145,23 +152,31 @@ impl Preparation {
     ) -> Result<ReadyBatch, NotReady> {
         let rules = Arc::clone(&self.rules);
         let (Some(input), Some(output)) = (&rules.input, &rules.output) else {
-            return Err(NotReady::Waiting("the job no longer has a stream".to_owned()));
+            return Err(NotReady::Waiting(
+                "the job no longer has a stream".to_owned(),
+            ));
         };
         if batch.generation.is_over() {
             return Err(NotReady::Over);
         }
-        if !self.generation.as_ref().is_some_and(|known| Arc::ptr_eq(known, &batch.generation)) {
+        if !self
+            .generation
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, &batch.generation))
+        {
             self.generation = Some(Arc::clone(&batch.generation));
             self.ties.clear();
         }
-        self.fetch_schemas(batch).await?;
+        self.fetch_schemas(batch).boxed().await?;
         let before = self.ties.clone();
         let (mut outcomes, rows, positions) = self.decode(batch, input, layout);
         let stored = async {
             match &self.writer {
                 Some(writer) => {
-                    write_rows(writer, layout, &rows, &mut outcomes, &batch.generation).await?;
-                    let hinted = hints.write(store, name, layout, &rows).await;
+                    let written =
+                        write_rows(writer, layout, &rows, &mut outcomes, &batch.generation);
+                    written.boxed().await?;
+                    let hinted = hints.write(store, name, layout, &rows).boxed().await;
                     hinted.map_err(|error| NotReady::Waiting(error.to_string()))
                 }
                 None => Ok(()),
@@ -172,7 +187,8 @@ impl Preparation {
             self.ties = before;
             return Err(error);
         }
-        let answered = self.answer(batch, job, layout, output, &outcomes, &rows).await;
+        let answered = self.answer(batch, job, layout, output, &outcomes, &rows);
+        let answered = answered.boxed().await;
         self.registry.forget_unknown();
         match answered {
             Ok((outgoing, counts, rejected)) => Ok(ReadyBatch {
@@ -192,10 +208,16 @@ impl Preparation {
     }
 
     async fn fetch_schemas(&mut self, batch: &Batch) -> Result<(), NotReady> {
-        if self.input().is_none_or(|input| input.format != MessageFormat::Avro) {
+        if self
+            .input()
+            .is_none_or(|input| input.format != MessageFormat::Avro)
+        {
             return Ok(());
         }
-        let parts = batch.messages.iter().flat_map(|message| [message.payload(), message.key()]);
+        let parts = batch
+            .messages
+            .iter()
+            .flat_map(|message| [message.payload(), message.key()]);
         let ids: BTreeSet<u32> = parts.flatten().filter_map(schema_id).collect();
         let fetched = self.registry.fetch(&ids).await;
         fetched.map_err(|RegistryAway(why)| NotReady::Waiting(why))
@@ -229,7 +251,9 @@ impl Preparation {
             let mut timestamp = 0;
             let decoded = decoded.and_then(|decoded| {
                 let time_ms = match decoded {
-                    Decoded::Row { time_ms: Some(time_ms) } => Some(time_ms),
+                    Decoded::Row {
+                        time_ms: Some(time_ms),
+                    } => Some(time_ms),
                     Decoded::Row { .. } | Decoded::Delete if input.is_upserted => kafka_ms,
                     _ => return Ok((decoded, Some(row))),
                 };
@@ -289,7 +313,9 @@ impl Preparation {
                 match prediction.outcome {
                     Ok(encoded) => {
                         counts.scored += 1;
-                        let topic = output.topic.of(prediction.label.as_deref().unwrap_or_default());
+                        let topic = output
+                            .topic
+                            .of(prediction.label.as_deref().unwrap_or_default());
                         outgoing.push(OutgoingMessage::prediction(
                             prediction.message,
                             topic.into_owned(),
@@ -308,7 +334,13 @@ impl Preparation {
         let topic = output.dead_letters.as_deref().unwrap_or_default();
         for (at, problem) in rejections {
             let message = &batch.messages[at];
-            outgoing.push(OutgoingMessage::dead_letter(at, topic, message, &source_of(message), &problem));
+            outgoing.push(OutgoingMessage::dead_letter(
+                at,
+                topic,
+                message,
+                &source_of(message),
+                &problem,
+            ));
         }
         // In the order of the messages, so that a topic shows them as they came.
         outgoing.sort_by_key(|outgoing| outgoing.message);

@@ -87,7 +87,10 @@ pub fn consumer_config(kafka: &Kafka, group: &str) -> Result<ClientConfig, Failu
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "error")
         .set("fetch.message.max.bytes", "4194304")
-        .set("receive.message.max.bytes", (MAX_MESSAGE + (1 << 20)).to_string())
+        .set(
+            "receive.message.max.bytes",
+            (MAX_MESSAGE + (1 << 20)).to_string(),
+        )
         .set("queued.max.messages.kbytes", "32768")
         .set("fetch.wait.max.ms", "100");
     Ok(config)
@@ -248,9 +251,12 @@ pub async fn send(
 /// Returns that a client cannot be made.
 pub fn invalid(error: KafkaError) -> Failure {
     Failure::input(
-        Problem::new("kafka.settings", format!("Kafka's client cannot be made: {error}"))
-            .at("kafka")
-            .help("check kafka.security and the files of certificates"),
+        Problem::new(
+            "kafka.settings",
+            format!("Kafka's client cannot be made: {error}"),
+        )
+        .at("kafka")
+        .help("check kafka.security and the files of certificates"),
     )
 }
 

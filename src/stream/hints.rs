@@ -57,9 +57,8 @@ impl HintWriter {
         if self.looked.is_none_or(|at| at.elapsed() >= LOOK) {
             let triggers = store.triggers().await?;
             let mut own = triggers.iter().filter(|trigger| trigger.job == job);
-            self.is_wanted = own.any(|trigger| {
-                trigger.use_hints == Some(true) && trigger.removed != Some(true)
-            });
+            self.is_wanted =
+                own.any(|trigger| trigger.use_hints == Some(true) && trigger.removed != Some(true));
             self.looked = Some(Instant::now());
         }
         if !self.is_wanted {
@@ -76,8 +75,8 @@ impl HintWriter {
         let keys: Vec<Key> = keys.into_iter().take(room).collect();
         self.written += keys.len();
         let now = Utc::now();
-        let mut writes = stream::iter(&keys)
-            .map(|key| store.write_changed_key(job, now, key))
+        let mut writes = stream::iter(keys)
+            .map(|key| async move { store.write_changed_key(job, now, &key).await })
             .buffer_unordered(AT_A_TIME);
         while let Some(written) = writes.next().await {
             written?;
@@ -90,7 +89,10 @@ fn key(layout: &RowLayout, rows: &DecodedRows, row: usize) -> Key {
     let cells = layout.key.iter().map(|at| {
         let column = &layout.columns[*at];
         let cell = rows.cells.cell(row, *at).unwrap_or_default();
-        (column.name.clone(), literal::to_text(&column.cql_type, cell))
+        (
+            column.name.clone(),
+            literal::to_text(&column.cql_type, cell),
+        )
     });
     cells.collect()
 }

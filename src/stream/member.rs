@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::FutureExt;
 use tokio::sync::watch;
 
 use super::{
@@ -18,10 +19,7 @@ use crate::{
     failure::Failure,
     serve::{follow, residents::ServedJob, state::Serving},
     store::{
-        Store,
-        admin::leases::Watches,
-        driver::error::StoreError,
-        streams::events::StreamEvent,
+        Store, admin::leases::Watches, driver::error::StoreError, streams::events::StreamEvent,
     },
 };
 
@@ -67,7 +65,7 @@ impl StreamMember {
         let following = tokio::spawn(follow::keep(Arc::clone(&self.serving)));
         let reporting = tokio::spawn(Arc::clone(&self.report).keep(store.clone()));
         loop {
-            let pause = match self.turn(&mut stop).await {
+            let pause = match self.turn(&mut stop).boxed().await {
                 Ok(Ended::Stopped | Ended::Gone) => break,
                 Ok(Ended::Changed | Ended::Paused) => Duration::ZERO,
                 Ok(Ended::Failed(why)) => {
@@ -75,7 +73,8 @@ impl StreamMember {
                     LOOK
                 }
                 Err(failure) => {
-                    self.report.state(StreamState::Waiting, Some(&failure.to_string()));
+                    self.report
+                        .state(StreamState::Waiting, Some(&failure.to_string()));
                     LOOK
                 }
             };
@@ -125,7 +124,7 @@ impl StreamMember {
                 return Err(failure);
             }
         };
-        let ended = pipeline.run(self, job, stop).await;
+        let ended = pipeline.run(self, job, stop).boxed().await;
         pipeline.leave().await;
         self.report.left();
         slot.release().await;
@@ -162,10 +161,15 @@ impl StreamMember {
         let store = &self.serving.store;
         let rows = store.job_rows(&self.job).await?;
         if rows.iter().any(|row| row.paused == Some(true)) {
-            return Ok(Some(format!("the job is paused: helenus job resume {}", self.job)));
+            return Ok(Some(format!(
+                "the job is paused: helenus job resume {}",
+                self.job
+            )));
         }
         let events = store.open_stream_events(&self.job).await?;
-        let pause = events.into_iter().find(|event| event.kind == StreamEvent::PAUSED);
+        let pause = events
+            .into_iter()
+            .find(|event| event.kind == StreamEvent::PAUSED);
         Ok(pause.map(|event| event.what))
     }
 }

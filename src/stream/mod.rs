@@ -14,6 +14,8 @@ pub mod client;
 #[cfg(feature = "kafka")]
 pub mod decode;
 #[cfg(feature = "kafka")]
+pub mod doctor;
+#[cfg(feature = "kafka")]
 pub mod hints;
 #[cfg(feature = "kafka")]
 pub mod member;

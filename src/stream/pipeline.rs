@@ -7,7 +7,11 @@ use std::{
 };
 
 use chrono::Utc;
-use tokio::{sync::{mpsc, watch}, task::JoinHandle};
+use futures::FutureExt;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
 use super::{
     batch::{AGAIN, Batch, NotReady, Preparation, ReadyBatch},
@@ -82,11 +86,16 @@ impl Pipeline {
     ) -> Result<Self, Failure> {
         let config = member.serving.store.config();
         let Some(input) = &rules.input else {
-            return Err(Failure::input(Problem::new("stream.none", "the job has no stream")));
+            return Err(Failure::input(Problem::new(
+                "stream.none",
+                "the job has no stream",
+            )));
         };
         let group = group(&member.serving.store, &member.job);
         let reader = Reader::start(&config.kafka, &group, &input.topic)?;
-        member.report.reads(&input.topic, slot.number, reader.ends());
+        member
+            .report
+            .reads(&input.topic, slot.number, reader.ends());
         let (sender, ready) = mpsc::channel(1);
         let committer = Committer {
             producer: Arc::clone(&slot.producer),
@@ -132,16 +141,24 @@ impl Pipeline {
                     return ended;
                 }
             }
-            let batch = tokio::select! {
-                batch = self.collect(member) => batch,
-                why = &mut self.committing => {
-                    return Ended::Failed(why.unwrap_or_else(|error| error.to_string()));
-                }
-                _ = stop.wait_for(|stop| *stop) => return Ended::Stopped,
-                () = tokio::time::sleep(LOOK) => continue,
+            let first = match self.held.take() {
+                Some(held) => Event::Message(held),
+                // Nothing is taken by a branch that is not chosen.
+                None => tokio::select! {
+                    event = self.reader.next() => match event {
+                        Some(event) => event,
+                        None => return Ended::Failed("the reader has ended".to_owned()),
+                    },
+                    why = &mut self.committing => {
+                        return Ended::Failed(why.unwrap_or_else(|error| error.to_string()));
+                    }
+                    _ = stop.wait_for(|stop| *stop) => return Ended::Stopped,
+                    () = tokio::time::sleep(LOOK) => continue,
+                },
             };
-            let batch = match batch {
-                Ok(batch) => batch,
+            let batch = match self.gather(member, first).await {
+                Ok(Some(batch)) => batch,
+                Ok(None) => continue,
                 Err(ended) => return ended,
             };
             if let Ok(current) = member.serving.residents.job(&member.job) {
@@ -172,7 +189,9 @@ impl Pipeline {
         if !self.committing.is_finished() {
             let _ = (&mut self.committing).await;
         }
-        let Self { reader, producer, .. } = self;
+        let Self {
+            reader, producer, ..
+        } = self;
         // The last ones to hold librdkafka's handles wait for its threads.
         let _ = tokio::task::spawn_blocking(move || drop((reader, producer))).await;
     }
@@ -183,7 +202,9 @@ impl Pipeline {
             Ok(Some(_)) => return Some(Ended::Paused),
             Ok(None) => {}
             Err(error) => {
-                member.report.state(StreamState::Waiting, Some(&error.to_string()));
+                member
+                    .report
+                    .state(StreamState::Waiting, Some(&error.to_string()));
                 return None;
             }
         }
@@ -200,26 +221,26 @@ impl Pipeline {
         }
     }
 
-    /// Waits for a message, and takes what is there with it.
-    async fn collect(&mut self, member: &StreamMember) -> Result<Batch, Ended> {
-        let first = loop {
-            let event = match self.held.take() {
-                Some(held) => Event::Message(held),
-                None => match self.reader.next().await {
-                    Some(event) => event,
-                    None => return Err(Ended::Failed("the reader has ended".to_owned())),
-                },
-            };
-            if let Some(received) = self.message(member, event).await? {
-                break received;
-            }
+    /// Takes what is there with the first event. Messages that were taken are gone from the queue, so
+    /// this must not be dropped half-way.
+    async fn gather(
+        &mut self,
+        member: &StreamMember,
+        first: Event,
+    ) -> Result<Option<Batch>, Ended> {
+        let Some(first) = self.message(member, first).await? else {
+            return Ok(None);
         };
         let mut bytes = size(&first.message);
         let generation = first.generation;
         let mut messages = vec![first.message];
         while messages.len() < MAX_MESSAGES && bytes < MAX_BYTES {
-            let Some(event) = self.reader.next_now() else { break };
-            let Some(received) = self.message(member, event).await? else { continue };
+            let Some(event) = self.reader.next_now() else {
+                break;
+            };
+            let Some(received) = self.message(member, event).await? else {
+                continue;
+            };
             if !Arc::ptr_eq(&received.generation, &generation) {
                 self.held = Some(received);
                 break;
@@ -227,7 +248,10 @@ impl Pipeline {
             bytes += size(&received.message);
             messages.push(received.message);
         }
-        Ok(Batch { generation, messages })
+        Ok(Some(Batch {
+            generation,
+            messages,
+        }))
     }
 
     async fn message(
@@ -255,7 +279,7 @@ impl Pipeline {
     ) -> Result<Option<ReadyBatch>, Ended> {
         let mut job = Arc::clone(job);
         loop {
-            let prepared = match self.prepare_once(member, &job, &batch).await {
+            let prepared = match self.prepare_once(member, &job, &batch).boxed().await {
                 Ok(prepared) => prepared,
                 Err(NotReady::Over) => return Ok(None),
                 Err(NotReady::Waiting(why)) => {
@@ -273,10 +297,13 @@ impl Pipeline {
                     continue;
                 }
             };
-            let is_exempt = member.exempt_until.is_some_and(|until| Instant::now() < until);
+            let is_exempt = member
+                .exempt_until
+                .is_some_and(|until| Instant::now() < until);
             if !is_exempt {
                 let counts = &prepared.counts;
-                self.window.add(self.began.elapsed(), counts.received, counts.rejected);
+                self.window
+                    .add(self.began.elapsed(), counts.received, counts.rejected);
                 if let Some((received, rejected)) = self.window.exceeded() {
                     self.pause(member, received, rejected, &prepared).await;
                     return Err(Ended::Paused);
@@ -308,13 +335,21 @@ impl Pipeline {
         batch: &Batch,
     ) -> Result<ReadyBatch, NotReady> {
         let store = &member.serving.store;
-        let waiting = |error: crate::store::driver::error::StoreError| {
-            NotReady::Waiting(error.to_string())
-        };
+        let waiting =
+            |error: crate::store::driver::error::StoreError| NotReady::Waiting(error.to_string());
         if !matches!(&self.layout, Some((known, _)) if Arc::ptr_eq(known, job)) {
-            let writes = self.rules.input.as_ref().is_some_and(|input| input.is_upserted);
+            let writes = self
+                .rules
+                .input
+                .as_ref()
+                .is_some_and(|input| input.is_upserted);
             self.preparation.writer = match writes {
-                true => Some(store.source_writer(&job.job.source).await.map_err(waiting)?),
+                true => Some(
+                    store
+                        .source_writer(&job.job.source)
+                        .await
+                        .map_err(waiting)?,
+                ),
                 false => None,
             };
             self.layout = Some((Arc::clone(job), RowLayout::new(&job.job)));
@@ -323,8 +358,12 @@ impl Pipeline {
             return Err(NotReady::Waiting("the job is not ready".to_owned()));
         };
         let hints = (&mut self.hints, store, member.job.as_str());
-        let mut ready = self.preparation.prepare(batch, job, layout, hints).await?;
-        self.route(batch, &mut ready).await?;
+        let mut ready = self
+            .preparation
+            .prepare(batch, job, layout, hints)
+            .boxed()
+            .await?;
+        self.route(batch, &mut ready).boxed().await?;
         Ok(ready)
     }
 
@@ -333,29 +372,35 @@ impl Pipeline {
         let Some(output) = &self.rules.output else {
             return Ok(());
         };
-        let topics = ready.outgoing.iter().map(|outgoing| outgoing.topic.clone()).collect();
+        let topics = ready
+            .outgoing
+            .iter()
+            .map(|outgoing| outgoing.topic.clone())
+            .collect();
         let missing = self.topics.missing(&self.producer, topics).await;
         let missing = missing.map_err(NotReady::Waiting)?;
         for topic in missing {
             let is_dead_letters = output.dead_letters.as_ref() == Some(&topic);
             if is_dead_letters || output.topic.column().is_none() {
-                return Err(NotReady::Waiting(format!("topic `{topic}` does not exist; create it")));
+                return Err(NotReady::Waiting(format!(
+                    "topic `{topic}` does not exist; create it"
+                )));
             }
-            ready.undeliverable(batch, &topic, output.dead_letters.as_deref().unwrap_or_default());
+            ready.undeliverable(
+                batch,
+                &topic,
+                output.dead_letters.as_deref().unwrap_or_default(),
+            );
         }
         Ok(())
     }
 
     /// Asks people whether to go on. The batch is not sent: it is read again then.
-    async fn pause(
-        &self,
-        member: &StreamMember,
-        received: u64,
-        rejected: u64,
-        batch: &ReadyBatch,
-    ) {
+    async fn pause(&self, member: &StreamMember, received: u64, rejected: u64, batch: &ReadyBatch) {
         let input = self.rules.input.as_ref();
-        let window = input.map(|input| input.window.as_secs()).unwrap_or_default();
+        let window = input
+            .map(|input| input.window.as_secs())
+            .unwrap_or_default();
         let topic = input.map(|input| input.topic.clone()).unwrap_or_default();
         let first = batch.rejected.clone().unwrap_or_default();
         let event = StreamEvent {
@@ -386,7 +431,8 @@ impl Pipeline {
         let what = match from < to {
             true => format!(
                 "offsets {from} to {} of partition {} of topic `{topic}` were deleted before they were read",
-                to - 1, lost.partition
+                to - 1,
+                lost.partition
             ),
             false => format!(
                 "partition {} of topic `{topic}` ends before offset {from}, up to which it was read: it is read again from {to}",

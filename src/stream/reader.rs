@@ -84,14 +84,21 @@ impl Generation {
 
     /// Keeps the partitions until the guard is dropped; `None` if they are gone.
     pub fn hold(&self) -> Option<MutexGuard<'_, ()>> {
-        let held = self.transaction.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self
+            .transaction
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         (!self.is_over()).then_some(held)
     }
 
     /// Waits for the transaction under way; no other one begins.
     fn end(&self) {
         self.is_over.store(true, Ordering::Release);
-        drop(self.transaction.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(
+            self.transaction
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
     }
 }
 
@@ -122,7 +129,12 @@ impl ClientContext for Membership {
 }
 
 impl ConsumerContext for Membership {
-    fn rebalance(&self, consumer: &Member, err: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+    fn rebalance(
+        &self,
+        consumer: &Member,
+        err: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
         if let Some(generation) = lock(&self.generation).take() {
             generation.end();
         }
@@ -148,7 +160,10 @@ impl Membership {
             let partition = element.partition();
             let start = match element.offset() {
                 Offset::Offset(position) => {
-                    ties.insert(partition, Ties::parse(element.metadata()).unwrap_or_default());
+                    ties.insert(
+                        partition,
+                        Ties::parse(element.metadata()).unwrap_or_default(),
+                    );
                     Offset::Offset(self.available(consumer, partition, position)?)
                 }
                 _ => Offset::Beginning,
@@ -165,7 +180,11 @@ impl Membership {
             transaction: Mutex::new(()),
         });
         consumer.assign(partitions).map_err(text)?;
-        tracing::info!(topic = self.topic, partitions = partitions.count(), "partitions assigned");
+        tracing::info!(
+            topic = self.topic,
+            partitions = partitions.count(),
+            "partitions assigned"
+        );
         *lock(&self.generation) = Some(generation);
         *lock(&self.trouble) = None;
         Ok(())
@@ -343,7 +362,10 @@ impl Reader {
             let context = consumer.context();
             let metadata = consumer.fetch_metadata(Some(&context.topic), Duration::from_secs(2));
             let is_there = metadata.is_ok_and(|metadata| {
-                metadata.topics().iter().any(|topic| topic.error().is_none())
+                metadata
+                    .topics()
+                    .iter()
+                    .any(|topic| topic.error().is_none())
             });
             if is_there {
                 *lock(&context.trouble) = None;
@@ -360,7 +382,10 @@ impl Reader {
 impl Drop for Reader {
     /// Leaves the group in the background, which may take a while.
     fn drop(&mut self) {
-        self.consumer.context().is_stopped.store(true, Ordering::Release);
+        self.consumer
+            .context()
+            .is_stopped
+            .store(true, Ordering::Release);
     }
 }
 
@@ -371,7 +396,9 @@ impl PartitionEnds {
     /// Returns the offset after the last message of a partition. Blocks for a second at most.
     pub fn end(&self, partition: i32) -> Option<i64> {
         let topic = &self.0.context().topic;
-        let watermarks = self.0.fetch_watermarks(topic, partition, Duration::from_secs(1));
+        let watermarks = self
+            .0
+            .fetch_watermarks(topic, partition, Duration::from_secs(1));
         watermarks.ok().map(|(_, high)| high)
     }
 }

@@ -27,7 +27,12 @@ pub struct OutgoingMessage {
 
 impl OutgoingMessage {
     /// Returns the message of a prediction. `source` is what was scored.
-    pub fn prediction(message: usize, topic: String, encoded: EncodedMessage, source: &str) -> Self {
+    pub fn prediction(
+        message: usize,
+        topic: String,
+        encoded: EncodedMessage,
+        source: &str,
+    ) -> Self {
         let headers = encoded.headers.into_iter();
         let headers = headers.map(|(name, value)| (name.to_owned(), Some(value.into_bytes())));
         let mut headers: Vec<_> = headers.collect();

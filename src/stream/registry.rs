@@ -122,7 +122,9 @@ fn parse(id: u32, answer: &Registered) -> Result<WriterSchema, Problem> {
         Some(kind) => return unsupported(format!("schema {id} is {kind}, not Avro")),
     }
     if !answer.references.is_empty() {
-        return unsupported(format!("schema {id} refers to other schemas, which is not supported"));
+        return unsupported(format!(
+            "schema {id} refers to other schemas, which is not supported"
+        ));
     }
     WriterSchema::parse(&answer.schema)
         .or_else(|error| unsupported(format!("schema {id} is not valid: {error}")))
@@ -133,7 +135,10 @@ impl Schemas for Registry {
         match self.known.get(&id) {
             Some(Ok(schema)) => Ok(schema),
             Some(Err(problem)) => Err(problem.clone()),
-            None => Err(Problem::new("message.schema", format!("schema {id} was not read"))),
+            None => Err(Problem::new(
+                "message.schema",
+                format!("schema {id} was not read"),
+            )),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDate, Utc};
+use futures::FutureExt;
 use uuid::Uuid;
 
 use super::{batch::NextPosition, reader::PartitionEnds};
@@ -148,9 +149,15 @@ impl StreamReport {
     pub fn count(&self, counts: &StreamCounts) {
         let mut inner = self.lock();
         inner.counts.add(counts);
-        inner.days.entry(Utc::now().date_naive()).or_default().add(counts);
+        inner
+            .days
+            .entry(Utc::now().date_naive())
+            .or_default()
+            .add(counts);
         drop(inner);
-        metrics::STREAM_RECEIVED.counter([&self.job]).increment(counts.received);
+        metrics::STREAM_RECEIVED
+            .counter([&self.job])
+            .increment(counts.received);
         for (outcome, count) in [
             ("scored", counts.scored),
             ("rejected", counts.rejected),
@@ -160,7 +167,9 @@ impl StreamReport {
             ("lost", counts.lost),
         ] {
             if count > 0 {
-                metrics::STREAM_OUTCOMES.counter([&self.job, outcome]).increment(count);
+                metrics::STREAM_OUTCOMES
+                    .counter([&self.job, outcome])
+                    .increment(count);
             }
         }
     }
@@ -169,7 +178,7 @@ impl StreamReport {
     pub async fn keep(self: Arc<Self>, store: Store) {
         let mut writer = ReportWriter::default();
         loop {
-            if let Err(error) = writer.write(&self, &store, TTL_SECONDS).await {
+            if let Err(error) = writer.write(&self, &store, TTL_SECONDS).boxed().await {
                 tracing::warn!(job = self.job, %error, "could not report what the stream does");
             }
             tokio::time::sleep(BEAT).await;
@@ -183,7 +192,7 @@ impl StreamReport {
             beat: i64::MAX - 1,
             ..ReportWriter::default()
         };
-        let written = writer.write(self, store, LEFT_SECONDS);
+        let written = writer.write(self, store, LEFT_SECONDS).boxed();
         // A late write is not waited for: the row expires without it.
         let _ = tokio::time::timeout(Duration::from_secs(3), written).await;
     }
@@ -208,7 +217,12 @@ impl ReportWriter {
         let (mut row, positions, days, ends) = {
             let inner = report.lock();
             let row = row(report, &inner);
-            (row, inner.positions.clone(), inner.days.clone(), inner.ends.clone())
+            (
+                row,
+                inner.positions.clone(),
+                inner.days.clone(),
+                inner.ends.clone(),
+            )
         };
         let now = Instant::now();
         if let Some((at, received)) = self.last {
@@ -287,7 +301,9 @@ impl ReportWriter {
 
 impl StreamReport {
     fn forget_days(&self, today: NaiveDate) {
-        self.lock().days.retain(|day, _| *day + chrono::Days::new(1) >= today);
+        self.lock()
+            .days
+            .retain(|day, _| *day + chrono::Days::new(1) >= today);
     }
 }
 

@@ -65,7 +65,10 @@ pub async fn predictions(
     if versions.is_empty() {
         for (at, arm) in arms.iter().enumerate() {
             let version = job.version_of_arm(*arm).map_err(waiting)?;
-            match parts.iter_mut().find(|(known, _)| Arc::ptr_eq(known, version)) {
+            match parts
+                .iter_mut()
+                .find(|(known, _)| Arc::ptr_eq(known, version))
+            {
                 Some((_, part)) => part.push(at),
                 None => parts.push((Arc::clone(version), vec![at])),
             }
@@ -84,7 +87,10 @@ pub async fn predictions(
             let mut own = CellBuffer::new(job.job.columns.len());
             for at in part {
                 // The columns of an experiment's unit follow the job's.
-                cells.row(*at).take(own.width()).for_each(|cell| own.push(cell));
+                cells
+                    .row(*at)
+                    .take(own.width())
+                    .for_each(|cell| own.push(cell));
             }
             let version = &version;
             async move { version.score(own).await }
@@ -136,7 +142,11 @@ impl Prediction<'_> {
                 };
             }
         };
-        let key: Vec<_> = layout.key.iter().map(|at| rows.cells.cell(row, *at)).collect();
+        let key: Vec<_> = layout
+            .key
+            .iter()
+            .map(|at| rows.cells.cell(row, *at))
+            .collect();
         let encoded = PredictionMessage {
             job: &self.version.job,
             key: &key,
@@ -163,8 +173,15 @@ impl Prediction<'_> {
         let job = &self.version.job;
         let output = self.job.job.stream.output.as_ref()?;
         let column = output.topic.column()?;
-        let place = job.target.outputs.iter().position(|output| output.name == column)?;
+        let place = job
+            .target
+            .outputs
+            .iter()
+            .position(|output| output.name == column)?;
         let cell = self.scored.cells.cell(at, place)?;
-        Some(crate::codec::literal::to_text(&job.target.outputs[place].cql_type, cell))
+        Some(crate::codec::literal::to_text(
+            &job.target.outputs[place].cql_type,
+            cell,
+        ))
     }
 }

@@ -60,12 +60,16 @@ impl Slot {
                 }
             };
         }
-        Err(broken(&format!("all {SLOTS} slots of the stream are taken")))
+        Err(broken(&format!(
+            "all {SLOTS} slots of the stream are taken"
+        )))
     }
 
     /// Gives the slot back.
     pub async fn release(self) {
-        let Self { producer, lease, .. } = self;
+        let Self {
+            producer, lease, ..
+        } = self;
         // Ends its thread, which takes up to a moment.
         let _ = tokio::task::spawn_blocking(move || drop(producer)).await;
         if let Err(error) = lease.release().await {

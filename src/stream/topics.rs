@@ -35,9 +35,8 @@ impl KnownTopics {
         let mut missing = BTreeSet::new();
         for topic in topics {
             let known = self.0.get(&topic);
-            let known = known.filter(|(exists, at)| {
-                at.elapsed() < if *exists { EXISTS } else { MISSING }
-            });
+            let known =
+                known.filter(|(exists, at)| at.elapsed() < if *exists { EXISTS } else { MISSING });
             let exists = match known {
                 Some((exists, _)) => *exists,
                 None => {
@@ -63,7 +62,10 @@ async fn ask(producer: &Arc<TransactionalProducer>, topic: &str) -> Result<bool,
         let metadata = producer.client().fetch_metadata(Some(&topic), ASK);
         let metadata = metadata.map_err(|error| error.to_string())?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
-        match found.and_then(|found| found.error()).map(RDKafkaErrorCode::from) {
+        match found
+            .and_then(|found| found.error())
+            .map(RDKafkaErrorCode::from)
+        {
             None => Ok(found.is_some_and(|found| !found.partitions().is_empty())),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition) => Ok(false),
             Some(error) => Err(format!("topic `{topic}`: {error}")),

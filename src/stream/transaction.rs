@@ -12,11 +12,7 @@ use rdkafka::{
     producer::{BaseRecord, Producer},
 };
 
-use super::{
-    batch::ReadyBatch,
-    client::TransactionalProducer,
-    record::OutgoingMessage,
-};
+use super::{batch::ReadyBatch, client::TransactionalProducer, record::OutgoingMessage};
 use crate::{failpoint, metrics};
 
 /// Time limit of sending the offsets, and of aborting.
@@ -53,12 +49,16 @@ pub fn commit(
     };
     drop(producer.context().take_failed());
     if let Err(error) = producer.begin_transaction() {
-        return Err(Uncommitted::Broken(format!("no transaction could be begun: {error}")));
+        return Err(Uncommitted::Broken(format!(
+            "no transaction could be begun: {error}"
+        )));
     }
     let done = within(producer, topic, batch);
     match done {
         Ok(()) => {
-            metrics::STREAM_TRANSACTION_SECONDS.histogram().record(began.elapsed());
+            metrics::STREAM_TRANSACTION_SECONDS
+                .histogram()
+                .record(began.elapsed());
             failpoint::hit("stream_after_commit");
             Ok(())
         }

@@ -108,8 +108,11 @@ async fn read(jobs: Vec<String>, drain: Duration, context: &Context) -> Result<A
         )),
         false => Err(Failure::new(
             Exit::Interrupted,
-            Problem::new("stream.abandoned", "some messages were not committed in time")
-                .help("another process reads them again; raise `--drain-timeout` for more time"),
+            Problem::new(
+                "stream.abandoned",
+                "some messages were not committed in time",
+            )
+            .help("another process reads them again; raise `--drain-timeout` for more time"),
         )),
     }
 }

@@ -4,10 +4,7 @@ use serde_json::json;
 
 use super::super::Context;
 use crate::{
-    domain::problem::Problem,
-    failure::Failure,
-    output::Answer,
-    store::streams::events::StreamEvent,
+    domain::problem::Problem, failure::Failure, output::Answer, store::streams::events::StreamEvent,
 };
 
 /// Let a paused stream go on
@@ -40,7 +37,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
     if store.job_rows(&args.job).await?.is_empty() {
         let problem = Problem::new("job.unknown", format!("there is no job `{}`", args.job));
-        return Err(Failure::not_found(problem.help("list the jobs with `helenus job list`")));
+        return Err(Failure::not_found(
+            problem.help("list the jobs with `helenus job list`"),
+        ));
     }
     let events = store.open_stream_events(&args.job).await?;
     for event in &events {

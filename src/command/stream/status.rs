@@ -48,22 +48,34 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let mut rows = Vec::new();
     for stream in &found {
         let today = counts(stream);
-        let states: BTreeSet<&str> = stream.members.iter().map(|row| row.state.as_str()).collect();
+        let states: BTreeSet<&str> = stream
+            .members
+            .iter()
+            .map(|row| row.state.as_str())
+            .collect();
         let state = match states.is_empty() {
             true => "not running".to_owned(),
             false => states.into_iter().collect::<Vec<_>>().join(", "),
         };
         let rate: f64 = stream.members.iter().map(|row| row.messages_per_s).sum();
         let reasons = stream.members.iter().filter_map(|row| row.reason.clone());
-        let mut why: Vec<String> = stream.events.iter().map(|event| event.what.clone()).collect();
-        why.extend(reasons.filter(|reason| !stream.events.iter().any(|event| event.what == *reason)));
+        let mut why: Vec<String> = stream
+            .events
+            .iter()
+            .map(|event| event.what.clone())
+            .collect();
+        why.extend(
+            reasons.filter(|reason| !stream.events.iter().any(|event| event.what == *reason)),
+        );
         why.dedup();
         rows.push([
             stream.job.clone(),
             state,
             stream.members.len().to_string(),
             format!("{rate:.0}/s"),
-            stream.lag().map_or_else(|| "-".to_owned(), |lag| lag.to_string()),
+            stream
+                .lag()
+                .map_or_else(|| "-".to_owned(), |lag| lag.to_string()),
             today.received.to_string(),
             today.rejected.to_string(),
             why.join("\n"),
@@ -72,7 +84,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let text = match rows.is_empty() {
         true => "no streams are running; start them with `helenus stream`".to_owned(),
         false => output::table(
-            ["JOB", "STATE", "MEMBERS", "RATE", "LAG", "TODAY", "REJECTED", "WHY"],
+            [
+                "JOB", "STATE", "MEMBERS", "RATE", "LAG", "TODAY", "REJECTED", "WHY",
+            ],
             rows,
         ),
     };

@@ -34,7 +34,9 @@ pub(super) async fn stream_conditions(
                 what: &event.what,
             })
             .collect();
-        let own = members.iter().filter(|row| row.job == job && row.state == "waiting");
+        let own = members
+            .iter()
+            .filter(|row| row.job == job && row.state == "waiting");
         let waiting: Vec<WaitingMember<'_>> = own
             .filter_map(|row| {
                 Some(WaitingMember {

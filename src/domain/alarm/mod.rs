@@ -69,8 +69,7 @@ impl AlarmKind {
         Self::MessagesLost,
     ];
     /// Kinds that follow from a job's stream.
-    pub const OF_STREAMS: [Self; 3] =
-        [Self::StreamPaused, Self::StreamWaiting, Self::MessagesLost];
+    pub const OF_STREAMS: [Self; 3] = [Self::StreamPaused, Self::StreamWaiting, Self::MessagesLost];
     /// Kinds that follow from a job's runs.
     pub const OF_RUNS: [Self; 5] = [
         Self::RunFailed,

@@ -79,9 +79,15 @@ mod tests {
             is_pause: false,
             ..pause("gone")
         };
-        let waiting = [wait(now - TimeDelta::minutes(1)), wait(now - TimeDelta::minutes(3))];
+        let waiting = [
+            wait(now - TimeDelta::minutes(1)),
+            wait(now - TimeDelta::minutes(3)),
+        ];
         let found = conditions("j", &[pause("new"), pause("old"), lost], &waiting, now);
-        let told: Vec<_> = found.iter().map(|one| (one.key(), one.what.as_str())).collect();
+        let told: Vec<_> = found
+            .iter()
+            .map(|one| (one.key(), one.what.as_str()))
+            .collect();
         assert_eq!(
             told,
             [

@@ -66,7 +66,10 @@ impl Store {
 
     /// Returns a job's events that are not acknowledged, newest first.
     pub async fn open_stream_events(&self, job: &str) -> Result<Vec<StreamEvent>, StoreError> {
-        let cql = format!("SELECT {} FROM stream_events WHERE job = ?", EventColumns::COLUMNS);
+        let cql = format!(
+            "SELECT {} FROM stream_events WHERE job = ?",
+            EventColumns::COLUMNS
+        );
         let rows: Vec<EventColumns> = self.rows(&cql, (job,)).await?;
         if rows.is_empty() {
             return Ok(Vec::new());

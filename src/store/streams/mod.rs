@@ -209,7 +209,10 @@ impl Store {
 
     /// Returns the members of a job's stream.
     pub async fn streams_of(&self, job: &str) -> Result<Vec<StreamRow>, StoreError> {
-        let cql = format!("SELECT {} FROM streams WHERE job = ?", StreamColumns::COLUMNS);
+        let cql = format!(
+            "SELECT {} FROM streams WHERE job = ?",
+            StreamColumns::COLUMNS
+        );
         let rows: Vec<StreamColumns> = self.rows(&cql, (job,)).await?;
         Ok(rows.into_iter().map(StreamRow::from).collect())
     }

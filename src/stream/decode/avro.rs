@@ -146,7 +146,8 @@ impl WriterSchema {
                     if at > 0 {
                         out.push(',');
                     }
-                    let part = part_type(cql_type, at).ok_or_else(|| not_a("an array", cql_type))?;
+                    let part =
+                        part_type(cql_type, at).ok_or_else(|| not_a("an array", cql_type))?;
                     self.write_json(value, item, part, out)?;
                 }
                 out.push(']');
@@ -159,7 +160,9 @@ impl WriterSchema {
                 let CqlType::Map(_, part) = cql_type else {
                     return Err(not_a("a map", cql_type));
                 };
-                let entries = entries.iter().map(|(key, value)| (key, value, inner, &**part));
+                let entries = entries
+                    .iter()
+                    .map(|(key, value)| (key, value, inner, &**part));
                 self.write_object(entries, out)?;
             }
             Value::Record(fields) => {
@@ -207,7 +210,10 @@ fn collect(schema: &Schema, names: &mut HashMap<Name, Schema>) {
     match schema {
         Schema::Record(record) => {
             names.insert(record.name.clone(), schema.clone());
-            record.fields.iter().for_each(|field| collect(&field.schema, names));
+            record
+                .fields
+                .iter()
+                .for_each(|field| collect(&field.schema, names));
         }
         Schema::Union(union) => union.variants().iter().for_each(|one| collect(one, names)),
         Schema::Array(array) => collect(&array.items, names),
@@ -248,7 +254,10 @@ fn write_timestamp(
         CqlType::Timestamp => write(out, milliseconds),
         CqlType::Date => {
             let days = milliseconds.div_euclid(86_400_000);
-            write_text(out, &date(i32::try_from(days).map_err(|error| error.to_string())?)?);
+            write_text(
+                out,
+                &date(i32::try_from(days).map_err(|error| error.to_string())?)?,
+            );
         }
         CqlType::Text | CqlType::Ascii => {
             let time = DateTime::from_timestamp_millis(milliseconds);
@@ -306,13 +315,32 @@ mod tests {
     #[test]
     fn numbers_keep_all_their_digits() {
         let big = 9_007_199_254_740_993;
-        assert_eq!(json("\"long\"", &Value::Long(big), "bigint").unwrap(), big.to_string());
-        assert_eq!(json("\"double\"", &Value::Double(0.1), "double").unwrap(), "0.1");
-        assert_eq!(json("\"float\"", &Value::Float(0.1), "float").unwrap(), "0.10000000149011612");
-        assert_eq!(json("\"double\"", &Value::Double(f64::NAN), "double").unwrap(), "\"NaN\"");
+        assert_eq!(
+            json("\"long\"", &Value::Long(big), "bigint").unwrap(),
+            big.to_string()
+        );
+        assert_eq!(
+            json("\"double\"", &Value::Double(0.1), "double").unwrap(),
+            "0.1"
+        );
+        assert_eq!(
+            json("\"float\"", &Value::Float(0.1), "float").unwrap(),
+            "0.10000000149011612"
+        );
+        assert_eq!(
+            json("\"double\"", &Value::Double(f64::NAN), "double").unwrap(),
+            "\"NaN\""
+        );
         let decimal = r#"{"type": "bytes", "logicalType": "decimal", "precision": 20, "scale": 2}"#;
-        let value = Value::Decimal(BigInt::from(-123_456_789_012_345_600_i64).to_signed_bytes_be().into());
-        assert_eq!(json(decimal, &value, "decimal").unwrap(), "\"-1234567890123456.00\"");
+        let value = Value::Decimal(
+            BigInt::from(-123_456_789_012_345_600_i64)
+                .to_signed_bytes_be()
+                .into(),
+        );
+        assert_eq!(
+            json(decimal, &value, "decimal").unwrap(),
+            "\"-1234567890123456.00\""
+        );
     }
 
     #[test]
@@ -323,12 +351,21 @@ mod tests {
         assert_eq!(json(micros, &value, "bigint").unwrap(), "1700000000123456");
         assert_eq!(json(micros, &value, "date").unwrap(), "\"2023-11-14\"");
         let days = r#"{"type": "int", "logicalType": "date"}"#;
-        assert_eq!(json(days, &Value::Date(19_675), "date").unwrap(), "\"2023-11-14\"");
+        assert_eq!(
+            json(days, &Value::Date(19_675), "date").unwrap(),
+            "\"2023-11-14\""
+        );
         assert_eq!(json(days, &Value::Date(19_675), "int").unwrap(), "19675");
         let time = r#"{"type": "int", "logicalType": "time-millis"}"#;
         let value = Value::TimeMillis(45_296_789);
-        assert_eq!(json(time, &value, "time").unwrap(), "\"12:34:56.789000000\"");
-        assert_eq!(json("\"bytes\"", &Value::Bytes(vec![1, 255]), "blob").unwrap(), "\"0x01ff\"");
+        assert_eq!(
+            json(time, &value, "time").unwrap(),
+            "\"12:34:56.789000000\""
+        );
+        assert_eq!(
+            json("\"bytes\"", &Value::Bytes(vec![1, 255]), "blob").unwrap(),
+            "\"0x01ff\""
+        );
         assert!(json("\"bytes\"", &Value::Bytes(vec![1]), "text").is_err());
     }
 
@@ -339,7 +376,10 @@ mod tests {
         assert_eq!(json(schema, &list, "vector<float, 2>").unwrap(), "[1.5,2]");
         let map = Value::Map([("a\"b".to_owned(), Value::Long(1))].into());
         let schema = r#"{"type": "map", "values": "long"}"#;
-        assert_eq!(json(schema, &map, "map<text, bigint>").unwrap(), r#"{"a\"b":1}"#);
+        assert_eq!(
+            json(schema, &map, "map<text, bigint>").unwrap(),
+            r#"{"a\"b":1}"#
+        );
         assert!(json(schema, &map, "text").is_err());
     }
 }

@@ -38,6 +38,8 @@ pub(super) fn open<'m>(fields: &Fields<'m>) -> Result<Change<'m>, Problem> {
         },
         Some("d") => Ok(Change::Deleted(record("before"))),
         Some(_) => Ok(Change::Other),
-        None => Err(wrong("there is no `op`: this is not an envelope of Debezium")),
+        None => Err(wrong(
+            "there is no `op`: this is not an envelope of Debezium",
+        )),
     }
 }

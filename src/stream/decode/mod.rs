@@ -169,7 +169,11 @@ impl MessageDecoder<'_> {
             return self.deleted(key, None, schemas, rows);
         };
         if value.len() > self.max_bytes {
-            let message = format!("the value has {} bytes; {} are the limit", value.len(), self.max_bytes);
+            let message = format!(
+                "the value has {} bytes; {} are the limit",
+                value.len(),
+                self.max_bytes
+            );
             return Err(Problem::new("message.too_large", message).at("serve.max_body_mib"));
         }
         match self.input.format {
@@ -215,7 +219,11 @@ impl MessageDecoder<'_> {
         let mut unknown: Option<String> = None;
         fields.visit(|name, earlier, field| {
             let at = layout.by_name.get(name).copied();
-            let at = at.or_else(|| earlier.iter().find_map(|name| layout.by_name.get(name).copied()));
+            let at = at.or_else(|| {
+                earlier
+                    .iter()
+                    .find_map(|name| layout.by_name.get(name).copied())
+            });
             let Some(at) = at else {
                 if self.unknown.len() < MAX_UNKNOWN && !self.unknown.contains(name) {
                     unknown = Some(name.to_owned());
@@ -232,7 +240,10 @@ impl MessageDecoder<'_> {
             }
         })?;
         if let Some(name) = unknown {
-            tracing::info!(field = name, "ignored a field: the source table has no such column");
+            tracing::info!(
+                field = name,
+                "ignored a field: the source table has no such column"
+            );
         }
         let time_ms = match &self.input.time {
             MessageTime::Message => None,
@@ -293,7 +304,9 @@ impl MessageDecoder<'_> {
         let row = rows.cells.rows() - 1;
         let is_missing = |at: &usize| rows.cells.cell(row, *at).is_none();
         let is_needed = |at: &usize| *at < layout.table_key || layout.key.contains(at);
-        let missing: Vec<usize> = (0..width).filter(|at| is_needed(at) && is_missing(at)).collect();
+        let missing: Vec<usize> = (0..width)
+            .filter(|at| is_needed(at) && is_missing(at))
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -316,7 +329,9 @@ impl MessageDecoder<'_> {
         for at in 0..width {
             rows.cells.push(completed.cell(0, at));
         }
-        missing.iter().for_each(|at| rows.present[row * width + at] = true);
+        missing
+            .iter()
+            .for_each(|at| rows.present[row * width + at] = true);
         Ok(())
     }
 }
@@ -327,7 +342,10 @@ fn read_avro<'s>(
     schemas: &'s impl Schemas,
 ) -> Result<(&'s WriterSchema, apache_avro::types::Value), Problem> {
     let id = schema_id(bytes).ok_or_else(|| {
-        malformed("Avro", "it does not begin with a zero byte and the number of a schema")
+        malformed(
+            "Avro",
+            "it does not begin with a zero byte and the number of a schema",
+        )
     })?;
     let schema = schemas.schema(id)?;
     let value = schema.decode(&bytes[5..]);

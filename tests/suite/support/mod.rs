@@ -25,6 +25,7 @@ pub mod numbers;
 pub mod receiver;
 pub mod sandbox;
 pub mod served;
+pub mod stems;
 pub mod times;
 pub mod tools;
 pub mod trained;

@@ -257,11 +257,7 @@ fn check_column(name: &str, raw: RawColumn, p: &mut Problems) -> ColumnSpec {
 }
 
 fn check_rules(raw: RawRules, p: &mut Problems) -> Rules {
-    let max_rejected = p.max_rejected(
-        "rules.max_rejected",
-        raw.max_rejected,
-        DEFAULT_MAX_REJECTED,
-    );
+    let max_rejected = p.max_rejected("rules.max_rejected", raw.max_rejected, DEFAULT_MAX_REJECTED);
     let ttl_seconds = check_ttl("rules.ttl", raw.ttl.as_deref().unwrap_or("0s"), p);
     Rules {
         max_rejected,

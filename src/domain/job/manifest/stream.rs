@@ -45,7 +45,10 @@ pub(super) fn check_stream(
                 "add \"messages\" to `from` of [stream.out], or upsert = true",
             );
         }
-        if output.as_ref().is_none_or(|output| output.dead_letters.is_none()) {
+        if output
+            .as_ref()
+            .is_none_or(|output| output.dead_letters.is_none())
+        {
             p.report(
                 "stream.out.dead_letters",
                 "messages that are rejected would be lost",
@@ -175,7 +178,10 @@ fn check_loops(input: Option<&StreamInput>, output: &StreamOutput, p: &mut Probl
     let mut report = |place: &str| {
         p.report(
             place,
-            format!("the stream would read its own messages from `{}`", input.topic),
+            format!(
+                "the stream would read its own messages from `{}`",
+                input.topic
+            ),
             "name another topic",
         );
     };

@@ -82,7 +82,10 @@ mod tests {
         assert_eq!(pattern.of("Steuern & Abgaben"), "mail.Steuern___Abgaben.v1");
         assert_eq!(pattern.to_string(), "mail.{label}.v1");
         let plain = TopicPattern::parse("predictions").unwrap();
-        assert_eq!((plain.column(), plain.of("x")), (None, "predictions".into()));
+        assert_eq!(
+            (plain.column(), plain.of("x")),
+            (None, "predictions".into())
+        );
         for wrong in ["", "mail.{label", "mail {label}", "{a}{b}", ".."] {
             assert!(TopicPattern::parse(wrong).is_err(), "{wrong}");
         }

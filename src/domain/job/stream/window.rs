@@ -31,7 +31,11 @@ impl RejectionWindow {
 
     /// Adds messages; `now` never falls.
     pub fn add(&mut self, now: Duration, received: u64, rejected: u64) {
-        while self.parts.front().is_some_and(|(began, ..)| *began + self.window <= now) {
+        while self
+            .parts
+            .front()
+            .is_some_and(|(began, ..)| *began + self.window <= now)
+        {
             self.parts.pop_front();
         }
         match self.parts.back_mut() {

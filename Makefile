@@ -1,6 +1,6 @@
 # helenus: `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build test test-faults test-python bench demo cassandra cassandra-down lint doc clean
+.PHONY: help build test test-faults test-python bench demo demo-documents cassandra cassandra-down kafka kafka-down lint doc clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,11 +25,20 @@ bench: ## helenus against a ceiling straight on the driver, every goal measured:
 demo: ## a real Cassandra, real models, real rows: the story told through cqlsh
 	@scripts/demo
 
+demo-documents: ## mails on a topic of a real Kafka, routed by a model: promotion, poison and a kill in mid-stream
+	@scripts/demo-documents
+
 cassandra: ## a Cassandra for development on 127.0.0.1:9042 (scripts/cassandra --help for more)
 	@scripts/cassandra up
 
 cassandra-down: ## stop it; its data stay (scripts/cassandra wipe deletes them)
 	@scripts/cassandra down
+
+kafka: ## a Kafka broker for development on 127.0.0.1:9092 (scripts/kafka --help for more)
+	@scripts/kafka up
+
+kafka-down: ## stop it; its data stay (scripts/kafka wipe deletes them)
+	@scripts/kafka down
 
 lint: ## formatting, clippy, the layering and the names of src/
 	cargo fmt --check
@@ -40,7 +49,8 @@ lint: ## formatting, clippy, the layering and the names of src/
 doc: ## the crate's documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 
-clean: ## stop and delete every Cassandra of this folder, the fetched tools and the build
+clean: ## stop and delete every Cassandra and Kafka of this folder, the fetched tools and the build
 	@for home in .dev/cassandra/*/; do [ ! -d "$$home" ] || scripts/cassandra wipe --name "$$(basename "$$home")"; done
+	@for home in .dev/kafka/*/; do [ ! -d "$$home" ] || scripts/kafka wipe --name "$$(basename "$$home")"; done
 	rm -rf .dev
 	cargo clean

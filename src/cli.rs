@@ -46,6 +46,7 @@ pub enum Command {
     Forget(command::forget::Args),
     Worker(command::worker::Args),
     Serve(command::serve::Args),
+    Stream(command::stream::Args),
     /// Manage experiments: which share of rows is served by which version
     Experiment(command::experiment::Args),
     Trainer(command::trainer::Args),

@@ -1,8 +1,9 @@
 //! helenus scores the rows of Apache Cassandra tables with trained models that are stored there.
 //!
-//! Dependencies point down: `command` → `serve` → `control` → `inspect` → `engine` → {`store`, `scorer`} →
-//! `domain` → `codec`. `report` draws what `inspect` found, for `command` and `serve`. Only `store` knows CQL and the driver, only `scorer` knows ONNX Runtime, and `domain`
-//! does no I/O at all.
+//! Dependencies point down: `command` → `stream` → `serve` → `control` → `inspect` → `engine` → {`store`, `scorer`} →
+//! `domain` → `codec`. `report` draws what `inspect` found, for `command` and `serve`. Only `store` knows
+//! CQL and the driver, only `scorer` knows ONNX Runtime, only `stream` knows Kafka, and `domain` does no
+//! I/O at all.
 
 pub mod cli;
 pub mod codec;
@@ -24,3 +25,4 @@ pub mod report;
 pub mod scorer;
 pub mod serve;
 pub mod store;
+pub mod stream;

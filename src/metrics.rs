@@ -6,6 +6,7 @@
 //! their number is unbounded.
 
 mod serving;
+mod streaming;
 
 use std::{
     collections::BTreeMap,
@@ -150,10 +151,12 @@ mod table {
         &OPEN_RUNS, &OLDEST_OPEN_RUN, &WORKERS, &ALARMS_OPEN, &ALARM_DELIVERIES_WAITING,
         &RETRAININGS_OPEN,
         &HTTP_REQUESTS, &HTTP_SECONDS, &HTTP_CONNECTIONS, &SERVED_ROWS, &SERVED_STALE, &RESIDENT_MODELS,
+        &STREAM_RECEIVED, &STREAM_OUTCOMES, &STREAM_LAG, &STREAM_STATE, &STREAM_TRANSACTION_SECONDS,
     ];
 }
 
 pub use serving::*;
+pub use streaming::*;
 pub use table::*;
 
 impl Metric {

@@ -16,7 +16,7 @@ class Failure(Exception):
 
 
 def say(text):
-    print(f"cassandra: {text}", file=sys.stderr, flush=True)
+    print(f"{Path(sys.argv[0]).name}: {text}", file=sys.stderr, flush=True)
 
 
 def is_free(address, port):
@@ -31,7 +31,7 @@ def is_free(address, port):
 
 
 def free_port(addresses, but_not=()):
-    # Below the ephemeral range: an outgoing connection of anybody's can't take it before Cassandra does.
+    # Below the ephemeral range: an outgoing connection of anybody's can't take it before the server does.
     for port in random.sample(range(10_000, 32_000), 2_000):
         if port not in but_not and all(is_free(address, port) for address in addresses):
             return port

@@ -13,7 +13,8 @@ use crate::{
 /// Check helenus's dependencies and suggest fixes
 ///
 /// Checks ONNX Runtime's library; the tokens and certificate of `helenus serve`; Cassandra's nodes,
-/// versions and clocks; replication and repair; the schema; and the permissions of this login.
+/// versions and clocks; replication and repair; the schema; the permissions of this login; and, if
+/// kafka.brokers is set, Kafka's brokers and the topics of streams.
 /// Changes nothing. Exit code 3 if a check fails, 0 if there are warnings only.
 ///
 /// Example:
@@ -31,7 +32,10 @@ pub struct Args {}
 /// # Errors
 /// None; a failed check is part of the answer, with exit code 3.
 pub async fn run(_: Args, context: &Context) -> Result<Answer, Failure> {
-    let findings = doctor::examine(&context.config).await;
+    #[cfg_attr(not(feature = "kafka"), expect(unused_mut))]
+    let mut findings = doctor::examine(&context.config).await;
+    #[cfg(feature = "kafka")]
+    findings.extend(crate::stream::doctor::examine(&context.config).await);
     let bad = findings
         .iter()
         .filter(|finding| finding.state == State::Bad)

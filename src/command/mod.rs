@@ -28,6 +28,7 @@ pub mod run;
 pub mod score;
 pub mod serve;
 pub mod status;
+pub mod stream;
 pub mod token;
 pub mod trainer;
 pub mod trigger;
@@ -92,6 +93,7 @@ fn start(cli: Cli) -> Result<Answer, Failure> {
             Command::Serve(_) => config.for_a_service(),
             Command::Worker(args) if args.is_service() => config.for_a_service(),
             Command::Trainer(args) if args.is_service() => config.for_a_service(),
+            Command::Stream(args) if args.is_service() => config.for_a_service(),
             _ => config,
         },
         format: cli.output,
@@ -127,6 +129,7 @@ fn name(command: &Command) -> &'static str {
         Command::Explain(_) => "explain",
         Command::Export(_) => "export",
         Command::Serve(_) => "serve",
+        Command::Stream(args) => args.name(),
         Command::Worker(args) => args.name(),
         Command::Forget(_) => "forget",
         Command::Experiment(args) => args.name(),
@@ -172,6 +175,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Export(args) => Box::pin(export::run(args, context)).await,
         Command::Forget(args) => Box::pin(forget::run(args, context)).await,
         Command::Serve(args) => Box::pin(serve::run(args, context)).await,
+        Command::Stream(args) => Box::pin(stream::run(args, context)).await,
         Command::Worker(args) => Box::pin(worker::run(args, context)).await,
     }
 }

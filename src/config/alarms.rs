@@ -139,7 +139,7 @@ pub(super) fn masked(url: &str) -> String {
     }
 }
 
-fn url(text: &str) -> Result<String, String> {
+pub(super) fn url(text: &str) -> Result<String, String> {
     let wrong = || format!("invalid URL `{text}`: use `https://HOST[:PORT]/PATH`");
     let uri: axum::http::Uri = text.parse().map_err(|_| wrong())?;
     let is_http = matches!(uri.scheme_str(), Some("http" | "https"));

@@ -129,6 +129,12 @@ impl ConfigFile {
                 refuse(format!("the file must not choose {what}"));
             }
         }
+        if in_file.contains(&"kafka.brokers") && found("kafka.sasl_password_file").is_some() {
+            refuse(
+                "the file must not choose the brokers (`kafka.brokers`) that receive the password"
+                    .to_owned(),
+            );
+        }
         let names_hosts = matches!(found("contact_points"), Some((_, Origin::File(..))));
         for name in ["password", "password_file"] {
             let Some((value, origin)) = found(name).filter(|_| names_hosts) else {
@@ -197,7 +203,7 @@ fn parse(path: &Path, text: &str) -> Result<FileValues, Failure> {
             // Read by `helenus trainer` only.
             DeValue::Table(_) if key.get_ref() == TRAINERS => {}
             DeValue::Table(inner)
-                if matches!(key.get_ref().as_ref(), "tls" | "serve" | "alarms") =>
+                if matches!(key.get_ref().as_ref(), "tls" | "serve" | "alarms" | "kafka") =>
             {
                 let section = key.get_ref();
                 let inner = inner.iter();

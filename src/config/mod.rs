@@ -8,6 +8,7 @@
 mod alarms;
 mod file;
 mod flags;
+mod kafka;
 mod layers;
 mod serve;
 mod trainers;
@@ -18,6 +19,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 pub use alarms::{Alarms, SigningSecret, Webhook};
 pub use file::ConfigFile;
 pub use flags::Flags;
+pub use kafka::{Kafka, KafkaLogin, KafkaSecurity};
 pub use layers::{Origin, Shown};
 pub use serve::{Serve, ServeTls};
 pub use trainers::{TrainerCommand, trainers};
@@ -79,6 +81,8 @@ pub struct Config {
     pub alarms: Alarms,
     /// Settings of `helenus serve`.
     pub serve: Serve,
+    /// Settings of Kafka.
+    pub kafka: Kafka,
     /// Filter directives of `tracing-subscriber`.
     pub log: String,
     pub log_format: LogFormat,
@@ -136,6 +140,7 @@ impl Config {
             keep_runs: layers.required("keep_runs", values::days),
             alarms: alarms::resolve(&mut layers),
             serve: serve::resolve(&mut layers),
+            kafka: kafka::resolve(&mut layers),
             log: layers.required("log", values::log_filter),
             log_format: layers.required("log_format", str::parse),
             shown: layers.shown,

@@ -21,12 +21,14 @@ pub enum Kind {
     Worker,
     /// Trains models again. It registers them, too, so that its login needs the role of a registrar.
     Trainer,
+    /// Scores the messages of Kafka topics, and writes them into source tables.
+    Stream,
     /// Permits jobs to write to keyspaces other than their source's.
     Administrator,
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Analyst,
         Self::Registrar,
         Self::JobAuthor,
@@ -34,6 +36,7 @@ impl Kind {
         Self::Scheduler,
         Self::Worker,
         Self::Trainer,
+        Self::Stream,
         Self::Administrator,
     ];
 
@@ -47,13 +50,14 @@ impl Kind {
             Self::Scheduler => "scheduler",
             Self::Worker => "worker",
             Self::Trainer => "trainer",
+            Self::Stream => "stream",
             Self::Administrator => "administrator",
         }
     }
 }
 
 /// All tables of helenus with the kind that writes each; `None`: only `helenus migrate` writes it.
-pub const TABLES: [(&str, Option<Kind>); 46] = [
+pub const TABLES: [(&str, Option<Kind>); 51] = [
     ("model_chunks", Some(Kind::Registrar)),
     ("model_versions", Some(Kind::Registrar)),
     ("jobs", Some(Kind::JobAuthor)),
@@ -98,9 +102,18 @@ pub const TABLES: [(&str, Option<Kind>); 46] = [
     ("drift_baselines", Some(Kind::JobAuthor)),
     ("drift_profiles", Some(Kind::Worker)),
     ("drift", Some(Kind::Worker)),
+    ("streams", Some(Kind::Stream)),
+    ("stream_positions", Some(Kind::Stream)),
+    ("stream_days", Some(Kind::Stream)),
+    ("stream_events", Some(Kind::Stream)),
+    ("stream_acks", Some(Kind::Scheduler)),
     ("settings", None),
     ("schema_migrations", None),
 ];
+
+/// Tables that a kind writes beside the one that has them: leases by their conditions, and hints as
+/// any application.
+const SHARED: [(&str, Kind); 2] = [("leases", Kind::Stream), ("changed_keys", Kind::Stream)];
 
 /// Cassandra permissions that helenus grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,6 +155,8 @@ pub struct Grant {
 pub struct Reach {
     /// Keyspaces whose tables it reads.
     pub data_keyspaces: Vec<String>,
+    /// Source tables that a stream writes.
+    pub source_tables: Vec<TableName>,
     /// Prediction tables that an analyst reads or a worker writes.
     pub prediction_tables: Vec<TableName>,
     /// Whether a worker may create tables in the data keyspaces. Cassandra lets a role that creates
@@ -161,13 +176,23 @@ pub fn grants(kind: Kind, keyspace: &str, reach: &Reach) -> Result<Vec<Grant>, P
     };
     let mut grants = vec![select(Resource::Keyspace(keyspace.to_owned()))];
     let written = TABLES.iter().filter(|(_, writer)| *writer == Some(kind));
-    grants.extend(written.map(|(table, _)| Grant {
+    let written = written.map(|(table, _)| table);
+    let shared = SHARED.iter().filter(|(_, writer)| *writer == kind);
+    let written = written.chain(shared.map(|(table, _)| table));
+    grants.extend(written.map(|table| Grant {
         permission: Permission::Modify,
         resource: Resource::Table(TableName {
             keyspace: keyspace.to_owned(),
             table: (*table).to_owned(),
         }),
     }));
+    for table in &reach.source_tables {
+        grants.push(select(Resource::Table(table.clone())));
+        grants.push(Grant {
+            permission: Permission::Modify,
+            resource: Resource::Table(table.clone()),
+        });
+    }
     for data in &reach.data_keyspaces {
         grants.push(select(Resource::Keyspace(data.clone())));
         if reach.ddl {
@@ -192,7 +217,7 @@ pub fn grants(kind: Kind, keyspace: &str, reach: &Reach) -> Result<Vec<Grant>, P
 fn check(kind: Kind, reach: &Reach) -> Result<(), Problem> {
     let reads = matches!(
         kind,
-        Kind::Analyst | Kind::JobAuthor | Kind::Worker | Kind::Trainer
+        Kind::Analyst | Kind::JobAuthor | Kind::Worker | Kind::Trainer | Kind::Stream
     );
     let odd = |option: &str, help: &str| {
         let message = format!("{option} does not apply to kind `{}`", kind.as_str());
@@ -201,8 +226,11 @@ fn check(kind: Kind, reach: &Reach) -> Result<(), Problem> {
             .help(help)
     };
     if !reads && !reach.data_keyspaces.is_empty() {
-        let help = "use it with kind analyst, job-author, worker or trainer";
+        let help = "use it with kind analyst, job-author, worker, trainer or stream";
         return Err(odd("--data-keyspace", help));
+    }
+    if kind != Kind::Stream && !reach.source_tables.is_empty() {
+        return Err(odd("--source-table", "use it with kind stream"));
     }
     let predictions = matches!(kind, Kind::Analyst | Kind::Worker);
     if !predictions && !reach.prediction_tables.is_empty() {
@@ -238,7 +266,16 @@ mod tests {
 
     #[test]
     fn no_two_kinds_write_one_table() {
-        let all: Vec<String> = Kind::ALL.into_iter().flat_map(modified).collect();
+        let is_shared = |table: &String| {
+            SHARED
+                .iter()
+                .any(|(shared, _)| table.contains(&format!("\"{shared}\"")))
+        };
+        let all: Vec<String> = Kind::ALL
+            .into_iter()
+            .flat_map(modified)
+            .filter(|table| !is_shared(table))
+            .collect();
         let mut once = all.clone();
         once.sort();
         once.dedup();
@@ -255,7 +292,7 @@ mod tests {
         for kind in Kind::ALL {
             let reads = matches!(
                 kind,
-                Kind::Analyst | Kind::JobAuthor | Kind::Worker | Kind::Trainer
+                Kind::Analyst | Kind::JobAuthor | Kind::Worker | Kind::Trainer | Kind::Stream
             );
             assert_eq!(grants(kind, "h", &reach).is_ok(), reads, "{kind:?}");
         }

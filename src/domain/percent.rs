@@ -21,6 +21,12 @@ impl Percent {
         decimals: 1,
     };
 
+    /// Ten percent.
+    pub const TEN: Self = Self {
+        digits: 10,
+        decimals: 0,
+    };
+
     /// Parses `29%`, `0.1 %`: digits with at most one point, up to 100.
     pub fn parse(text: &str) -> Option<Self> {
         let number = text.trim().strip_suffix('%')?.trim_end();

@@ -42,7 +42,7 @@ pub enum State {
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Finding {
     /// Name of the check: library, serving, cassandra, clock, replication, repair, schema,
-    /// permissions.
+    /// permissions, kafka.
     pub check: &'static str,
     pub state: State,
     pub text: String,

@@ -14,5 +14,6 @@ pub mod folder;
 pub mod mlflow;
 pub mod pass;
 pub mod status;
+pub mod streams;
 pub mod training;
 pub mod verify;

@@ -10,6 +10,7 @@ pub mod predictions;
 pub mod registry;
 pub mod retraining;
 pub mod runs;
+pub mod streams;
 pub mod triggers;
 
 use std::sync::Arc;

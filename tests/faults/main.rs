@@ -26,6 +26,7 @@ mod retraining;
 mod serve;
 mod soak;
 mod stage;
+mod stream;
 #[path = "../suite/support/mod.rs"]
 mod support;
 mod swarm;

@@ -198,6 +198,7 @@ fn what_the_pages_tell_cql_clients_to_do_works() {
     assert!(world.follow("docs/compare.md") > 3);
     assert!(world.follow("docs/evaluate.md") + world.follow("docs/evaluation-results.md") > 2);
     assert!(world.follow("docs/alarms.md") > 2);
+    assert!(world.follow("docs/streams.md") > 4);
     assert!(world.follow("docs/retraining.md") > 3);
     assert!(world.follow("docs/triggers.md") + world.follow("docs/pending-rows.md") > 9);
     assert!(world.follow("docs/drift.md") > 3);

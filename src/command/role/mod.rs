@@ -67,6 +67,8 @@ enum KindArg {
     Worker,
     /// Trains models again; grant its login a registrar's role, too
     Trainer,
+    /// Scores the messages of Kafka topics, and writes them into source tables
+    Stream,
     /// Permits jobs to write into keyspaces other than their source's
     Administrator,
 }
@@ -81,6 +83,7 @@ impl From<KindArg> for Kind {
             KindArg::Scheduler => Self::Scheduler,
             KindArg::Worker => Self::Worker,
             KindArg::Trainer => Self::Trainer,
+            KindArg::Stream => Self::Stream,
             KindArg::Administrator => Self::Administrator,
         }
     }
@@ -89,9 +92,13 @@ impl From<KindArg> for Kind {
 /// Grants beyond helenus's own tables.
 #[derive(Debug, clap::Args)]
 struct ReachArgs {
-    /// A keyspace whose tables an analyst, a job author, a worker or a trainer reads (can be repeated)
+    /// A keyspace whose tables an analyst, a job author, a worker, a trainer or a stream reads (can be
+    /// repeated)
     #[arg(long = "data-keyspace", value_name = "KEYSPACE")]
     data_keyspaces: Vec<String>,
+    /// A source table that a stream writes (can be repeated)
+    #[arg(long = "source-table", value_name = "KEYSPACE.TABLE")]
+    source_tables: Vec<String>,
     /// A prediction table that an analyst reads or a worker writes (can be repeated)
     #[arg(long = "prediction-table", value_name = "KEYSPACE.TABLE")]
     prediction_tables: Vec<String>,
@@ -102,11 +109,11 @@ struct ReachArgs {
 
 /// Returns the grants of a kind with these options.
 fn grants(kind: Kind, reach: &ReachArgs, context: &Context) -> Result<Vec<Grant>, Failure> {
-    let table = |text: &String| {
+    let table = |option: &str, text: &String| {
         let (keyspace, table) = text.split_once('.').ok_or_else(|| {
             Failure::input(
                 Problem::new("usage", format!("invalid table `{text}`"))
-                    .at("--prediction-table")
+                    .at(option.to_owned())
                     .help("use KEYSPACE.TABLE with the exact names, without quotes"),
             )
         })?;
@@ -120,7 +127,12 @@ fn grants(kind: Kind, reach: &ReachArgs, context: &Context) -> Result<Vec<Grant>
         prediction_tables: reach
             .prediction_tables
             .iter()
-            .map(table)
+            .map(|text| table("--prediction-table", text))
+            .collect::<Result<_, _>>()?,
+        source_tables: reach
+            .source_tables
+            .iter()
+            .map(|text| table("--source-table", text))
             .collect::<Result<_, _>>()?,
         ddl: reach.ddl,
     };

@@ -10,6 +10,7 @@ pub mod deliver;
 mod drift;
 mod gates;
 mod sinks;
+mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -99,6 +100,13 @@ impl AlarmWatch {
                 None
             }
         };
+        let streams = match streams::stream_conditions(store, now).await {
+            Ok(conditions) => Some(conditions),
+            Err(error) => {
+                round.errors.push(format!("alarms about streams: {error}"));
+                None
+            }
+        };
         let jobs: BTreeSet<&String> = live.iter().chain(open.keys()).collect();
         for job in jobs {
             let of_job = open.get(job).cloned().unwrap_or_default();
@@ -111,6 +119,11 @@ impl AlarmWatch {
                 if let Some(experiments) = &experiments {
                     let of_job = experiments.iter().filter(|found| found.job == *job);
                     found.add(AlarmKind::SampleRatioMismatch, of_job.cloned().collect());
+                }
+                if let Some(streams) = &streams {
+                    let of_job = streams.iter().filter(|found| found.job == *job);
+                    found.kinds.extend(AlarmKind::OF_STREAMS);
+                    found.conditions.extend(of_job.cloned());
                 }
                 match store.run_outcomes(job, RUNS).await {
                     Ok(outcomes) => {

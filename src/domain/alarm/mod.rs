@@ -12,6 +12,7 @@ pub mod rejected;
 pub mod runs;
 pub mod sample_ratio;
 pub mod stale_labels;
+pub mod streams;
 pub mod triggers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,10 +45,16 @@ pub enum AlarmKind {
     GateDemotion,
     /// The labels that a gate needs no longer arrive.
     StaleLabels,
+    /// A stream rejected too many messages, and pauses until people say otherwise.
+    StreamPaused,
+    /// A stream has waited for long.
+    StreamWaiting,
+    /// Messages were gone from a topic before they were read.
+    MessagesLost,
 }
 
 impl AlarmKind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::RunFailed,
         Self::RunLate,
         Self::RejectedShare,
@@ -58,7 +65,12 @@ impl AlarmKind {
         Self::TriggerNotFired,
         Self::GateDemotion,
         Self::StaleLabels,
+        Self::StreamPaused,
+        Self::StreamWaiting,
+        Self::MessagesLost,
     ];
+    /// Kinds that follow from a job's stream.
+    pub const OF_STREAMS: [Self; 3] = [Self::StreamPaused, Self::StreamWaiting, Self::MessagesLost];
     /// Kinds that follow from a job's runs.
     pub const OF_RUNS: [Self; 5] = [
         Self::RunFailed,
@@ -83,6 +95,9 @@ impl AlarmKind {
             Self::TriggerNotFired => "trigger_not_fired",
             Self::GateDemotion => "gate_demotion",
             Self::StaleLabels => "stale_labels",
+            Self::StreamPaused => "stream_paused",
+            Self::StreamWaiting => "stream_waiting",
+            Self::MessagesLost => "messages_lost",
         }
     }
 

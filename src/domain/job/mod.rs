@@ -17,10 +17,11 @@ pub mod mapping;
 pub mod outputs;
 pub mod rejection;
 pub mod served;
+pub mod stream;
 
 use std::sync::Arc;
 
-use self::served::Served;
+use self::{served::Served, stream::StreamRules};
 use super::{model::ReadyVersion, percent::Percent};
 use crate::{
     codec::{
@@ -56,6 +57,8 @@ pub struct CompiledJob {
     pub rules: Rules,
     /// The manifest's `[drift]`.
     pub drift: Arc<DriftRules>,
+    /// The manifest's `[stream]`.
+    pub stream: Arc<StreamRules>,
     /// How many of `columns`, at their end, are read for another purpose than scoring: they belong
     /// to no hash. Compilation sets none; a run may read the segment column of `drift` in addition.
     pub extra_columns: usize,

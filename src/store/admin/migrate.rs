@@ -65,6 +65,7 @@ const FILES: &[(i32, &str, &str)] = files! {
     24 "024_retrainings.cql",
     25 "025_trigger_alarms.cql",
     26 "026_pause.cql",
+    27 "027_streams.cql",
 };
 
 pub(in crate::store) const LAST: i32 = FILES[FILES.len() - 1].0;

@@ -1,15 +1,17 @@
 //! `changed_keys`: hints of applications, by UTC day.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use scylla::value::CqlTimeuuid;
 use uuid::Uuid;
 
 use crate::{
     domain::trigger::{Key, hinted::Hint},
+    process,
     store::{Store, driver::error::StoreError},
 };
 
 const FROM: &str = "SELECT at, key FROM changed_keys WHERE job = ? AND day = ? AND at >= ? LIMIT ?";
+const HINT: &str = "INSERT INTO changed_keys (job, day, at, key) VALUES (?, ?, ?, ?)";
 
 impl Store {
     /// Returns the hints of a day from `first` on, oldest first, `limit` of them at most.
@@ -27,5 +29,16 @@ impl Store {
             .into_iter()
             .map(|(at, key)| Hint { at: at.into(), key })
             .collect())
+    }
+
+    /// Reports a row as changed.
+    pub async fn write_changed_key(
+        &self,
+        job: &str,
+        now: DateTime<Utc>,
+        key: &Key,
+    ) -> Result<(), StoreError> {
+        let at = CqlTimeuuid::from(process::timeuuid());
+        self.write(HINT, (job, now.date_naive(), at, key)).await
     }
 }

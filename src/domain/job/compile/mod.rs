@@ -6,6 +6,7 @@ mod fingerprint;
 mod names;
 mod order;
 mod side;
+mod stream;
 mod target;
 
 use std::collections::BTreeMap;
@@ -126,6 +127,7 @@ pub fn compile(
         .map(|(place, _)| place.feature.as_str())
         .chain(mapper.unused());
     drift::check(&manifest.drift, places, &outputs, source, &mut problems);
+    stream::check(&manifest.stream, &outputs, &mut problems);
     dedup(&mut problems);
     if !problems.is_empty() {
         return Err(problems);
@@ -184,6 +186,7 @@ pub fn compile(
         target,
         rules: manifest.rules.clone(),
         drift: manifest.drift.clone(),
+        stream: manifest.stream.clone(),
         extra_columns: 0,
         positive: manifest.outputs.positive.clone(),
         warnings,

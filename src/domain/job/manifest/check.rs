@@ -6,6 +6,7 @@ use super::{
     ColumnSpec, Expect, Feature, Manifest, Outputs, TableName, VersionWish, Wide,
     drift::check_drift,
     read::{CountOrShare, Raw, RawColumn, RawExpect, RawFeature, RawRules},
+    stream::check_stream,
 };
 use crate::domain::{
     duration,
@@ -109,6 +110,7 @@ pub(super) fn check(raw: Raw) -> Result<Manifest, Vec<Problem>> {
     };
     let rules = check_rules(raw.rules, p);
     let drift = check_drift(raw.drift, p);
+    let stream = check_stream(raw.stream, &raw.versions, raw.source.version.is_some(), p);
     let expect = raw.expect.map(|expect| check_expect(expect, p));
     if !problems.0.is_empty() {
         return Err(problems.0);
@@ -125,6 +127,7 @@ pub(super) fn check(raw: Raw) -> Result<Manifest, Vec<Problem>> {
         outputs,
         rules,
         drift: drift.into(),
+        stream: stream.into(),
         expect,
     })
 }
@@ -140,7 +143,7 @@ fn check_versions(versions: &[VersionWish], place: &str, p: &mut Problems) {
     check_each_once(versions, place, p);
 }
 
-fn check_each_once(versions: &[VersionWish], place: &str, p: &mut Problems) {
+pub(super) fn check_each_once(versions: &[VersionWish], place: &str, p: &mut Problems) {
     let mut seen = BTreeSet::new();
     for version in versions {
         if !seen.insert(version) {
@@ -254,19 +257,7 @@ fn check_column(name: &str, raw: RawColumn, p: &mut Problems) -> ColumnSpec {
 }
 
 fn check_rules(raw: RawRules, p: &mut Problems) -> Rules {
-    let max_rejected = match raw.max_rejected {
-        None => Some(MaxRejected::Share(DEFAULT_MAX_REJECTED)),
-        Some(CountOrShare::Count(rows)) => u64::try_from(rows).ok().map(MaxRejected::Count),
-        Some(CountOrShare::Text(text)) => Percent::parse(&text).map(MaxRejected::Share),
-    };
-    let max_rejected = max_rejected.unwrap_or_else(|| {
-        p.report(
-            "rules.max_rejected",
-            "`max_rejected` is neither a number of rows nor a share",
-            "write 100 or \"0.1%\"",
-        );
-        MaxRejected::Count(0)
-    });
+    let max_rejected = p.max_rejected("rules.max_rejected", raw.max_rejected, DEFAULT_MAX_REJECTED);
     let ttl_seconds = check_ttl("rules.ttl", raw.ttl.as_deref().unwrap_or("0s"), p);
     Rules {
         max_rejected,
@@ -371,6 +362,28 @@ impl Problems {
         self.0.push(problem);
     }
 
+    /// Returns a number of rows or a share; `usual` if none is given.
+    pub(super) fn max_rejected(
+        &mut self,
+        place: &str,
+        given: Option<CountOrShare>,
+        usual: Percent,
+    ) -> MaxRejected {
+        let max_rejected = match given {
+            None => Some(MaxRejected::Share(usual)),
+            Some(CountOrShare::Count(rows)) => u64::try_from(rows).ok().map(MaxRejected::Count),
+            Some(CountOrShare::Text(text)) => Percent::parse(&text).map(MaxRejected::Share),
+        };
+        max_rejected.unwrap_or_else(|| {
+            self.report(
+                place,
+                "`max_rejected` is neither a number of rows nor a share",
+                "write 100 or \"0.1%\"",
+            );
+            MaxRejected::Count(0)
+        })
+    }
+
     fn check_name(&mut self, place: &str, name: &str, longest: usize, form: &str) {
         let good = name.len() <= longest
             && name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -410,7 +423,7 @@ impl Problems {
     }
 
     /// Returns the meaning of a keyword; that of the first keyword after a problem was reported.
-    fn word<T: Copy>(&mut self, place: &str, word: &str, words: &[(&str, T)]) -> T {
+    pub(super) fn word<T: Copy>(&mut self, place: &str, word: &str, words: &[(&str, T)]) -> T {
         if let Some((_, meaning)) = words.iter().find(|(known, _)| *known == word) {
             return *meaning;
         }

@@ -4,6 +4,7 @@ mod check;
 mod drift;
 mod inline;
 mod read;
+mod stream;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +15,7 @@ pub use check::key;
 pub use inline::inline_expect;
 
 use crate::domain::{
-    job::{Cast, DriftRules, Epoch, NanOutput, Rules, TextRule},
+    job::{Cast, DriftRules, Epoch, NanOutput, Rules, TextRule, stream::StreamRules},
     problem::Problem,
 };
 
@@ -43,6 +44,8 @@ pub struct Manifest {
     pub rules: Rules,
     /// `[drift]`.
     pub drift: Arc<DriftRules>,
+    /// `[stream]`.
+    pub stream: Arc<StreamRules>,
     /// `[expect]`.
     pub expect: Option<Expect>,
 }

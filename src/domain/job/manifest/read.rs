@@ -31,6 +31,8 @@ pub(super) struct Raw {
     pub rules: RawRules,
     #[serde(default)]
     pub drift: RawDrift,
+    #[serde(default)]
+    pub stream: RawStream,
     pub expect: Option<RawExpect>,
 }
 
@@ -131,6 +133,39 @@ pub(super) struct RawDrift {
 pub(super) struct RawThresholds {
     pub psi: Option<f64>,
     pub share: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawStream {
+    #[serde(rename = "in")]
+    pub input: Option<RawStreamInput>,
+    #[serde(rename = "out")]
+    pub output: Option<RawStreamOutput>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawStreamInput {
+    pub topic: String,
+    pub format: Option<String>,
+    pub envelope: Option<String>,
+    #[serde(default)]
+    pub upsert: bool,
+    pub timestamp: Option<String>,
+    pub deletes: Option<String>,
+    pub max_rejected: Option<CountOrShare>,
+    pub window: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawStreamOutput {
+    pub topic: String,
+    #[serde(default)]
+    pub versions: Vec<VersionWish>,
+    pub from: Option<Vec<String>>,
+    pub dead_letters: Option<String>,
 }
 
 #[derive(Debug)]

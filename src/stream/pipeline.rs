@@ -1,0 +1,520 @@
+//! From messages to committed transactions: while one batch is committed, the next one is scored.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chrono::Utc;
+use futures::FutureExt;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+
+use super::{
+    batch::{AGAIN, Batch, NotReady, Preparation, ReadyBatch},
+    client::TransactionalProducer,
+    decode::RowLayout,
+    hints::HintWriter,
+    member::StreamMember,
+    reader::{Event, Lost, Reader, Received, size},
+    registry::Registry,
+    report::{StreamReport, StreamState},
+    slot::{Slot, group},
+    topics::KnownTopics,
+    transaction::{Uncommitted, commit},
+};
+use crate::{
+    domain::{
+        job::stream::{RejectionWindow, StreamRules},
+        problem::Problem,
+    },
+    failure::Failure,
+    process,
+    serve::residents::ServedJob,
+    store::streams::{StreamCounts, events::StreamEvent},
+};
+
+/// Most messages and bytes of a batch.
+const MAX_MESSAGES: usize = 2_000;
+const MAX_BYTES: usize = 8 << 20;
+/// Interval at which the job is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Why a member reads no more.
+#[derive(Debug)]
+pub enum Ended {
+    /// The process stops.
+    Stopped,
+    /// The job has no stream.
+    Gone,
+    /// Its rules changed.
+    Changed,
+    Paused,
+    Failed(String),
+}
+
+/// Reads one topic, in one slot, until something changes.
+pub struct Pipeline {
+    reader: Reader,
+    rules: Arc<StreamRules>,
+    preparation: Preparation,
+    layout: Option<(Arc<ServedJob>, RowLayout)>,
+    ready: Option<mpsc::Sender<ReadyBatch>>,
+    committing: JoinHandle<String>,
+    window: RejectionWindow,
+    began: Instant,
+    /// The first message of the next batch.
+    held: Option<Received>,
+    looked: Instant,
+    topics: KnownTopics,
+    producer: Arc<TransactionalProducer>,
+    hints: HintWriter,
+}
+
+impl Pipeline {
+    /// Joins the group.
+    ///
+    /// # Errors
+    /// A setting is invalid.
+    pub fn start(
+        member: &StreamMember,
+        slot: &Slot,
+        rules: Arc<StreamRules>,
+    ) -> Result<Self, Failure> {
+        let config = member.serving.store.config();
+        let Some(input) = &rules.input else {
+            return Err(Failure::input(Problem::new(
+                "stream.none",
+                "the job has no stream",
+            )));
+        };
+        let group = group(&member.serving.store, &member.job);
+        let reader = Reader::start(&config.kafka, &group, &input.topic)?;
+        member
+            .report
+            .reads(&input.topic, slot.number, reader.ends());
+        let (sender, ready) = mpsc::channel(1);
+        let committer = Committer {
+            producer: Arc::clone(&slot.producer),
+            topic: input.topic.clone(),
+            report: Arc::clone(&member.report),
+        };
+        Ok(Self {
+            reader,
+            preparation: Preparation {
+                rules: Arc::clone(&rules),
+                registry: Registry::new(&config.kafka),
+                writer: None,
+                ties: BTreeMap::new(),
+                generation: None,
+                max_bytes: config.serve.max_body_mib << 20,
+                known_unknown: Default::default(),
+            },
+            layout: None,
+            ready: Some(sender),
+            committing: tokio::spawn(committer.run(ready)),
+            window: RejectionWindow::new(input.window, input.max_rejected),
+            began: Instant::now(),
+            held: None,
+            looked: Instant::now(),
+            topics: KnownTopics::default(),
+            producer: Arc::clone(&slot.producer),
+            hints: HintWriter::default(),
+            rules,
+        })
+    }
+
+    /// Reads until something ends it.
+    pub async fn run(
+        &mut self,
+        member: &StreamMember,
+        mut job: Arc<ServedJob>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Ended {
+        loop {
+            if self.looked.elapsed() >= LOOK {
+                self.looked = Instant::now();
+                if let Some(ended) = self.look(member).await {
+                    return ended;
+                }
+            }
+            let first = match self.held.take() {
+                Some(held) => Event::Message(held),
+                // Nothing is taken by a branch that is not chosen.
+                None => tokio::select! {
+                    event = self.reader.next() => match event {
+                        Some(event) => event,
+                        None => return Ended::Failed("the reader has ended".to_owned()),
+                    },
+                    why = &mut self.committing => {
+                        return Ended::Failed(why.unwrap_or_else(|error| error.to_string()));
+                    }
+                    _ = stop.wait_for(|stop| *stop) => return Ended::Stopped,
+                    () = tokio::time::sleep(LOOK) => continue,
+                },
+            };
+            let batch = match self.gather(member, first).await {
+                Ok(Some(batch)) => batch,
+                Ok(None) => continue,
+                Err(ended) => return ended,
+            };
+            if let Ok(current) = member.serving.residents.job(&member.job) {
+                job = current;
+            }
+            if job.job.stream != self.rules {
+                return Ended::Changed;
+            }
+            let ready = tokio::select! {
+                ready = self.prepare(member, &job, batch) => ready,
+                _ = stop.wait_for(|stop| *stop) => return Ended::Stopped,
+            };
+            let ready = match ready {
+                Ok(Some(ready)) => ready,
+                Ok(None) => continue,
+                Err(ended) => return ended,
+            };
+            if let Some(sender) = &self.ready {
+                // A closed channel: the committer says why, in the next turn.
+                let _ = sender.send(ready).await;
+            }
+        }
+    }
+
+    /// Commits what is ready, and leaves the group.
+    pub async fn leave(mut self) {
+        drop(self.ready.take());
+        if !self.committing.is_finished() {
+            let _ = (&mut self.committing).await;
+        }
+        let Self {
+            reader, producer, ..
+        } = self;
+        // The last ones to hold librdkafka's handles wait for its threads.
+        let _ = tokio::task::spawn_blocking(move || drop((reader, producer))).await;
+    }
+
+    /// Returns why reading ends, if it does.
+    async fn look(&mut self, member: &StreamMember) -> Option<Ended> {
+        match member.paused().await {
+            Ok(Some(_)) => return Some(Ended::Paused),
+            Ok(None) => {}
+            Err(error) => {
+                member
+                    .report
+                    .state(StreamState::Waiting, Some(&error.to_string()));
+                return None;
+            }
+        }
+        match self.reader.trouble() {
+            Some(trouble) => {
+                self.reader.probe();
+                member.report.state(StreamState::Waiting, Some(&trouble));
+            }
+            None => member.report.state(StreamState::Running, None),
+        }
+        match member.serving.residents.job(&member.job) {
+            Ok(job) if job.job.stream != self.rules => Some(Ended::Changed),
+            _ => None,
+        }
+    }
+
+    /// Takes what is there with the first event. Messages that were taken are gone from the queue, so
+    /// this must not be dropped half-way.
+    async fn gather(
+        &mut self,
+        member: &StreamMember,
+        first: Event,
+    ) -> Result<Option<Batch>, Ended> {
+        let Some(first) = self.message(member, first).await? else {
+            return Ok(None);
+        };
+        let mut bytes = size(&first.message);
+        let generation = first.generation;
+        let mut messages = vec![first.message];
+        while messages.len() < MAX_MESSAGES && bytes < MAX_BYTES {
+            let Some(event) = self.reader.next_now() else {
+                break;
+            };
+            let Some(received) = self.message(member, event).await? else {
+                continue;
+            };
+            if !Arc::ptr_eq(&received.generation, &generation) {
+                self.held = Some(received);
+                break;
+            }
+            bytes += size(&received.message);
+            messages.push(received.message);
+        }
+        Ok(Some(Batch {
+            generation,
+            messages,
+        }))
+    }
+
+    async fn message(
+        &mut self,
+        member: &StreamMember,
+        event: Event,
+    ) -> Result<Option<Received>, Ended> {
+        match event {
+            Event::Message(received) if received.generation.is_over() => Ok(None),
+            Event::Message(received) => Ok(Some(received)),
+            Event::Lost(lost) => {
+                self.lost(member, &lost).await;
+                Ok(None)
+            }
+            Event::Failed(why) => Err(Ended::Failed(why)),
+        }
+    }
+
+    /// Makes a batch ready, however long that takes. `None`: its partitions are gone.
+    async fn prepare(
+        &mut self,
+        member: &StreamMember,
+        job: &Arc<ServedJob>,
+        batch: Batch,
+    ) -> Result<Option<ReadyBatch>, Ended> {
+        let mut job = Arc::clone(job);
+        loop {
+            let prepared = match self.prepare_once(member, &job, &batch).boxed().await {
+                Ok(prepared) => prepared,
+                Err(NotReady::Over) => return Ok(None),
+                Err(NotReady::Waiting(why)) => {
+                    member.report.state(StreamState::Waiting, Some(&why));
+                    tokio::time::sleep(AGAIN).await;
+                    if batch.generation.is_over() {
+                        return Ok(None);
+                    }
+                    if let Some(ended) = self.changed(member).await {
+                        return Err(ended);
+                    }
+                    if let Ok(current) = member.serving.residents.job(&member.job) {
+                        job = current;
+                    }
+                    continue;
+                }
+            };
+            let is_exempt = member
+                .exempt_until
+                .is_some_and(|until| Instant::now() < until);
+            if !is_exempt {
+                let counts = &prepared.counts;
+                self.window
+                    .add(self.began.elapsed(), counts.received, counts.rejected);
+                if let Some((received, rejected)) = self.window.exceeded() {
+                    self.pause(member, received, rejected, &prepared).await;
+                    return Err(Ended::Paused);
+                }
+            }
+            return Ok(Some(prepared));
+        }
+    }
+
+    /// Looks at the job while a batch waits.
+    async fn changed(&mut self, member: &StreamMember) -> Option<Ended> {
+        if self.looked.elapsed() < LOOK {
+            return None;
+        }
+        self.looked = Instant::now();
+        if let Ok(Some(_)) = member.paused().await {
+            return Some(Ended::Paused);
+        }
+        match member.serving.residents.job(&member.job) {
+            Ok(job) if job.job.stream != self.rules => Some(Ended::Changed),
+            _ => None,
+        }
+    }
+
+    async fn prepare_once(
+        &mut self,
+        member: &StreamMember,
+        job: &Arc<ServedJob>,
+        batch: &Batch,
+    ) -> Result<ReadyBatch, NotReady> {
+        let store = &member.serving.store;
+        let waiting =
+            |error: crate::store::driver::error::StoreError| NotReady::Waiting(error.to_string());
+        if !matches!(&self.layout, Some((known, _)) if Arc::ptr_eq(known, job)) {
+            let writes = self
+                .rules
+                .input
+                .as_ref()
+                .is_some_and(|input| input.is_upserted);
+            self.preparation.writer = match writes {
+                true => Some(
+                    store
+                        .source_writer(&job.job.source)
+                        .await
+                        .map_err(waiting)?,
+                ),
+                false => None,
+            };
+            self.layout = Some((Arc::clone(job), RowLayout::new(&job.job)));
+        }
+        let Some((_, layout)) = &self.layout else {
+            return Err(NotReady::Waiting("the job is not ready".to_owned()));
+        };
+        let hints = (&mut self.hints, store, member.job.as_str());
+        let mut ready = self
+            .preparation
+            .prepare(batch, job, layout, hints)
+            .boxed()
+            .await?;
+        self.route(batch, &mut ready).boxed().await?;
+        Ok(ready)
+    }
+
+    /// Sends predictions for topics that do not exist to the dead letters.
+    async fn route(&mut self, batch: &Batch, ready: &mut ReadyBatch) -> Result<(), NotReady> {
+        let Some(output) = &self.rules.output else {
+            return Ok(());
+        };
+        let topics = ready
+            .outgoing
+            .iter()
+            .map(|outgoing| outgoing.topic.clone())
+            .collect();
+        let missing = self.topics.missing(&self.producer, topics).await;
+        let missing = missing.map_err(NotReady::Waiting)?;
+        for topic in missing {
+            let is_dead_letters = output.dead_letters.as_ref() == Some(&topic);
+            if is_dead_letters || output.topic.column().is_none() {
+                return Err(NotReady::Waiting(format!(
+                    "topic `{topic}` does not exist; create it"
+                )));
+            }
+            ready.undeliverable(
+                batch,
+                &topic,
+                output.dead_letters.as_deref().unwrap_or_default(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Asks people whether to go on. The batch is not sent: it is read again then.
+    async fn pause(&self, member: &StreamMember, received: u64, rejected: u64, batch: &ReadyBatch) {
+        let input = self.rules.input.as_ref();
+        let window = input
+            .map(|input| input.window.as_secs())
+            .unwrap_or_default();
+        let topic = input.map(|input| input.topic.clone()).unwrap_or_default();
+        let first = batch.rejected.clone().unwrap_or_default();
+        let event = StreamEvent {
+            job: member.job.clone(),
+            id: process::timeuuid(),
+            kind: StreamEvent::PAUSED.to_owned(),
+            what: format!(
+                "{rejected} of {received} messages of topic `{topic}` were rejected within {window} s, such as {first}"
+            ),
+            topic,
+            evidence: [
+                ("received".to_owned(), received.to_string()),
+                ("rejected".to_owned(), rejected.to_string()),
+                ("first".to_owned(), first),
+            ]
+            .into(),
+            member: Some(member.report.member),
+            since: Some(Utc::now()),
+        };
+        self.write_event(member, &event).await;
+        member.report.state(StreamState::Paused, Some(&event.what));
+    }
+
+    async fn lost(&self, member: &StreamMember, lost: &Lost) {
+        let topic = self.rules.input.as_ref().map(|input| input.topic.clone());
+        let topic = topic.unwrap_or_default();
+        let (from, to) = (lost.from, lost.to);
+        let what = match from < to {
+            true => format!(
+                "offsets {from} to {} of partition {} of topic `{topic}` were deleted before they were read",
+                to - 1,
+                lost.partition
+            ),
+            false => format!(
+                "partition {} of topic `{topic}` ends before offset {from}, up to which it was read: it is read again from {to}",
+                lost.partition
+            ),
+        };
+        let count = u64::try_from(to - from).unwrap_or_default();
+        member.report.count(&StreamCounts {
+            lost: count,
+            ..StreamCounts::default()
+        });
+        tracing::error!(job = member.job, "{what}");
+        let event = StreamEvent {
+            job: member.job.clone(),
+            id: process::timeuuid(),
+            kind: StreamEvent::LOST.to_owned(),
+            topic,
+            what,
+            evidence: [
+                ("partition".to_owned(), lost.partition.to_string()),
+                ("from".to_owned(), from.to_string()),
+                ("to".to_owned(), to.to_string()),
+            ]
+            .into(),
+            member: Some(member.report.member),
+            since: Some(Utc::now()),
+        };
+        self.write_event(member, &event).await;
+    }
+
+    async fn write_event(&self, member: &StreamMember, event: &StreamEvent) {
+        // Retried by the store; what happens again is said again.
+        if let Err(error) = member.serving.store.write_stream_event(event).await {
+            tracing::error!(job = member.job, %error, what = event.what, "could not be recorded");
+        }
+    }
+}
+
+/// Commits batches, one after the other.
+struct Committer {
+    producer: Arc<TransactionalProducer>,
+    topic: String,
+    report: Arc<StreamReport>,
+}
+
+impl Committer {
+    /// Commits what comes; returns why it cannot go on.
+    async fn run(self, mut ready: mpsc::Receiver<ReadyBatch>) -> String {
+        while let Some(batch) = ready.recv().await {
+            if let Err(why) = self.commit(batch).await {
+                return why;
+            }
+        }
+        "the stream is left".to_owned()
+    }
+
+    async fn commit(&self, batch: ReadyBatch) -> Result<(), String> {
+        let mut batch = Arc::new(batch);
+        loop {
+            let (producer, topic) = (Arc::clone(&self.producer), self.topic.clone());
+            let sent = Arc::clone(&batch);
+            let outcome = tokio::task::spawn_blocking(move || commit(&producer, &topic, &sent));
+            match outcome.await.map_err(|error| error.to_string())? {
+                Ok(()) => {
+                    self.report.committed(&batch.counts, &batch.positions);
+                    return Ok(());
+                }
+                Err(Uncommitted::Over) => return Ok(()),
+                Err(Uncommitted::Broken(why)) => return Err(why),
+                Err(Uncommitted::Aborted(why)) => {
+                    tracing::info!(why, "a transaction was aborted; sending it again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(Uncommitted::TooLarge(which)) => {
+                    let Some(batch) = Arc::get_mut(&mut batch) else {
+                        return Err("a batch is still being sent".to_owned());
+                    };
+                    for at in which {
+                        batch.outgoing[at].without_value();
+                    }
+                }
+            }
+        }
+    }
+}

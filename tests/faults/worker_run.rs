@@ -1,7 +1,5 @@
 //! `helenus worker --run`: processes that a cluster manager lends to one run.
 
-use uuid::Uuid;
-
 use crate::{
     stage::{Stage, kill_at},
     support::cli,
@@ -41,6 +39,11 @@ fn two_workers_of_one_run_end_with_it_although_one_is_killed() {
     assert_ne!(failing, id);
     let failed = cli::run(stage.command(&["worker", "--run", &failing])).code(1);
     assert_eq!(failed.error()["code"], "run.failed");
-    let nothing = Uuid::new_v4().to_string();
-    cli::run(stage.command(&["worker", "--run", &nothing])).code(5);
+    // A run that nobody has, and what is not the id of a run.
+    for nothing in [
+        "7c1f6a10-cd2f-11f0-8de9-0242ac120002",
+        "7c1f6a10-cd2f-41f0-8de9-0242ac120002",
+    ] {
+        cli::run(stage.command(&["worker", "--run", nothing])).code(5);
+    }
 }

@@ -436,7 +436,7 @@ fn markdown_is_for_a_comment_and_escapes_what_files_say() {
         "{shown}"
     );
     assert!(shown.contains("```sql\nCREATE TYPE"), "{shown}");
-    repository.write("gates.toml", "[identity.better]\nmetric = \"<img src=x>|@you\"\nlabels = \"a.b.c\"\nmin_labelled_rows = 5\n");
+    repository.write("gates.toml", "[identity.better]\nmetric = \"mae\"\nlabels = \"<img src=x>|@you\"\nmin_labelled_rows = 5\n");
     let refused = repository
         .sandbox
         .helenus(&["plan", "ml", "--output", "markdown"])

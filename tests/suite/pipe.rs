@@ -276,6 +276,20 @@ fn a_pipe_gives_what_a_run_of_the_same_rows_has_stored() {
     );
     answered.output.code(2);
 
+    // A pipe that fails ends, although its caller keeps the input open: here nobody reads the answer.
+    let mut command = sandbox.command(&["pipe", "tumour.bundle"]);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().unwrap();
+    // Without the end of the stream: more could come.
+    stdin.write_all(&rows[..rows.len() - 8]).unwrap_or_default();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    drop(stdin);
+
     // A bundle that was damaged anywhere is refused.
     let whole = fs::read(sandbox.directory().join("tumour.bundle")).unwrap();
     for at in [3, 200, whole.len() - 5] {

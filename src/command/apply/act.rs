@@ -100,7 +100,7 @@ impl Actor<'_> {
                 Ok(Answer::default())
             }
             FolderWrite::StopExperiment(job, name, revision) => {
-                let views = states(store, Some(job), 0).await?;
+                let views = states(store, Some(job), 1).await?;
                 let mut rows = views.into_iter().map(|view| view.row);
                 match rows.find(|row| row.name == *name && row.revision == *revision) {
                     Some(row) => stop_revision(store, context, &row, wait).await,

@@ -53,7 +53,7 @@ pub async fn read_actual(store: &Store, desired: &DesiredState) -> Result<Actual
     actual
         .gates
         .sort_by(|a, b| (&a.model, &a.name).cmp(&(&b.model, &b.name)));
-    let experiments = state::states(store, None, 0).await?;
+    let experiments = state::states(store, None, 1).await?;
     actual.experiments = experiments
         .into_iter()
         .map(|view| ActualExperiment {

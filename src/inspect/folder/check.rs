@@ -318,9 +318,14 @@ pub fn examine(
     let Some(file) = &version.file else {
         return Err(Problem::new("folder.no_file", "its file is not here"));
     };
+    // The process has another working directory.
+    let file = std::path::absolute(file).map_err(|error| {
+        Problem::new("model.unreadable", format!("cannot be read: {error}"))
+            .at(file.display().to_string())
+    })?;
     let facts = &version.facts;
     let usual = Tolerance::default();
-    let mut request = Request::new(file.clone(), runtime::locate(config.onnxruntime.as_deref()));
+    let mut request = Request::new(file, runtime::locate(config.onnxruntime.as_deref()));
     request.feature_names.clone_from(&facts.feature_names);
     request.class_names.clone_from(&facts.class_names);
     request.widths.clone_from(&facts.widths);

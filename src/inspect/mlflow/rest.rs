@@ -329,19 +329,24 @@ fn check(url: &str, status: StatusCode, body: &[u8]) -> Result<(), Failure> {
     }
     let text = String::from_utf8_lossy(body);
     // MLflow's errors are JSON with a code and a message.
-    let said = serde_json::from_str::<Value>(&text).ok();
-    let said = said.as_ref().and_then(|said| said["message"].as_str());
-    let said: String = said.unwrap_or(&text).chars().take(SHOWN).collect();
+    let error: Value = serde_json::from_str(&text).unwrap_or_default();
+    let said = error["message"].as_str().unwrap_or(&text);
+    // It answers 400 for an alias that does not exist.
+    let is_missing = status == StatusCode::NOT_FOUND
+        || error["error_code"] == "RESOURCE_DOES_NOT_EXIST"
+        || status == StatusCode::BAD_REQUEST && said.contains("not found");
+    let said: String = said.chars().take(SHOWN).collect();
     let problem =
         |code: &str| Problem::new(code, format!("MLflow answered {status}: {said}")).at(place(url));
     Err(match status {
-        StatusCode::NOT_FOUND => Failure::not_found(
+        _ if is_missing => Failure::not_found(
             problem("mlflow.not_found").help("check the name, the version and the alias"),
         ),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::system(
             problem("mlflow.login")
                 .help("set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD"),
         ),
+        StatusCode::BAD_REQUEST => Failure::input(problem("mlflow.answer")),
         _ => Failure::system(problem("mlflow.answer")),
     })
 }

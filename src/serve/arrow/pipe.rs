@@ -5,6 +5,7 @@
 
 use std::{
     io::{Read, Write},
+    panic::AssertUnwindSafe,
     sync::Arc,
 };
 
@@ -73,7 +74,9 @@ impl ArrowPipe {
     ) -> Result<Piped, Failure> {
         let (rows, waiting) = mpsc::channel(WAITING);
         let reader = Arc::clone(&self);
-        let reading = tokio::task::spawn_blocking(move || reader.read(input, &rows));
+        // Not of the runtime, which would wait for it at the end: it may be blocked in a read of a
+        // stream whose writer waits for this process.
+        std::thread::spawn(move || reader.read(input, &rows));
         let (encoded, written) = mpsc::channel(WAITING);
         let schema = self.schema()?;
         let writing = tokio::task::spawn_blocking(move || write(&schema, output, written));
@@ -121,12 +124,7 @@ impl ArrowPipe {
         if let Some(failure) = failed {
             return Err(failure);
         }
-        written?;
-        // It panics on some damaged streams, which are bad input.
-        reading
-            .await
-            .map_err(|_| malformed("its structure is inconsistent"))?;
-        Ok(piped)
+        written.map(|()| piped)
     }
 
     /// Returns the columns that the stream must have: the key, then those that the job reads.
@@ -149,7 +147,10 @@ impl ArrowPipe {
 
     /// Reads the stream and passes its rows on, in calls.
     fn read(&self, input: impl Read, rows: &mpsc::Sender<PipeRows>) {
-        let result = self.try_read(input, rows);
+        // The reader of arrow-ipc panics on some damaged streams, which are bad input.
+        let reading = AssertUnwindSafe(|| self.try_read(input, rows));
+        let result = std::panic::catch_unwind(reading)
+            .unwrap_or_else(|_| Err(malformed("its structure is inconsistent")));
         if let Err(failure) = result {
             // Nobody receives it: something else failed before.
             let _ = rows.blocking_send(Err(failure));

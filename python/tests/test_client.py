@@ -171,6 +171,24 @@ def test_ctrl_c_stops_the_executable_and_loses_nothing(tumour: Sandbox) -> None:
     assert job.score(scope="all").scored == 2 * len(X)
 
 
+def test_a_killed_python_loses_nothing(tumour: Sandbox) -> None:
+    """The executable is a process of its own: it completes the run."""
+    job = tumour.h.jobs["tumour"]
+    before = {run.run_id for run in job.runs()}
+    program = f"import helenus; helenus.connect({contact()!r}, keyspace={tumour.keyspace!r}).jobs['tumour'].score(scope='all', max_rate=150)"
+    killed = subprocess.Popen([sys.executable, "-c", program])
+    until = time.monotonic() + 60
+    while not (new := [run for run in job.runs() if run.run_id not in before and run.state == "running"]):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    killed.kill()
+    killed.wait()
+    while (run := next(run for run in job.runs() if run.run_id == new[0].run_id)).state == "running":
+        assert time.monotonic() < until, run
+        time.sleep(0.5)
+    assert (run.state, run.scored) == ("succeeded", 2 * len(X))
+
+
 def test_the_module_is_a_command_line() -> None:
     shown = subprocess.run([sys.executable, "-m", "helenus", "--version"], capture_output=True, text=True, check=True)
     assert shown.stdout.startswith("helenus ")

@@ -127,7 +127,7 @@ pub struct Preparation {
 }
 
 /// A message's outcome so far.
-struct Outcome {
+struct MessageOutcome {
     /// What it asks for, with the index of its row of cells.
     decoded: Result<(Decoded, Option<usize>), Problem>,
     /// When its row is written, in microseconds.
@@ -228,7 +228,11 @@ impl Preparation {
         batch: &Batch,
         input: &StreamInput,
         layout: &RowLayout,
-    ) -> (Vec<Outcome>, DecodedRows, BTreeMap<i32, NextPosition>) {
+    ) -> (
+        Vec<MessageOutcome>,
+        DecodedRows,
+        BTreeMap<i32, NextPosition>,
+    ) {
         let mut rows = DecodedRows::new(layout);
         let mut decoder = MessageDecoder {
             layout,
@@ -260,7 +264,7 @@ impl Preparation {
                 timestamp = ties.next(checked(time_ms, now_ms)?, message.offset());
                 Ok((decoded, Some(row)))
             });
-            outcomes.push(Outcome { decoded, timestamp });
+            outcomes.push(MessageOutcome { decoded, timestamp });
             let message_at = kafka_ms.and_then(DateTime::from_timestamp_millis);
             positions.insert(
                 message.partition(),
@@ -284,7 +288,7 @@ impl Preparation {
         job: &ServedJob,
         layout: &RowLayout,
         output: &StreamOutput,
-        outcomes: &[Outcome],
+        outcomes: &[MessageOutcome],
         rows: &DecodedRows,
     ) -> Result<(Vec<OutgoingMessage>, StreamCounts, Option<String>), ScoringError> {
         let mut counts = StreamCounts {
@@ -373,7 +377,7 @@ async fn write_rows(
     writer: &SourceWriter,
     layout: &RowLayout,
     rows: &DecodedRows,
-    outcomes: &mut [Outcome],
+    outcomes: &mut [MessageOutcome],
     generation: &Generation,
 ) -> Result<(), NotReady> {
     let work = outcomes.iter().enumerate().filter_map(|(at, outcome)| {

@@ -45,6 +45,7 @@ pub fn client_config(kafka: &Kafka) -> Result<ClientConfig, Failure> {
         .set("bootstrap.servers", brokers)
         .set("client.id", "helenus")
         .set("security.protocol", kafka.security.name())
+        .set("socket.timeout.ms", "15000")
         .set("socket.keepalive.enable", "true")
         .set("reconnect.backoff.max.ms", "2000")
         .set_log_level(RDKafkaLogLevel::Warning);

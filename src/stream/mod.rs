@@ -12,6 +12,8 @@ pub mod batch;
 #[cfg(feature = "kafka")]
 pub mod client;
 #[cfg(feature = "kafka")]
+pub mod committer;
+#[cfg(feature = "kafka")]
 pub mod decode;
 #[cfg(feature = "kafka")]
 pub mod doctor;

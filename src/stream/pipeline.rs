@@ -16,15 +16,15 @@ use tokio::{
 use super::{
     batch::{AGAIN, Batch, NotReady, Preparation, ReadyBatch},
     client::TransactionalProducer,
+    committer::Committer,
     decode::RowLayout,
     hints::HintWriter,
     member::StreamMember,
-    reader::{Event, Lost, Reader, Received, size},
+    reader::{Event, Lost, Received, TopicReader, size},
     registry::Registry,
-    report::{StreamReport, StreamState},
+    report::StreamState,
     slot::{Slot, group},
     topics::KnownTopics,
-    transaction::{Uncommitted, commit},
 };
 use crate::{
     domain::{
@@ -58,7 +58,7 @@ pub enum Ended {
 
 /// Reads one topic, in one slot, until something changes.
 pub struct Pipeline {
-    reader: Reader,
+    reader: TopicReader,
     rules: Arc<StreamRules>,
     preparation: Preparation,
     layout: Option<(Arc<ServedJob>, RowLayout)>,
@@ -92,7 +92,7 @@ impl Pipeline {
             )));
         };
         let group = group(&member.serving.store, &member.job);
-        let reader = Reader::start(&config.kafka, &group, &input.topic)?;
+        let reader = TopicReader::start(&config.kafka, &group, &input.topic)?;
         member
             .report
             .reads(&input.topic, slot.number, reader.ends());
@@ -467,54 +467,6 @@ impl Pipeline {
         // Retried by the store; what happens again is said again.
         if let Err(error) = member.serving.store.write_stream_event(event).await {
             tracing::error!(job = member.job, %error, what = event.what, "could not be recorded");
-        }
-    }
-}
-
-/// Commits batches, one after the other.
-struct Committer {
-    producer: Arc<TransactionalProducer>,
-    topic: String,
-    report: Arc<StreamReport>,
-}
-
-impl Committer {
-    /// Commits what comes; returns why it cannot go on.
-    async fn run(self, mut ready: mpsc::Receiver<ReadyBatch>) -> String {
-        while let Some(batch) = ready.recv().await {
-            if let Err(why) = self.commit(batch).await {
-                return why;
-            }
-        }
-        "the stream is left".to_owned()
-    }
-
-    async fn commit(&self, batch: ReadyBatch) -> Result<(), String> {
-        let mut batch = Arc::new(batch);
-        loop {
-            let (producer, topic) = (Arc::clone(&self.producer), self.topic.clone());
-            let sent = Arc::clone(&batch);
-            let outcome = tokio::task::spawn_blocking(move || commit(&producer, &topic, &sent));
-            match outcome.await.map_err(|error| error.to_string())? {
-                Ok(()) => {
-                    self.report.committed(&batch.counts, &batch.positions);
-                    return Ok(());
-                }
-                Err(Uncommitted::Over) => return Ok(()),
-                Err(Uncommitted::Broken(why)) => return Err(why),
-                Err(Uncommitted::Aborted(why)) => {
-                    tracing::info!(why, "a transaction was aborted; sending it again");
-                    tokio::time::sleep(AGAIN).await;
-                }
-                Err(Uncommitted::TooLarge(which)) => {
-                    let Some(batch) = Arc::get_mut(&mut batch) else {
-                        return Err("a batch is still being sent".to_owned());
-                    };
-                    for at in which {
-                        batch.outgoing[at].without_value();
-                    }
-                }
-            }
         }
     }
 }

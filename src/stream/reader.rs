@@ -295,13 +295,13 @@ pub fn size(message: &OwnedMessage) -> usize {
 }
 
 /// A member of a group that reads.
-pub struct Reader {
+pub struct TopicReader {
     events: mpsc::UnboundedReceiver<Event>,
     queued: Arc<Queued>,
     consumer: Arc<Member>,
 }
 
-impl Reader {
+impl TopicReader {
     /// Joins the group and reads.
     ///
     /// # Errors
@@ -379,7 +379,7 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for TopicReader {
     /// Leaves the group in the background, which may take a while.
     fn drop(&mut self) {
         self.consumer
@@ -399,7 +399,19 @@ impl PartitionEnds {
         let watermarks = self
             .0
             .fetch_watermarks(topic, partition, Duration::from_secs(1));
-        watermarks.ok().map(|(_, high)| high)
+        let mut trouble = lock(&self.0.context().trouble);
+        match watermarks {
+            Ok((_, high)) => {
+                *trouble = None;
+                Some(high)
+            }
+            Err(error) => {
+                *trouble = Some(format!(
+                    "the broker of partition {partition} does not answer: {error}"
+                ));
+                None
+            }
+        }
     }
 }
 

@@ -267,8 +267,9 @@ impl ReportWriter {
         let partitions: Vec<i32> = positions.keys().copied().collect();
         let ends: BTreeMap<i32, i64> = match ends {
             Some(ends) => tokio::task::spawn_blocking(move || {
+                // The first one that does not answer is enough of waiting.
                 let end = |partition: i32| Some((partition, ends.end(partition)?));
-                partitions.into_iter().filter_map(end).collect()
+                partitions.into_iter().map_while(end).collect()
             })
             .await
             .unwrap_or_default(),

@@ -111,7 +111,6 @@ fn a_frozen_member_that_wakes_up_late_commits_nothing() {
     let stems = Stems::upserting("stream_zombie", shared(), 2);
     let zombie = stems.start(&[("HELENUS_FAILPOINTS", "stream_before_commit=stop:2")]);
     write(&stems, 0..50);
-    stems.predictions(50);
     write(&stems, 50..400);
     wait_for(Duration::from_secs(30), "the freeze", || {
         is_stopped(zombie.pid())

@@ -105,7 +105,7 @@ impl<'b> Stems<'b> {
     /// Writes a row whose note has that many bytes.
     #[track_caller]
     pub fn write_huge(&self, bytes: usize) {
-        let program = "import json, sys\nfrom confluent_kafka import Producer\nproducer = Producer({'bootstrap.servers': sys.argv[1], 'message.max.bytes': 40000000})\nrow = json.loads(sys.argv[3])\nrow['note'] = 'x' * int(sys.argv[4])\nfailed = []\nproducer.produce(sys.argv[2], json.dumps(row).encode(), b'k', on_delivery=lambda error, _: failed.append(error) if error else None)\nsys.exit(str(failed) if producer.flush(60) or failed else 0)";
+        let program = "import json, os, sys\nfrom confluent_kafka import Producer\nproducer = Producer({'bootstrap.servers': sys.argv[1], 'message.max.bytes': 40000000})\nrow = json.loads(sys.argv[3])\nrow['note'] = os.urandom(int(sys.argv[4]) // 2).hex()\nfailed = []\nproducer.produce(sys.argv[2], json.dumps(row).encode(), b'k', on_delivery=lambda error, _: failed.append(error) if error else None)\nsys.exit(str(failed) if producer.flush(60) or failed else 0)";
         let row = stem(1).to_string();
         self.python(program, &[&self.input, &row, &bytes.to_string()]);
     }

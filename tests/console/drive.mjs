@@ -1,5 +1,6 @@
 // Drives the console in a real Chromium, as people use it. Reads a plan (JSON) from stdin, prints what it found (JSON);
 // ends with 1 and says why when something is not as it should be. tests/suite/console.rs makes the plan.
+import { execSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 
@@ -14,7 +15,7 @@ const found = { pages: {}, steps: [] };
 const check = (is, what) => { if (!is) problems.push(what); return is; };
 const step = what => { found.steps.push(what); };
 
-const browser = await chromium.launch({ executablePath: process.env.HELENUS_TEST_CHROMIUM || "chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+const browser = await chromium.launch({ executablePath: process.env.HELENUS_TEST_CHROMIUM || execSync("command -v chromium").toString().trim(), args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 
 // A browser of its own: nothing is shared with another reader. What its console says counts as a problem.
 async function reader(options = {}) {
@@ -37,6 +38,7 @@ async function logIn(page, token) {
 async function accessible(page, where) {
   await page.evaluate(axeSource);
   const result = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"] }));
+  check(result.passes.length > 15, `${where}: axe looked at ${result.passes.length} rules only`);
   for (const violation of result.violations) {
     const nodes = violation.nodes.slice(0, 3).map(node => `${node.html.slice(0, 160)} [${node.failureSummary?.split("\n").slice(1, 3).join(" ")}]`).join(" | ");
     problems.push(`${where}: axe: ${violation.id}: ${nodes}`);

@@ -1,10 +1,11 @@
 // Takes the pictures of docs/console.md. Arguments: URL, token, folder; further ones are NAME=PATH of pages, instead of the usual ones.
+import { execSync } from "node:child_process";
 import { createRequire } from "node:module";
 
 const [url, token, folder, ...wanted] = process.argv.slice(2);
 const require = createRequire(`${process.env.HELENUS_TEST_CONSOLE_MODULES}/package.json`);
 const { chromium } = require("playwright-core");
-const browser = await chromium.launch({ executablePath: process.env.HELENUS_TEST_CHROMIUM || "chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+const browser = await chromium.launch({ executablePath: process.env.HELENUS_TEST_CHROMIUM || execSync("command -v chromium").toString().trim(), args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 
 async function reader(options) {
   const context = await browser.newContext(options);

@@ -54,7 +54,7 @@ impl Query {
         if self.0.is_empty() {
             return path.to_owned();
         }
-        let mut text = form_urlencoded::Serializer::new(format!("{path}?"));
+        let mut text = form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
         text.extend_pairs(&self.0);
         text.finish()
     }

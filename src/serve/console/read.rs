@@ -29,6 +29,14 @@ type Slot = tokio::sync::Mutex<Option<(Instant, Arc<dyn Any + Send + Sync>)>>;
 pub struct ReadCache(Mutex<HashMap<String, (Instant, Arc<Slot>)>>);
 
 impl ReadCache {
+    /// Forgets everything: who has just acted sees what came of it.
+    pub fn forget(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
     fn slot(&self, key: &str) -> Arc<Slot> {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() > KEPT {

@@ -135,14 +135,21 @@ impl Table {
         let download = query
             .with(&[("table", Some(self.id)), (&page, None)])
             .url(csv);
+        let is_filtered = query.get(&q).is_some();
         html! {
-            form .tools method="get" action=(path) role="search" aria-label={ "Filter: " (self.caption) } {
-                @for (name, value) in kept.pairs() { input type="hidden" name=(name) value=(value); }
-                label for={ (self.id) "-q" } { "Filter" }
-                input id={ (self.id) "-q" } type="search" name=(q) value=(query.get(&q).unwrap_or_default()) autocomplete="off";
-                button type="submit" { "Filter" }
-                @if query.get(&q).is_some() { a href=(kept.url(path)) { "Show all" } }
-                a .download href=(download) { "CSV" span .hidden { " of " (self.caption) } }
+            div .tools {
+                h2 { (self.caption) }
+                // One row needs no filter.
+                @if self.rows.len() > 1 || is_filtered {
+                    form method="get" action=(path) role="search" aria-label={ "Filter: " (self.caption) } {
+                        @for (name, value) in kept.pairs() { input type="hidden" name=(name) value=(value); }
+                        label .hidden for={ (self.id) "-q" } { "Filter" }
+                        input id={ (self.id) "-q" } type="search" name=(q) value=(query.get(&q).unwrap_or_default()) autocomplete="off";
+                        button type="submit" { "Filter" }
+                        @if is_filtered { a href=(kept.url(path)) { "Show all" } }
+                    }
+                }
+                @if !self.rows.is_empty() { a .download href=(download) { "CSV" span .hidden { " of " (self.caption) } } }
             }
         }
     }
@@ -167,13 +174,13 @@ impl Table {
         };
         html! {
             @if rows.is_empty() {
-                p .empty { strong { (self.caption) ": " } @if self.rows.is_empty() { (self.empty) } @else { "No row fits the filter." } }
+                p .empty { @if self.rows.is_empty() { (self.empty) } @else { "No row fits the filter." } }
             } @else {
                 div .scroll tabindex="0" role="region" aria-label=(self.caption) {
                     table .rows {
-                        caption { (self.caption) }
+                        caption .hidden { (self.caption) }
                         thead { tr {
-                            @for (at, column) in self.columns.iter().enumerate() { (self.heading(path, query, at, column, is_numeric[at])) }
+                            @for (at, column) in self.columns.iter().enumerate() { (self.heading(path, query, at, column, at > 0 && is_numeric[at])) }
                         } }
                         tbody {
                             @for row in shown {
@@ -181,7 +188,7 @@ impl Table {
                                     @for (at, cell) in row.iter().enumerate() {
                                         @match at {
                                             0 => th scope="row" { (cell.draw()) },
-                                            _ => td .number[is_numeric[at]] { (cell.draw()) },
+                                            _ => td .number[is_numeric[at]] .long[is_long(cell)] { (cell.draw()) },
                                         }
                                     }
                                 }
@@ -225,6 +232,15 @@ impl Table {
                 a href=(href) { (column.name) span aria-hidden="true" { (mark) } }
             }
         }
+    }
+}
+
+/// Whether a text needs room.
+fn is_long(cell: &TableCell) -> bool {
+    match cell {
+        TableCell::Text(text) => text.chars().count() > 50,
+        TableCell::List(cells) => cells.iter().any(is_long),
+        _ => false,
     }
 }
 

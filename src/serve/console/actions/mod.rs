@@ -271,6 +271,7 @@ pub async fn send(
     };
     match outcome {
         Ok(ActOutcome::Written) => {
+            reader.console.cache.forget();
             tracing::info!(caller = reader.caller.name, ?act, %request, "acted in the console");
             Ok(Redirect::to(&answer_of(&act, request)).into_response())
         }

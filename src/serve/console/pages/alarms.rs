@@ -74,6 +74,7 @@ pub async fn view(reader: &PageReader<'_>, query: &Query) -> Result<View, ApiErr
         &[
             ("job", "Job"),
             ("state", "State"),
+            ("act", "Action"),
             ("kind", "Kind"),
             ("what", "What"),
             ("since", "Since (UTC)"),
@@ -81,7 +82,6 @@ pub async fn view(reader: &PageReader<'_>, query: &Query) -> Result<View, ApiErr
             ("run", "Last run"),
             ("known", "Acknowledged"),
             ("closed", "Closed (UTC)"),
-            ("act", "Action"),
         ],
     )
     .or("No alarm is open.");
@@ -118,6 +118,7 @@ fn cells(reader: &PageReader<'_>, line: &AlarmLine, ack: Option<&AckLine>) -> Ve
             (true, Some(_)) => TableCell::Toned(Tone::Warn, "open, known".to_owned()),
             (false, _) => TableCell::Toned(Tone::Idle, "closed".to_owned()),
         },
+        TableCell::of(act, |(path, name)| TableCell::link(path, name)),
         TableCell::of(line.kind.as_ref(), |kind| {
             TableCell::text(kind.replace('_', " "))
         }),
@@ -127,6 +128,5 @@ fn cells(reader: &PageReader<'_>, line: &AlarmLine, ack: Option<&AckLine>) -> Ve
         super::run_cell(job, line.last_run, super::short),
         known.unwrap_or(TableCell::Empty),
         TableCell::of(line.closed_at, TableCell::Time),
-        TableCell::of(act, |(path, name)| TableCell::link(path, name)),
     ]
 }

@@ -61,6 +61,7 @@ pub async fn view(reader: &PageReader<'_>, model: &str) -> Result<View, ApiError
         &[
             ("gate", "Gate"),
             ("verdict", "Newest verdict"),
+            ("act", "Action"),
             ("challenger", "Challenger"),
             ("against", "Against"),
             ("metric", "Metric"),
@@ -71,7 +72,6 @@ pub async fn view(reader: &PageReader<'_>, model: &str) -> Result<View, ApiError
             ("wanted_rows", "At least"),
             ("at", "Judged (UTC)"),
             ("reasons", "Reasons"),
-            ("act", "Action"),
         ],
     )
     .or("The model has no gate: `helenus gate add` makes one.");
@@ -139,6 +139,10 @@ fn cells(
     vec![
         TableCell::text(row.name.clone()),
         verdict_cell,
+        match (passes, act) {
+            (true, Some((path, name))) => TableCell::link(path, format!("{name} {}", row.name)),
+            _ => TableCell::Empty,
+        },
         version_cell(model, current),
         version_cell(model, verdict.and_then(|verdict| verdict.baseline)),
         TableCell::of(row.metric.as_deref(), |name| {
@@ -161,10 +165,6 @@ fn cells(
         reasons
             .filter(|reasons: &Vec<TableCell>| !reasons.is_empty())
             .map_or(TableCell::Empty, TableCell::List),
-        match (passes, act) {
-            (true, Some((path, name))) => TableCell::link(path, format!("{name} {}", row.name)),
-            _ => TableCell::Empty,
-        },
     ]
 }
 

@@ -29,12 +29,18 @@ pub async fn view(reader: &PageReader<'_>) -> Result<View, ApiError> {
     let alarms = reader.read("open_alarms".to_owned(), |store| store.open_alarms());
     let (heads, runs, alarms) = futures::try_join!(heads, runs, alarms)?;
     let may_read = |job: &str| reader.caller.check_job(Right::Read, job).is_ok();
-    let heads: Vec<&JobHead> = heads
+    let mut heads: Vec<&JobHead> = heads
         .iter()
         .filter(|head| head.revision.is_some() && !head.deleted && may_read(&head.job))
         .collect();
     let empty = BTreeMap::new();
     let open = |job: &str| alarms.get(job).unwrap_or(&empty);
+    // What needs attention comes first, whatever its name.
+    let is_fine = |head: &&JobHead| {
+        let run = runs.get(&head.job).and_then(|run| run.state.as_deref());
+        run != Some("failed") && open(&head.job).is_empty()
+    };
+    heads.sort_by_key(|head| (is_fine(head), head.job.clone()));
     let mut view = View::new(ConsolePlace::Jobs, "Jobs", "");
     view.is_live = true;
     let all_open: usize = heads.iter().map(|head| open(&head.job).len()).sum();

@@ -118,6 +118,10 @@ fn table(
         ],
     );
     let column = |id: String, name: String| Column { id, name };
+    if may_promote {
+        let act = column("act".to_owned(), "Action".to_owned());
+        table.columns.insert(3, act);
+    }
     let measured = metrics
         .iter()
         .map(|name| column(format!("metric_{name}"), metric::name(name)));
@@ -129,11 +133,6 @@ fn table(
     table
         .columns
         .push(column("size".to_owned(), "Bytes".to_owned()));
-    if may_promote {
-        table
-            .columns
-            .push(column("act".to_owned(), "Action".to_owned()));
-    }
     table.with(versions.iter().map(|row| {
         let (state, why) = state(row, admissions);
         let own = aliases
@@ -176,10 +175,13 @@ fn table(
             let version = row.version.to_string();
             let url = Query::default().with(&[("version", Some(&version))]);
             let url = url.url(&ActPlace::Promote(model.to_owned()).path());
-            cells.push(match state == "ready" && !is_champion {
-                true => TableCell::link(url, format!("Promote {version}")),
-                false => TableCell::Empty,
-            });
+            cells.insert(
+                3,
+                match state == "ready" && !is_champion {
+                    true => TableCell::link(url, format!("Promote {version}")),
+                    false => TableCell::Empty,
+                },
+            );
         }
         cells
     }))

@@ -8,8 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    domain::run::Run,
-    report::number,
+    domain::run::{Counts, Run},
     serve::{
         console::{
             figures,
@@ -61,8 +60,9 @@ pub async fn view(reader: &PageReader<'_>, job: &str, id: Uuid) -> Result<View, 
         .extend(cancel.filter(|_| !run.state.is_terminal() && !run.cancel_requested));
     view.notices(notices(run));
     view.add("progress", None, Content::Drawn(progress(run, &splits)));
-    view.add("about", None, Content::Facts(facts(run)));
-    view.table(counts(run, &splits));
+    let counts = counts(run, &splits);
+    view.add("about", None, Content::Facts(facts(run, &counts)));
+    view.table(count_table(run, &counts));
     view.table(reasons(&rejected));
     view.table(rejected_table(job, &rejected));
     let picture = figures::splits(run.started_at, &splits, Utc::now());
@@ -116,7 +116,7 @@ fn progress(run: &Run, splits: &[SplitLine]) -> maud::Markup {
     }
 }
 
-fn facts(run: &Run) -> Vec<(&'static str, TableCell)> {
+fn facts(run: &Run, counts: &Counts) -> Vec<(&'static str, TableCell)> {
     let took = run
         .started_at
         .and_then(|from| Some(run.finished_at? - from));
@@ -133,6 +133,11 @@ fn facts(run: &Run) -> Vec<(&'static str, TableCell)> {
         ("Waited before it began", TableCell::of(waited, seconds)),
         ("Ended", TableCell::of(run.finished_at, TableCell::Time)),
         ("Took", TableCell::of(took, seconds)),
+        ("Rows read", TableCell::Count(counts.source_rows)),
+        (
+            "Predictions without a row",
+            TableCell::Count(counts.orphaned),
+        ),
         ("Started by", by),
         ("Note", TableCell::of(run.note.as_ref(), TableCell::text)),
         (
@@ -167,10 +172,10 @@ fn aliases(run: &Run) -> String {
 }
 
 /// The run's counts once it has ended, before that those of its splits.
-fn counts(run: &Run, splits: &[SplitLine]) -> Table {
-    let mut of_splits = crate::domain::run::Counts::default();
+fn counts(run: &Run, splits: &[SplitLine]) -> Counts {
+    let mut of_splits = Counts::default();
     for split in splits {
-        of_splits.add(&crate::domain::run::Counts {
+        of_splits.add(&Counts {
             source_rows: split.source_rows,
             orphaned: split.orphaned,
             scored: split.scored.clone(),
@@ -178,18 +183,16 @@ fn counts(run: &Run, splits: &[SplitLine]) -> Table {
             rejected: split.rejected.clone(),
         });
     }
-    let counts = match run.state.is_terminal() {
-        true => &run.counts,
-        false => &of_splits,
-    };
-    let caption = format!(
-        "{} rows read, {} predictions without a row",
-        number::count(counts.source_rows),
-        number::count(counts.orphaned)
-    );
+    match run.state.is_terminal() {
+        true => run.counts.clone(),
+        false => of_splits,
+    }
+}
+
+fn count_table(run: &Run, counts: &Counts) -> Table {
     let table = Table::new(
         "counts",
-        caption,
+        "Rows by version",
         &[
             ("version", "Version"),
             ("scored", "Scored"),
@@ -241,13 +244,9 @@ fn reasons(rejected: &[RejectedRow]) -> Table {
 }
 
 fn rejected_table(job: &str, rejected: &[RejectedRow]) -> Table {
-    let caption = match rejected.len() == REJECTED as usize {
-        true => format!("The first {REJECTED} rejected rows that are listed"),
-        false => "Rejected rows that are listed".to_owned(),
-    };
     let table = Table::new(
         "rejected",
-        caption,
+        "Rejected rows, as far as they are listed",
         &[("key", "Row"), ("version", "Version"), ("reason", "Reason")],
     )
     .or("No row was rejected.");

@@ -59,7 +59,7 @@ pub struct Pipeline {
     preparation: Preparation,
     layout: Option<(Arc<ServedJob>, RowLayout)>,
     ready: Option<mpsc::Sender<ReadyBatch>>,
-    committing: JoinHandle<String>,
+    committing: Option<JoinHandle<String>>,
     window: RejectionWindow,
     began: Instant,
     /// The first message of the next batch.
@@ -106,7 +106,7 @@ impl Pipeline {
             },
             layout: None,
             ready: Some(sender),
-            committing: tokio::spawn(committer.run(ready)),
+            committing: Some(tokio::spawn(committer.run(ready))),
             window: RejectionWindow::new(input.window, input.max_rejected),
             began: Instant::now(),
             held: None,
@@ -122,8 +122,23 @@ impl Pipeline {
     pub async fn run(
         &mut self,
         member: &StreamMember,
+        job: Arc<ServedJob>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Ended {
+        let Some(mut committing) = self.committing.take() else {
+            return Ended::Failed("the committer has ended".to_owned());
+        };
+        let ended = self.read(member, job, stop, &mut committing).await;
+        self.committing = Some(committing);
+        ended
+    }
+
+    async fn read(
+        &mut self,
+        member: &StreamMember,
         mut job: Arc<ServedJob>,
         stop: &mut watch::Receiver<bool>,
+        committing: &mut JoinHandle<String>,
     ) -> Ended {
         loop {
             if self.looked.elapsed() >= LOOK {
@@ -134,7 +149,7 @@ impl Pipeline {
             }
             let batch = tokio::select! {
                 batch = self.collect(member) => batch,
-                why = &mut self.committing => {
+                why = &mut *committing => {
                     return Ended::Failed(why.unwrap_or_else(|error| error.to_string()));
                 }
                 _ = stop.wait_for(|stop| *stop) => return Ended::Stopped,
@@ -169,8 +184,8 @@ impl Pipeline {
     /// Commits what is ready, and leaves the group.
     pub async fn leave(mut self) {
         drop(self.ready.take());
-        if !self.committing.is_finished() {
-            let _ = (&mut self.committing).await;
+        if let Some(committing) = self.committing.take().filter(|it| !it.is_finished()) {
+            let _ = committing.await;
         }
         let Self { reader, producer, .. } = self;
         // The last ones to hold librdkafka's handles wait for its threads.

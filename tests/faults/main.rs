@@ -25,6 +25,10 @@ mod retraining;
 mod serve;
 mod soak;
 mod stage;
+#[cfg(feature = "kafka")]
+mod stream_requests;
+#[cfg(feature = "kafka")]
+mod stream_runs;
 #[path = "../suite/support/mod.rs"]
 mod support;
 mod swarm;

@@ -61,6 +61,10 @@ mod serve_oip;
 mod serve_parity;
 mod serve_v1;
 mod support;
+#[cfg(feature = "kafka")]
+mod stream_requests;
+#[cfg(feature = "kafka")]
+mod stream_runs;
 mod targets;
 mod terminal;
 mod tls;

@@ -40,6 +40,7 @@ use crate::{
     output::{self, Answer, Format},
     process,
     store::{Store, runs::run_requests::RunRequest},
+    stream,
 };
 
 /// Score the pending rows of a job
@@ -286,8 +287,9 @@ pub async fn work(store: &Store, run: Run, format: Format, lines: bool) -> Resul
     let began = Instant::now();
     let progress = Arc::<Progress>::default();
     let (job, run_id) = (run.job.clone(), run.run_id);
-    let shared = Shared::new(store.config());
-    let prepared = match start_or_fail(store, run, Arc::clone(&progress), &shared.warm).await? {
+    let config = store.config();
+    let shared = Shared::new(config).sending_to(stream::prediction_sink(config));
+    let prepared = match start_or_fail(store, run, Arc::clone(&progress), &shared).await? {
         Started::Failed(run) => return Ok(ended(*run, Duration::ZERO, format)),
         Started::Ready(prepared) => Arc::<RunContext>::from(prepared),
     };

@@ -21,6 +21,7 @@ use crate::{
     failure::{Exit, Failure},
     output::{self, Answer},
     store::{Store, admin::workers::WorkerRow},
+    stream,
 };
 
 /// How often a run that is not planned yet is looked at.
@@ -122,7 +123,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
 
 async fn serve(store: Store, drain: Duration) -> Result<Answer, Failure> {
     let listen = store.config().listen;
-    let service = Service::new(store);
+    let sink = stream::prediction_sink(store.config());
+    let service = Service::new(store).sending_to(sink);
     // Serves until this function returns.
     let _server = match listen {
         Some(listen) => Some(http::serve(listen, service.health()).await?),
@@ -245,7 +247,9 @@ fn line(worker: &WorkerRow) -> [String; 6] {
 }
 
 async fn once(store: &Store) -> Result<Answer, Failure> {
-    let pass = once::once(store, &Shared::new(store.config())).await?;
+    let sink = stream::prediction_sink(store.config());
+    let shared = Shared::new(store.config()).sending_to(sink);
+    let pass = once::once(store, &shared).await?;
     let runs: Vec<_> = pass.runs.iter().map(ToString::to_string).collect();
     let answered = |controller: &str| pass.answered_by(controller);
     let text = format!(

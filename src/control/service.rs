@@ -26,6 +26,7 @@ use super::{board::Board, leader, presence, scoring};
 use crate::{
     control::health::Health,
     engine::run::{
+        outbox::PredictionSink,
         shared::Shared,
         stop::{Asked, Stop},
     },
@@ -69,6 +70,12 @@ impl Service {
             health: Arc::default(),
             opened: Arc::default(),
         }
+    }
+
+    /// Sends the predictions of jobs that say so.
+    pub fn sending_to(mut self, sink: Option<Arc<dyn PredictionSink>>) -> Self {
+        self.shared = self.shared.sending_to(sink);
+        self
     }
 
     /// Returns the handle that stops the worker.

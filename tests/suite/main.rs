@@ -69,6 +69,10 @@ mod serve_v1;
 mod stream;
 mod stream_formats;
 mod support;
+#[cfg(feature = "kafka")]
+mod stream_requests;
+#[cfg(feature = "kafka")]
+mod stream_runs;
 mod targets;
 mod terminal;
 mod tls;

@@ -182,7 +182,7 @@ async fn one_run(store: &Store, run_id: Uuid, context: &Context) -> Result<Answe
             run = now;
         }
     }
-    score::work(store, run, context.format).await
+    score::work(store, run, context.format, false).await
 }
 
 /// Returns a run by its id alone, which no table has as its key: one small read for each job.

@@ -165,6 +165,7 @@ struct TriggerEntry {
     use_hints: Option<bool>,
     after_job: Option<OneOrMore>,
     on_promotion: Option<String>,
+    on_alarm: Option<String>,
     overlap: Option<String>,
     missed: Option<String>,
     missed_limit: Option<i32>,
@@ -197,6 +198,7 @@ pub fn triggers(text: &str) -> Result<Vec<TriggerRow>, Vec<Problem>> {
                 OneOrMore::More(jobs) => jobs.join(","),
             }),
             on_promotion: raw.on_promotion,
+            on_alarm: raw.on_alarm,
             overlap: raw.overlap,
             missed: raw.missed,
             missed_limit: raw.missed_limit,
@@ -363,6 +365,8 @@ struct RoleEntry {
     #[serde(default)]
     data_keyspaces: Vec<String>,
     #[serde(default)]
+    source_tables: Vec<String>,
+    #[serde(default)]
     prediction_tables: Vec<String>,
     #[serde(default)]
     ddl: bool,
@@ -385,23 +389,28 @@ pub fn roles(text: &str) -> Result<Vec<DesiredRole>, Vec<Problem>> {
             problems.push(problem.at(format!("{name}.kind")));
             continue;
         };
-        let mut tables = Vec::new();
-        for table in &raw.prediction_tables {
-            match table.split_once('.') {
-                Some((keyspace, table)) => tables.push(TableName {
-                    keyspace: keyspace.to_owned(),
-                    table: table.to_owned(),
-                }),
-                None => {
-                    let problem = Problem::new("folder.role", format!("invalid table `{table}`"));
-                    let problem = problem.at(format!("{name}.prediction_tables"));
-                    problems.push(problem.help("write KEYSPACE.TABLE with the exact names"));
+        let mut tables = |field: &str, given: &[String]| {
+            let mut tables = Vec::new();
+            for table in given {
+                match table.split_once('.') {
+                    Some((keyspace, table)) => tables.push(TableName {
+                        keyspace: keyspace.to_owned(),
+                        table: table.to_owned(),
+                    }),
+                    None => {
+                        let problem =
+                            Problem::new("folder.role", format!("invalid table `{table}`"));
+                        let problem = problem.at(format!("{name}.{field}"));
+                        problems.push(problem.help("write KEYSPACE.TABLE with the exact names"));
+                    }
                 }
             }
-        }
+            tables
+        };
         let reach = Reach {
             data_keyspaces: raw.data_keyspaces,
-            prediction_tables: tables,
+            source_tables: tables("source_tables", &raw.source_tables),
+            prediction_tables: tables("prediction_tables", &raw.prediction_tables),
             ddl: raw.ddl,
         };
         if let Err(problem) = access::grants(kind, "helenus", &reach) {

@@ -277,7 +277,7 @@ fn poison_goes_to_the_dead_letters_as_it_came_and_the_rest_is_scored() {
         .map(|row| row["id"].as_bigint().unwrap())
         .collect();
     assert_eq!(ids, [0, 77, 500, 501]);
-    assert_eq!(stems.states(), ["running"]);
+    stems.wait_for_state("running", "");
     stream.signal("TERM");
     stream.finish();
 }

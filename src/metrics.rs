@@ -135,7 +135,7 @@ mod table {
     pub static WORKERS: Metric = metric("helenus_workers", G, Unit::Count, &[],
         "Long-running workers with a recent heartbeat, including this one.");
     pub static ALARMS_OPEN: Metric = metric("helenus_alarms_open", G, Unit::Count,
-        &[JOB, ("kind", &["run_failed", "run_late", "rejected_share", "constant_output", "moved_output", "drift", "sample_ratio_mismatch", "trigger_not_fired", "gate_demotion", "stale_labels"])],
+        &[JOB, ("kind", &["run_failed", "run_late", "rejected_share", "constant_output", "moved_output", "drift", "sample_ratio_mismatch", "trigger_not_fired", "gate_demotion", "stale_labels", "stream_paused", "stream_waiting", "messages_lost"])],
         "Open alarms by kind, as the worker that leads last looked; 0 elsewhere.");
     pub static ALARM_DELIVERIES_WAITING: Metric = metric("helenus_alarm_deliveries_waiting", G, Unit::Count, &[],
         "Messages about alarms that a sink has not accepted yet, as the worker that leads last looked.");

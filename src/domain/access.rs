@@ -113,7 +113,7 @@ pub const TABLES: [(&str, Option<Kind>); 51] = [
 
 /// Tables that a kind writes beside the one that has them: leases by their conditions, and hints as
 /// any application.
-const SHARED: [(&str, Kind); 2] = [("leases", Kind::Stream), ("changed_keys", Kind::Stream)];
+pub const SHARED: [(&str, Kind); 2] = [("leases", Kind::Stream), ("changed_keys", Kind::Stream)];
 
 /// Cassandra permissions that helenus grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use helenus::domain::access::{Kind, TABLES};
+use helenus::domain::access::{Kind, SHARED, TABLES};
 use scylla::client::session::Session;
 
 use crate::support::{
@@ -117,7 +117,7 @@ fn make(guarded: &Guarded, kind: Kind) {
     let mut arguments = vec!["role", "create", role, "--kind", role];
     if matches!(
         kind,
-        Kind::Analyst | Kind::JobAuthor | Kind::Worker | Kind::Trainer
+        Kind::Analyst | Kind::JobAuthor | Kind::Worker | Kind::Trainer | Kind::Stream
     ) {
         arguments.extend(["--data-keyspace", "clinic"]);
     }
@@ -206,13 +206,13 @@ fn nothing_else_by_cql(guarded: &Guarded) {
             assert!(may(&login, &select), "{kind:?} reads {table}");
             assert_eq!(
                 may(&login, &writes[table]),
-                writer == Some(kind),
+                writer == Some(kind) || SHARED.contains(&(table, kind)),
                 "{kind:?} writes {table}"
             );
         }
         let reads = matches!(
             kind,
-            Kind::Analyst | Kind::JobAuthor | Kind::Worker | Kind::Trainer
+            Kind::Analyst | Kind::JobAuthor | Kind::Worker | Kind::Trainer | Kind::Stream
         );
         for table in ["flowers", "iris_predictions"] {
             let select = format!("SELECT * FROM clinic.{table} LIMIT 1");

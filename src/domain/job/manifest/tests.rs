@@ -145,26 +145,58 @@ fn expected_rows_are_inlined_and_the_rest_is_left_alone() {
 fn a_stream_has_its_defaults_and_its_mistakes_are_told() {
     let head = "job = 'j'\nmodel = 'm'\nversions = ['champion', 2]\nsource = { table = 'k.t' }\n";
     let parse = |text: &str| Manifest::parse(&format!("{head}{text}"));
-    let text = "[stream.in]\ntopic = 'in'\n[stream.out]\ntopic = 'out.{label}'\ndead_letters = 'dead'";
+    let text =
+        "[stream.in]\ntopic = 'in'\n[stream.out]\ntopic = 'out.{label}'\ndead_letters = 'dead'";
     let stream = parse(text).unwrap().stream;
-    let (input, output) = (stream.input.as_ref().unwrap(), stream.output.as_ref().unwrap());
-    assert_eq!((input.is_upserted, input.is_deleting, input.is_debezium), (false, false, false));
+    let (input, output) = (
+        stream.input.as_ref().unwrap(),
+        stream.output.as_ref().unwrap(),
+    );
+    assert_eq!(
+        (input.is_upserted, input.is_deleting, input.is_debezium),
+        (false, false, false)
+    );
     assert_eq!(input.max_rejected, MaxRejected::Share(Percent::TEN));
     assert_eq!(output.topic.column(), Some("label"));
     assert_eq!((output.from_messages, output.from_runs), (true, false));
     assert_eq!(parse("").unwrap().stream.input, None);
     for (text, place) in [
         ("[stream.in]\ntopic = 'in'", "stream.in"),
-        ("[stream.in]\ntopic = 'in'\nupsert = true", "stream.out.dead_letters"),
+        (
+            "[stream.in]\ntopic = 'in'\nupsert = true",
+            "stream.out.dead_letters",
+        ),
         ("[stream.out]\ntopic = 'out'", "stream.out.from"),
-        ("[stream.out]\ntopic = 'a b'\nfrom = ['runs']", "stream.out.topic"),
-        ("[stream.out]\ntopic = 'out'\nfrom = ['runs']\nversions = [3]", "stream.out.versions"),
-        ("[stream.in]\ntopic = 'in'\ndeletes = 'delete'\n[stream.out]\ntopic = 'o'\ndead_letters = 'd'", "stream.in.deletes"),
-        ("[stream.in]\ntopic = 'in'\n[stream.out]\ntopic = 'in'\ndead_letters = 'd'", "stream.out.topic"),
-        ("[stream.in]\ntopic = 'in'\nformat = 'xml'\n[stream.out]\ntopic = 'o'\ndead_letters = 'd'", "stream.in.format"),
-        ("[stream.in]\ntopic = 'in'\nwindow = '0s'\n[stream.out]\ntopic = 'o'\ndead_letters = 'd'", "stream.in.window"),
+        (
+            "[stream.out]\ntopic = 'a b'\nfrom = ['runs']",
+            "stream.out.topic",
+        ),
+        (
+            "[stream.out]\ntopic = 'out'\nfrom = ['runs']\nversions = [3]",
+            "stream.out.versions",
+        ),
+        (
+            "[stream.in]\ntopic = 'in'\ndeletes = 'delete'\n[stream.out]\ntopic = 'o'\ndead_letters = 'd'",
+            "stream.in.deletes",
+        ),
+        (
+            "[stream.in]\ntopic = 'in'\n[stream.out]\ntopic = 'in'\ndead_letters = 'd'",
+            "stream.out.topic",
+        ),
+        (
+            "[stream.in]\ntopic = 'in'\nformat = 'xml'\n[stream.out]\ntopic = 'o'\ndead_letters = 'd'",
+            "stream.in.format",
+        ),
+        (
+            "[stream.in]\ntopic = 'in'\nwindow = '0s'\n[stream.out]\ntopic = 'o'\ndead_letters = 'd'",
+            "stream.in.window",
+        ),
     ] {
         let problems = parse(text).unwrap_err();
-        assert_eq!(problems[0].place.as_deref(), Some(place), "{text}: {problems:?}");
+        assert_eq!(
+            problems[0].place.as_deref(),
+            Some(place),
+            "{text}: {problems:?}"
+        );
     }
 }

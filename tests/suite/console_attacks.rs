@@ -515,7 +515,7 @@ fn a_page_needs_three_reads_at_most() {
     let served = serve(sandbox, &[]);
     let cookie = log_in(&served, &anna);
     let listed = sandbox.json(&["run", "list", "tumour"]).ok().result();
-    let run = listed["runs"][0]["run_id"].as_str().unwrap();
+    let run = listed[0]["run_id"].as_str().unwrap();
     for path in [
         "/",
         "/jobs/tumour",

@@ -83,7 +83,7 @@ fn whole(test: &str) -> Biopsies {
     }
     // What the last whole run read is what later ones are compared with.
     let listed = sandbox.json(&["run", "list", "tumour"]).ok().result();
-    let run = listed["runs"][0]["run_id"].as_str().unwrap().to_owned();
+    let run = listed[0]["run_id"].as_str().unwrap().to_owned();
     sandbox
         .helenus(&["drift", "baseline", "tumour", "--run", &run])
         .ok();
@@ -185,7 +185,7 @@ impl Stage {
     fn newest_run(&self) -> String {
         let listed = self.biopsies.sandbox.json(&["run", "list", "tumour"]);
         let listed = listed.ok().result();
-        listed["runs"][0]["run_id"].as_str().unwrap().to_owned()
+        listed[0]["run_id"].as_str().unwrap().to_owned()
     }
 
     fn pages(&self) -> Value {
@@ -295,8 +295,8 @@ fn a_run_under_way_is_cancelled_from_its_page() {
     let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
     let run = loop {
         let listed = sandbox.json(&["run", "list", "tumour"]).ok().result();
-        if listed["runs"][0]["state"] == "running" {
-            break listed["runs"][0]["run_id"].as_str().unwrap().to_owned();
+        if listed[0]["state"] == "running" {
+            break listed[0]["run_id"].as_str().unwrap().to_owned();
         }
         assert!(std::time::Instant::now() < until, "never ran: {listed}");
     };

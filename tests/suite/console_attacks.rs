@@ -515,7 +515,7 @@ fn a_page_needs_three_reads_at_most() {
     let served = serve(sandbox, &[]);
     let cookie = log_in(&served, &anna);
     let listed = sandbox.json(&["run", "list", "tumour"]).ok().result();
-    let run = listed["runs"][0]["run_id"].as_str().unwrap();
+    let run = listed[0]["run_id"].as_str().unwrap();
     for path in [
         "/",
         "/jobs/tumour",
@@ -563,4 +563,26 @@ fn a_page_needs_three_reads_at_most() {
     let cost = statements() - before;
     // The server itself looks at a signal four times a second.
     assert!(cost < 20, "{cost} statements for 20 pages");
+}
+
+#[test]
+fn the_console_has_no_markup_that_is_not_escaped() {
+    let mut folders = vec![std::path::PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/serve/console"
+    ))];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                files += 1;
+                let text = std::fs::read_to_string(&path).unwrap();
+                assert!(!text.contains("PreEscaped"), "{}", path.display());
+            }
+        }
+    }
+    assert!(files > 30, "{files} files");
 }

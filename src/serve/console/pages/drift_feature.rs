@@ -41,7 +41,11 @@ pub async fn view(
     let is_own = |row: &&DriftHistory| {
         row.feature == feature && wanted.is_none_or(|wanted| row.version == wanted)
     };
-    let newest = history.iter().find(is_own);
+    let own = || history.iter().filter(is_own);
+    // What was compared with a reference says more than what was compared with the run before.
+    let newest = own()
+        .find(|row| row.against == "reference")
+        .or_else(|| own().next());
     let newest = newest.ok_or_else(|| {
         not_found(&format!(
             "no run of job `{job}` found anything about `{feature}`"

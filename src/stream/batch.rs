@@ -12,8 +12,8 @@ use rdkafka::{Message, message::OwnedMessage};
 
 use super::{
     decode::{Decoded, DecodedRows, MessageDecoder, RowLayout, schema_id},
+    generation::Generation,
     hints::HintWriter,
-    reader::Generation,
     record::OutgoingMessage,
     registry::{Registry, RegistryAway},
     scoring::{self, ScoringError},

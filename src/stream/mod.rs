@@ -24,6 +24,8 @@ pub mod decode;
 #[cfg(feature = "kafka")]
 pub mod doctor;
 #[cfg(feature = "kafka")]
+pub mod generation;
+#[cfg(feature = "kafka")]
 pub mod hints;
 #[cfg(feature = "kafka")]
 pub mod member;

@@ -18,14 +18,14 @@ use std::{
 use rdkafka::{
     ClientContext, Message, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata},
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
     message::OwnedMessage,
     types::RDKafkaRespErr,
 };
 use tokio::sync::mpsc;
 
-use super::client;
+use super::{client, generation::Generation};
 use crate::{config::Kafka, domain::job::stream::Ties, failure::Failure};
 
 /// Messages and bytes that may wait in the queue.
@@ -63,43 +63,6 @@ pub struct Lost {
     pub from: i64,
     /// Where reading goes on.
     pub to: i64,
-}
-
-/// The partitions that this member has between two rebalances.
-pub struct Generation {
-    /// What a transaction is committed with.
-    pub metadata: ConsumerGroupMetadata,
-    /// The write timestamps before the first message, by partition.
-    pub ties: BTreeMap<i32, Ties>,
-    is_over: AtomicBool,
-    /// Held while a transaction is under way.
-    transaction: Mutex<()>,
-}
-
-impl Generation {
-    /// Returns whether the partitions may belong to another member by now.
-    pub fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Acquire)
-    }
-
-    /// Keeps the partitions until the guard is dropped; `None` if they are gone.
-    pub fn hold(&self) -> Option<MutexGuard<'_, ()>> {
-        let held = self
-            .transaction
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        (!self.is_over()).then_some(held)
-    }
-
-    /// Waits for the transaction under way; no other one begins.
-    fn end(&self) {
-        self.is_over.store(true, Ordering::Release);
-        drop(
-            self.transaction
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-    }
 }
 
 /// Sees what happens to the consumer.
@@ -173,12 +136,8 @@ impl Membership {
                 .map_err(text)?;
         }
         let metadata = consumer.group_metadata();
-        let generation = Arc::new(Generation {
-            metadata: metadata.ok_or("the consumer has no group")?,
-            ties,
-            is_over: AtomicBool::new(false),
-            transaction: Mutex::new(()),
-        });
+        let metadata = metadata.ok_or("the consumer has no group")?;
+        let generation = Arc::new(Generation::new(metadata, ties));
         consumer.assign(partitions).map_err(text)?;
         tracing::info!(
             topic = self.topic,

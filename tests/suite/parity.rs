@@ -63,6 +63,8 @@ parity!(
     iris_kmeans,
     iris_mlp,
     iris_mlp_batch1,
+    mails_pairs,
+    mails_words,
     sentences_tfidf,
     types_mixed,
     types_places,

@@ -223,3 +223,27 @@ def serving_swap(figures):
     if found["requests"] < 100_000:
         raise KeyError("so many requests")
     return f"{found['served_s']} s; {found['failed']} failed of {found['requests']:,}", found["served_s"] <= 1 and found["failed"] == 0
+
+
+@goal("streams: messages/s scored from topic to topic", "at least 15,000")
+def stream_rate(figures):
+    found = figures["stream"]["throughput"]["helenus"]["messages_per_s"]
+    return bounds(found, 0), found["median"] >= 15_000
+
+
+@goal("streams: messages a CPU second, by a Python consumer's", "at least 8 times")
+def stream_cpu(figures):
+    found = figures["stream"]["messages_per_cpu_by"]
+    return ", ".join(f"{name} {bounds(value, 1)}" for name, value in found.items()), found["python, each"]["median"] >= 8
+
+
+@goal("streams: message to answer at 1,000 a second, p50", "at most 15 ms")
+def stream_latency(figures):
+    found = figures["stream"]["latency"]["helenus"]
+    return f"{found['p50_ms']} ms (p99 {found['p99_ms']} ms)", found["p50_ms"] <= 15
+
+
+@goal("streams: message to stored prediction at 500 a second", "at most 5 s")
+def stream_stored(figures):
+    found = figures["stream"]["stored"]
+    return f"p50 {found['p50_s']} s, p99 {found['p99_s']} s", found["p99_s"] <= 5

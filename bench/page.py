@@ -241,6 +241,19 @@ def serving_limits(_, figures):
     return rows
 
 
+def stream(_, figures):
+    """Topic to topic, at full speed and at a rate."""
+    rows = [["", "messages/s", "CPU a message, us", "the broker's, us", "peak RSS, MiB", "p50 / p99 at a rate, ms", "helenus scores so many times its messages a CPU second"]]
+    for name, value in figures["throughput"].items():
+        paced, ratio = figures["latency"].get(name), figures["messages_per_cpu_by"].get(name)
+        rows.append([name, f"{spread(value['messages_per_s'], 0)}", f"{value['cpu_us']['median']:.0f}", f"{value['broker_cpu_us']['median']:.0f}",
+                     f"{value['rss_mib']['median']:.0f}", f"{paced['p50_ms']} / {paced['p99_ms']}" if paced else "", spread(ratio, 1) if ratio else ""])
+    stored = figures["stored"]
+    rows.append([f"message to stored prediction, {stored['rate']} a second", f"p50 {stored['p50_s']} s, p99 {stored['p99_s']} s", "", "", "", "", ""])
+    rows += [[f"not measured: {name}", why, "", "", "", "", ""] for name, why in figures["skipped"].items()]
+    return rows
+
+
 def serving_name(name):
     return plots.SERVERS.get(name, name.replace("_", " "))
 
@@ -264,4 +277,5 @@ SECTIONS = [
     ("Beside other load", ["polite"], polite, "polite"),
     ("Serving, and other servers of the same model", ["serving"], serving, "serving"),
     ("Serving at its limits", ["serving"], serving_limits, None),
+    ("Streams, and a Python consumer", ["stream"], stream, None),
 ]

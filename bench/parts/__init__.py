@@ -1,6 +1,6 @@
 """The parts of the benchmark: functions from a World to figures, each kept as a file of its own."""
 
-from parts import allocations, big_model, ceiling, control, drift, end_to_end, iterations, latency, pending, polite, profile, serving, sizes, workers
+from parts import allocations, big_model, ceiling, control, drift, end_to_end, iterations, latency, pending, polite, profile, serving, sizes, stream, workers
 
 # In the order of a whole run: what the ceiling finds, all after it use. The number is of nodes.
 PARTS = {
@@ -26,5 +26,6 @@ PARTS = {
     "latency": (latency.requests, 1),
     "polite": (polite.foreground, 1),
     "serving": (serving.against_peers, 1),
+    "stream": (stream.topic_to_topic, 1),
     "three_nodes": (lambda world: end_to_end.against_ceiling(world, "vector", ["lr"]), 3),
 }

@@ -39,6 +39,7 @@ use crate::{
     output::{self, Answer, Format},
     process,
     store::{Store, runs::run_requests::RunRequest},
+    stream,
 };
 
 /// Score the pending rows of a job
@@ -275,8 +276,9 @@ pub async fn work(store: &Store, run: Run, format: Format) -> Result<Answer, Fai
     let began = Instant::now();
     let progress = Arc::<Progress>::default();
     let (job, run_id) = (run.job.clone(), run.run_id);
-    let shared = Shared::new(store.config());
-    let prepared = match start_or_fail(store, run, Arc::clone(&progress), &shared.warm).await? {
+    let config = store.config();
+    let shared = Shared::new(config, stream::prediction_sink(config));
+    let prepared = match start_or_fail(store, run, Arc::clone(&progress), &shared).await? {
         Started::Failed(run) => return Ok(ended(*run, Duration::ZERO, format)),
         Started::Ready(prepared) => Arc::<RunContext>::from(prepared),
     };

@@ -17,6 +17,7 @@ use crate::{
     failure::{Exit, Failure},
     output::{self, Answer},
     store::{Store, admin::workers::WorkerRow},
+    stream,
 };
 
 /// Answer requests and work on open runs
@@ -105,7 +106,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
 
 async fn serve(store: Store, drain: Duration) -> Result<Answer, Failure> {
     let listen = store.config().listen;
-    let service = Service::new(store);
+    let sink = stream::prediction_sink(store.config());
+    let service = Service::new(store, sink);
     // Serves until this function returns.
     let _server = match listen {
         Some(listen) => Some(http::serve(listen, service.health()).await?),
@@ -190,7 +192,9 @@ fn line(worker: &WorkerRow) -> [String; 6] {
 }
 
 async fn once(store: &Store) -> Result<Answer, Failure> {
-    let pass = once::once(store, &Shared::new(store.config())).await?;
+    let sink = stream::prediction_sink(store.config());
+    let shared = Shared::new(store.config(), sink);
+    let pass = once::once(store, &shared).await?;
     let runs: Vec<_> = pass.runs.iter().map(ToString::to_string).collect();
     let answered = |controller: &str| pass.answered_by(controller);
     let text = format!(

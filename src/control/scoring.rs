@@ -206,7 +206,7 @@ async fn try_work_on(service: &Service, run: Run) -> Result<Option<Worked>, Fail
         return Ok(None);
     }
     let shared = &service.shared;
-    let context = match start_or_fail(store, run, Arc::default(), &shared.warm).await? {
+    let context = match start_or_fail(store, run, Arc::default(), shared).await? {
         Started::Failed(run) => return Ok(Some(Worked::Ended(run))),
         Started::Ready(context) => Arc::<RunContext>::from(context),
     };

@@ -26,6 +26,7 @@ use super::{board::Board, leader, presence, scoring};
 use crate::{
     control::health::Health,
     engine::run::{
+        outbox::PredictionSink,
         shared::Shared,
         stop::{Asked, Stop},
     },
@@ -58,12 +59,12 @@ pub enum Ended {
 }
 
 impl Service {
-    /// Returns a worker that is not running yet.
-    pub fn new(store: Store) -> Self {
+    /// Returns a worker that is not running yet. `sink` sends the predictions of jobs that say so.
+    pub fn new(store: Store, sink: Option<Arc<dyn PredictionSink>>) -> Self {
         Self {
             id: Uuid::new_v4(),
             started_at: Utc::now(),
-            shared: Shared::new(store.config()),
+            shared: Shared::new(store.config(), sink),
             store,
             board: Arc::default(),
             health: Arc::default(),

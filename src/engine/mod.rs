@@ -47,7 +47,7 @@ pub async fn work_on(
     run: crate::domain::run::Run,
     shared: &Shared,
 ) -> Result<Worked, Failure> {
-    let context = match start_or_fail(store, run, Arc::default(), &shared.warm).await? {
+    let context = match start_or_fail(store, run, Arc::default(), shared).await? {
         Started::Failed(run) => return Ok(Worked::Ended(run)),
         Started::Ready(context) => Arc::from(context),
     };

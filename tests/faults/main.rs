@@ -26,6 +26,8 @@ mod serve;
 mod soak;
 mod stage;
 mod stream;
+#[cfg(feature = "kafka")]
+mod stream_runs;
 #[path = "../suite/support/mod.rs"]
 mod support;
 mod swarm;

@@ -63,6 +63,8 @@ mod serve_v1;
 mod stream;
 mod stream_formats;
 mod support;
+#[cfg(feature = "kafka")]
+mod stream_runs;
 mod targets;
 mod terminal;
 mod tls;

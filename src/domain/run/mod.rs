@@ -4,6 +4,7 @@ pub mod coverage;
 pub mod forecast;
 pub mod lease;
 pub mod limiter;
+pub mod request_message;
 pub mod run_id;
 
 use std::{

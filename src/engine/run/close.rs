@@ -85,6 +85,15 @@ pub async fn close(context: &RunContext) -> Result<Worked, StoreError> {
             .map(|(version, statistics)| (*version, statistics.to_json().to_string()))
             .collect(),
     };
+    // Before the run ends: whoever closes it after a crash of this process sends it again.
+    if let Some(outbox) = &context.outbox {
+        let (state, reason) = (ending.state, ending.reason.as_deref());
+        let sent = outbox.end(&context.job, run, state, reason, &ending.counts);
+        if let Err(error) = sent.await {
+            let reason = format!("the end of the run could not be sent: {error}");
+            return Ok(Worked::GaveUp(reason));
+        }
+    }
     end(&context.store, run, ending).await
 }
 

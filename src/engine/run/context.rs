@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{pace::Pace, profiling::Profiling, source::AskedKey, spent::Spent};
+use super::{outbox::Outbox, pace::Pace, profiling::Profiling, source::AskedKey, spent::Spent};
 use crate::{
     codec::ring::TokenRange,
     domain::{job::CompiledJob, run::Run},
@@ -27,6 +27,8 @@ pub struct RunContext {
     pub scorer: Arc<Pool>,
     /// Writes predictions with the target's prepared statements.
     pub writer: PredictionWriter,
+    /// Where predictions are sent once they are written, if anywhere.
+    pub outbox: Option<Outbox>,
     /// The keys of a run over keys, in token order.
     pub keys: Arc<Vec<AskedKey>>,
     /// Ranges where unchanged rows are written as well.

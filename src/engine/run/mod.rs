@@ -8,6 +8,7 @@
 //!    a dead or frozen owner lose against those of its successor.
 //! 3. [`split`] walks the source and the prediction table together and scores what is pending: scan
 //!    → decode → score → write.
+//!    Where the job says so, the predictions then go to topics ([`outbox`]).
 //! 4. [`close`] sums the counts, reads a sample back, and makes the one terminal transition.
 //!
 //! There is no queue, and nothing is deleted on the way: after a crash the same command resumes the
@@ -29,6 +30,7 @@ pub mod lane;
 pub mod lease;
 pub mod lineage;
 pub mod open;
+pub mod outbox;
 mod output_warnings;
 mod owned;
 pub mod pace;

@@ -56,7 +56,7 @@ fn measure(job: &str, outcome: &Result<(), SplitError>) {
         Ok(()) => "done",
         Err(SplitError::Stopped) => "given_up",
         Err(SplitError::Fenced) => return metrics::LEASE_LOSSES.counter([]).increment(1),
-        Err(SplitError::Store(_) | SplitError::Score(_)) => "failed",
+        Err(SplitError::Store(_) | SplitError::Send(_) | SplitError::Score(_)) => "failed",
     };
     metrics::SPLITS.counter([job, state]).increment(1);
 }

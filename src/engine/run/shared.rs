@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{slots::Slots, stop::Stop};
+use super::{outbox::PredictionSink, slots::Slots, stop::Stop};
 use crate::{config::Config, engine::warm::Warm};
 
 /// Resources shared by all runs of a process. They bound its load on Cassandra, however many runs
@@ -15,15 +15,19 @@ pub struct Shared {
     pub stop: Stop,
     /// Loaded models.
     pub warm: Arc<Warm>,
+    /// What sends predictions to topics, if this build has it.
+    pub sink: Option<Arc<dyn PredictionSink>>,
 }
 
 impl Shared {
-    /// Returns resources as configured: `config.readers` splits at a time.
-    pub fn new(config: &Config) -> Self {
+    /// Returns resources as configured: `config.readers` splits at a time. `sink` sends the
+    /// predictions of jobs that say so.
+    pub fn new(config: &Config, sink: Option<Arc<dyn PredictionSink>>) -> Self {
         Self {
             slots: Slots::new(config.readers),
             stop: Stop::default(),
             warm: Arc::default(),
+            sink,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{
     context::RunContext,
     lane::Lane,
     lease::Fence,
+    outbox::SendError,
     source::Reading,
     spent::Stage,
     stored::Orphans,
@@ -43,6 +44,8 @@ pub enum SplitError {
     Stopped,
     /// Cassandra failed; another attempt needs a new epoch.
     Store(StoreError),
+    /// Predictions could not be sent to their topic; another attempt needs a new epoch.
+    Send(SendError),
     /// The model failed in a way that no single row explains.
     Score(ScoreError),
 }
@@ -59,6 +62,7 @@ impl From<WriteError> for SplitError {
             WriteError::Fenced => Self::Fenced,
             WriteError::Stopped => Self::Stopped,
             WriteError::Store(error) => Self::Store(error),
+            WriteError::Send(error) => Self::Send(error),
         }
     }
 }
@@ -69,6 +73,7 @@ impl std::fmt::Display for SplitError {
             Self::Fenced => f.write_str("the lease was lost"),
             Self::Stopped => f.write_str("stopped on request"),
             Self::Store(error) => error.fmt(f),
+            Self::Send(error) => error.fmt(f),
             Self::Score(error) => error.fmt(f),
         }
     }

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use super::{
     close,
     context::{Progress, RunContext},
+    outbox::Outbox,
     pace::Pace,
-    profiling, source,
+    profiling,
+    shared::Shared,
+    source,
     work::Worked,
 };
 use crate::{
@@ -16,7 +19,7 @@ use crate::{
         problem::Problem,
         run::{Part, Run},
     },
-    engine::{admission, jobs, models, warm::Warm},
+    engine::{admission, jobs, models},
     failure::Failure,
     metrics::RowCounters,
     store::Store,
@@ -34,14 +37,14 @@ pub enum Started {
 /// changed, a model is gone) fails with the reason instead of staying open.
 ///
 /// # Errors
-/// Failures that another process or a later try may not see: Cassandra, the library.
+/// Failures that another process or a later try may not see: Cassandra, the library, Kafka.
 pub async fn start_or_fail(
     store: &Store,
     run: Run,
     progress: Arc<Progress>,
-    warm: &Warm,
+    shared: &Shared,
 ) -> Result<Started, Failure> {
-    match start(store, run.clone(), progress, warm).await {
+    match start(store, run.clone(), progress, shared).await {
         Ok(context) => Ok(Started::Ready(Box::new(context))),
         Err(failure) if failure.is_retryable() => Err(failure),
         Err(failure) => {
@@ -63,7 +66,7 @@ async fn start(
     store: &Store,
     run: Run,
     progress: Arc<Progress>,
-    warm: &Warm,
+    shared: &Shared,
 ) -> Result<RunContext, Failure> {
     let prepared = jobs::prepare_planned(store, &run).await?;
     let mut job = prepared.job;
@@ -88,8 +91,9 @@ async fn start(
         let arms = Arms::new(&job, *allocation).map_err(Failure::input)?;
         job.served.arms = Some(Arc::new(arms));
     }
+    let outbox = Outbox::of_run(&job, &run, shared.sink.as_ref())?;
     let config = store.config();
-    let scorer = models::loaded(store, &job.versions, warm).await?;
+    let scorer = models::loaded(store, &job.versions, &shared.warm).await?;
     let keys = match &run.scope.part {
         Part::Keys(keys) => source::asked_keys(&job, keys).map_err(Failure::inputs)?,
         _ => Vec::new(),
@@ -102,6 +106,7 @@ async fn start(
             .map(|plan| plan.unfinished.clone())
             .unwrap_or_default(),
         writer: store.prediction_writer(&job).await?,
+        outbox,
         keys: Arc::new(keys),
         pace: Pace::new(run.max_rows_per_s),
         rows: RowCounters::of(&run.job),

@@ -237,6 +237,8 @@ impl Work {
             // Each attempt would cost a scoring thread permanently.
             SplitError::Score(error) => matches!(error, ScoreError::Unstoppable { .. }),
             SplitError::Store(error) => !error.kind.may_pass(),
+            // It was tried for half a minute already.
+            SplitError::Send(_) => true,
         };
         tracing::warn!(split, %error, "a split failed");
         let attempts = self.attempts.entry(split).or_default();
@@ -250,6 +252,7 @@ impl Work {
             SplitError::Store(error) => {
                 error.kind == StoreErrorKind::Denied || error.kind.may_pass()
             }
+            SplitError::Send(error) => !error.is_lasting,
             _ => false,
         };
         self.leaving = Some(match elsewhere {

@@ -7,6 +7,7 @@ use super::{
     lane::Lane,
     lease::Fence,
     lineage::{Lineage, append_with_arm},
+    outbox::{Outgoing, OutgoingMessage, SendError},
     pace::Turn,
     stored::Orphans,
 };
@@ -31,9 +32,11 @@ pub enum WriteError {
     Stopped,
     /// Cassandra failed.
     Store(StoreError),
+    /// The predictions are stored, but could not be sent to their topic.
+    Send(SendError),
 }
 
-/// Writes all versions' outcomes of a batch. The rows of one entity are adjacent, so that its
+/// Writes all versions' outcomes of a batch, and then sends those that go to a topic. The rows of one entity are adjacent, so that its
 /// versions share a mutation.
 pub async fn write(
     context: &RunContext,
@@ -80,6 +83,11 @@ pub async fn write(
         acknowledge(sent)?;
     }
     drop(in_flight);
+    if let Some(outbox) = &context.outbox {
+        let messages = std::mem::take(&mut rows.messages);
+        let sent = outbox.send(messages, fence).await;
+        sent.map_err(|error| error.map_or(WriteError::Fenced, WriteError::Send))?;
+    }
     for version in &lane.versions {
         lane.tally.acknowledged(version, &lane.batch.keys);
     }
@@ -94,6 +102,7 @@ fn timestamp(context: &RunContext, epoch: i32) -> i64 {
 
 /// The rows of a scored batch, in order.
 struct BatchRows<'l> {
+    context: &'l RunContext,
     lane: &'l Lane,
     /// The lineage fields that all rows of this batch share.
     lineage: Lineage,
@@ -106,6 +115,8 @@ struct BatchRows<'l> {
     /// its history row is rewritten as well, and no new one is added. `false` if all rows are
     /// re-scored on request.
     keeps: bool,
+    /// What is sent to topics once the rows are written.
+    messages: Vec<OutgoingMessage>,
 }
 
 /// Read position in each of a version's outcome lists.
@@ -120,6 +131,7 @@ struct Behind {
 impl<'l> BatchRows<'l> {
     fn new(context: &'l RunContext, lane: &'l Lane) -> Self {
         Self {
+            context,
             lane,
             lineage: Lineage {
                 run_id: context.run.run_id,
@@ -130,17 +142,20 @@ impl<'l> BatchRows<'l> {
             behind: vec![Behind::default(); lane.versions.len()],
             served: &context.job.served,
             keeps: !context.run.scope.rewrite,
+            messages: Vec::new(),
         }
     }
 
     /// Adds rows until the mutations are full, or no row is left.
     fn fill(&mut self, mutations: &mut Mutations) {
         let batch = &self.lane.batch;
+        let (job, outbox) = (&self.context.job, self.context.outbox.as_ref());
         // All versions of an entity share its mutation.
         let versions = self.lane.versions.len();
         while self.row < batch.rows() && !mutations.is_full(versions) {
             let (row, source_hash) = (self.row as u32, batch.source_hashes[self.row]);
             let key = || batch.keys.row(row as usize);
+            let key_cells: Vec<_> = outbox.iter().flat_map(|_| key()).collect();
             let arm = batch.arms[self.row];
             let (label, current) = (self.served.label(arm), self.served.version_of(arm));
             let versions = self.lane.versions.iter().zip(&mut self.behind);
@@ -151,6 +166,14 @@ impl<'l> BatchRows<'l> {
                 let kept = rows.kept.get(behind.kept).filter(|kept| kept.0 == row);
                 behind.kept += usize::from(kept.is_some());
                 let mut lineage = self.lineage;
+                let outgoing = |lineage, input_hash| Outgoing {
+                    key: &key_cells,
+                    at,
+                    lineage,
+                    input_hash,
+                    source_hash,
+                    arm,
+                };
                 if let Some((_, made_at)) = kept.filter(|_| self.keeps) {
                     lineage.scored_at = *made_at;
                 }
@@ -160,6 +183,11 @@ impl<'l> BatchRows<'l> {
                         lineage.append(&version.sha256, *hash, source_hash, label, None, bytes);
                     });
                     mutations.remember(lineage.scored_at);
+                    if let Some(outbox) = outbox {
+                        let row = outgoing(lineage, *hash);
+                        let outputs = version.cells.row(behind.scored);
+                        outbox.add(job, &row, Ok(outputs), &mut self.messages);
+                    }
                     behind.scored += 1;
                 } else if let Some(next) = rejected.filter(|next| next.row == row) {
                     mutations.reject(key(), version.number, |bytes| {
@@ -167,6 +195,12 @@ impl<'l> BatchRows<'l> {
                         lineage.append(&version.sha256, hash, source_hash, label, reason, bytes);
                     });
                     mutations.remember(lineage.scored_at);
+                    if let Some(outbox) = outbox {
+                        let row = outgoing(lineage, next.input_hash);
+                        let none = None::<std::iter::Empty<_>>;
+                        let outcome = none.ok_or(next.reason.as_str());
+                        outbox.add(job, &row, outcome, &mut self.messages);
+                    }
                     behind.rejected += 1;
                 } else {
                     if rows.copied.get(behind.copied) == Some(&row) {

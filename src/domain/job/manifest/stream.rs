@@ -13,6 +13,7 @@ use crate::domain::{
         MessageFormat, MessageTime, StreamInput, StreamOutput, StreamRules, TopicPattern,
         is_topic_name,
     },
+    model::alias::CHAMPION,
     percent::Percent,
 };
 
@@ -160,6 +161,16 @@ fn check_output(raw: RawStreamOutput, versions: &[VersionWish], p: &mut Problems
             "write \"messages\", \"runs\" or both",
         );
     }
+    if from_runs {
+        check_runs(&raw.versions, versions, p);
+        if topic.column().is_some() && raw.dead_letters.is_none() {
+            p.report(
+                "stream.out.dead_letters",
+                "a rejected row has no label, so no topic for it is known",
+                "name a topic for the rows that runs reject",
+            );
+        }
+    }
     if let Some(topic) = &raw.dead_letters {
         check_topic("stream.out.dead_letters", topic, p);
     }
@@ -169,6 +180,18 @@ fn check_output(raw: RawStreamOutput, versions: &[VersionWish], p: &mut Problems
         from_messages,
         from_runs,
         dead_letters: raw.dead_letters,
+    }
+}
+
+/// Without `[stream.out] versions`, the version that serves a row must be among the job's.
+fn check_runs(sent: &[VersionWish], versions: &[VersionWish], p: &mut Problems) {
+    let is_champion = |wish: &VersionWish| *wish == VersionWish::Alias(CHAMPION.to_owned());
+    if sent.is_empty() && versions.len() > 1 && !versions.iter().any(is_champion) {
+        p.report(
+            "stream.out.versions",
+            "runs score several versions, and none of them is the champion",
+            "name the versions whose predictions are sent",
+        );
     }
 }
 

@@ -1,5 +1,6 @@
 //! The manifest's `[stream]`: which messages a job scores, and where its predictions are sent.
 
+pub mod end;
 pub mod message;
 mod ties;
 mod topic;

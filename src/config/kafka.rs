@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Secret, layers::Layers, values};
-use crate::domain::problem::Problem;
+use crate::domain::{job::stream::is_topic_name, problem::Problem};
 
 /// The settings of Kafka, named `kafka.…` in the file.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,8 @@ pub struct Kafka {
     pub schema_registry: Option<String>,
     /// Authorities that signed the registry's certificate; the system's if `None`.
     pub schema_registry_ca: Option<PathBuf>,
+    /// The topic of requests for runs, and that of its messages which are not requests.
+    pub requests: Option<(String, String)>,
 }
 
 /// Kafka's `security.protocol`.
@@ -91,6 +93,31 @@ pub(super) fn resolve(layers: &mut Layers) -> Kafka {
             super::alarms::url(text).map(|url| url.trim_end_matches('/').to_owned())
         }),
         schema_registry_ca: layers.optional("kafka.schema_registry_ca", values::path),
+        requests: requests(layers),
+    }
+}
+
+fn requests(layers: &mut Layers) -> Option<(String, String)> {
+    let topic = layers.optional("kafka.requests_topic", topic_name);
+    let dead_letters = layers.optional("kafka.requests_dead_letters", topic_name);
+    match (topic, dead_letters) {
+        (Some(topic), Some(dead_letters)) if topic != dead_letters => Some((topic, dead_letters)),
+        (None, None) => None,
+        _ => {
+            incomplete(
+                layers,
+                "`kafka.requests_topic` needs a second topic for what is not a request",
+                "set kafka.requests_topic and kafka.requests_dead_letters to different topics",
+            );
+            None
+        }
+    }
+}
+
+fn topic_name(text: &str) -> Result<String, String> {
+    match is_topic_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("`{text}` is not a valid topic name")),
     }
 }
 

@@ -65,6 +65,8 @@ pub(super) const SETTINGS: &[(&str, Option<&str>)] = &[
     ("kafka.tls_key", None),
     ("kafka.schema_registry", None),
     ("kafka.schema_registry_ca", None),
+    ("kafka.requests_topic", None),
+    ("kafka.requests_dead_letters", None),
     ("log", Some("warn")),
     ("log_format", Some("text")),
 ];

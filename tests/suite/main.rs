@@ -64,6 +64,8 @@ mod stream;
 mod stream_formats;
 mod support;
 #[cfg(feature = "kafka")]
+mod stream_requests;
+#[cfg(feature = "kafka")]
 mod stream_runs;
 mod targets;
 mod terminal;

@@ -29,7 +29,7 @@ def topic_to_topic(world):
     peers = ["each", "batched"] if PEER.exists() else []
     skipped = {} if peers else {"python": "scripts/setup --bench-stream was not run"}
     with kafka.Broker(f"{world.options.name}-kafka") as broker:
-        broker.topics("rows")
+        broker.topics("rows", "rejected")
         print(f"  filling a topic with {count:,} messages", file=sys.stderr)
         kafka.fill(broker, "rows", count, world.options.seed)
         contenders = {"helenus": lambda turn: Stream(world, broker, f"b{turn}", "rows", model),
@@ -95,7 +95,7 @@ class Stream(Running):
         job = f"stream_{name}"
         manifest = (f'job = "{job}"\nmodel = "{model}"\nversions = ["champion"]\n\n[source]\ntable = "{DATA}.streamed"\n\n'
                     f'[outputs]\npositive = "malignant"\n\n[stream.in]\ntopic = "{topic}"\nupsert = {str(upsert).lower()}\n\n'
-                    f'[stream.out]\ntopic = "{self.target}"\n')
+                    f'[stream.out]\ntopic = "{self.target}"\ndead_letters = "rejected"\n')
         folder = ROOT / "target" / "bench"
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{job}.toml"

@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{client, member::StreamMember};
+use super::{client, member::StreamMember, requests::RequestTopic};
 use crate::{
     control::{health::Health, http},
     domain::problem::Problem,
@@ -81,6 +81,7 @@ impl StreamProcess {
             Some(listen) => Some(http::serve(listen, Arc::clone(&self.health)).await?),
             None => None,
         };
+        let requests = self.read_requests()?;
         tokio::pin!(stopped);
         loop {
             self.health.beat();
@@ -97,6 +98,11 @@ impl StreamProcess {
         self.health.draining();
         self.stop.send_replace(true);
         let until = Instant::now() + drain;
+        if let Some(requests) = requests
+            && timeout_at(until, requests).await.is_err()
+        {
+            return Ok(false);
+        }
         for (job, member) in &mut self.members {
             if timeout_at(until, member).await.is_err() {
                 tracing::warn!(job, "the stream did not finish in time; nothing is lost");
@@ -104,6 +110,16 @@ impl StreamProcess {
             }
         }
         Ok(true)
+    }
+
+    /// Reads requests for runs, if a topic is set.
+    fn read_requests(&self) -> Result<Option<JoinHandle<()>>, Failure> {
+        let Some((topic, dead_letters)) = &self.store.config().kafka.requests else {
+            return Ok(None);
+        };
+        let topics = (topic.as_str(), dead_letters.as_str());
+        let requests = RequestTopic::join(&self.store, topics, self.stop.subscribe())?;
+        Ok(Some(tokio::spawn(requests.keep())))
     }
 
     /// Starts members for jobs that have a stream and none.

@@ -16,16 +16,15 @@ use rdkafka::{
     message::{BorrowedMessage, Header, Headers, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
 };
+use tokio::sync::watch;
 
 use super::client::{Events, consumer_config, log, producer};
 use crate::{
-    config::Kafka,
     domain::{
         job::stream::message::{ERROR, ERROR_CODE, SOURCE, source},
         problem::Problem,
         run::request_message::{RequestMessage, request_id},
     },
-    engine::run::stop::{Asked, Stop},
     failpoint,
     failure::Failure,
     store::{Store, runs::run_requests::RunRequest},
@@ -58,7 +57,7 @@ pub struct RequestTopic {
     producer: FutureProducer<Events>,
     topic: String,
     dead_letters: String,
-    stop: Stop,
+    stop: watch::Receiver<bool>,
 }
 
 impl RequestTopic {
@@ -68,10 +67,10 @@ impl RequestTopic {
     /// Exit 2: Kafka's settings.
     pub fn join(
         store: &Store,
-        kafka: &Kafka,
         (topic, dead_letters): (&str, &str),
-        stop: Stop,
+        stop: watch::Receiver<bool>,
     ) -> Result<Self, Failure> {
+        let kafka = &store.config().kafka;
         let group = format!("helenus.{}.requests", store.config().keyspace);
         // What expired in the topic would be refused as too old anyway.
         let consumer: StreamConsumer<_> = consumer_config(kafka, &group)?
@@ -94,10 +93,10 @@ impl RequestTopic {
     /// Works until asked to stop.
     pub async fn keep(self) {
         tracing::info!(topic = self.topic, "reading requests for runs");
-        while self.stop.asked() == Asked::Nothing {
+        while !*self.stop.borrow() {
             let received = tokio::select! {
                 received = self.consumer.recv() => received,
-                () = self.stop.reaches(Asked::Drain) => break,
+                () = self.stopped() => break,
             };
             match received {
                 Ok(message) => self.take(&message).await,
@@ -176,11 +175,16 @@ impl RequestTopic {
         }
     }
 
+    async fn stopped(&self) {
+        // A sender that is gone asks to stop, too.
+        let _ = self.stop.clone().wait_for(|stop| *stop).await;
+    }
+
     /// Waits a little. Returns `false` if this process was asked to stop.
     async fn pause(&self) -> bool {
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => true,
-            () = self.stop.reaches(Asked::Drain) => false,
+            () = self.stopped() => false,
         }
     }
 }

@@ -6,12 +6,9 @@ use std::{
 };
 
 use chrono::Utc;
-use helenus::{
-    config::Kafka,
-    engine::run::stop::{Asked, Stop},
-    stream::requests::RequestTopic,
-};
+use helenus::{store::Store, stream::requests::RequestTopic};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::support::{
     block_on,
@@ -42,14 +39,13 @@ impl<'b> Requests<'b> {
     /// Reads the topic until the rows and dead letters are there.
     #[track_caller]
     fn read_until(&self, rows: usize, dead: usize) {
-        let kafka = Kafka {
-            brokers: Some(self.broker.bootstrap.clone()),
-            ..Kafka::default()
-        };
-        let stop = Stop::default();
+        let stop = watch::Sender::new(false);
         let topics = (self.topic.as_str(), self.dead.as_str());
         let reader = block_on(async {
-            RequestTopic::join(&self.garden.store, &kafka, topics, stop.clone()).unwrap()
+            let mut config = self.garden.sandbox.config();
+            config.kafka.brokers = Some(self.broker.bootstrap.clone());
+            let store = Store::connect(&config).await.unwrap();
+            RequestTopic::join(&store, topics, stop.subscribe()).unwrap()
         });
         let handle = std::thread::spawn(move || block_on(reader.keep()));
         let until = Instant::now() + Duration::from_secs(60);
@@ -62,7 +58,7 @@ impl<'b> Requests<'b> {
             );
             std::thread::sleep(Duration::from_millis(200));
         }
-        stop.ask(Asked::Drain);
+        stop.send_replace(true);
         handle.join().unwrap();
     }
 

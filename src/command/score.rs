@@ -277,7 +277,7 @@ pub async fn work(store: &Store, run: Run, format: Format) -> Result<Answer, Fai
     let progress = Arc::<Progress>::default();
     let (job, run_id) = (run.job.clone(), run.run_id);
     let config = store.config();
-    let shared = Shared::new(config, stream::prediction_sink(config));
+    let shared = Shared::new(config).sending_to(stream::prediction_sink(config));
     let prepared = match start_or_fail(store, run, Arc::clone(&progress), &shared).await? {
         Started::Failed(run) => return Ok(ended(*run, Duration::ZERO, format)),
         Started::Ready(prepared) => Arc::<RunContext>::from(prepared),

@@ -107,7 +107,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
 async fn serve(store: Store, drain: Duration) -> Result<Answer, Failure> {
     let listen = store.config().listen;
     let sink = stream::prediction_sink(store.config());
-    let service = Service::new(store, sink);
+    let service = Service::new(store).sending_to(sink);
     // Serves until this function returns.
     let _server = match listen {
         Some(listen) => Some(http::serve(listen, service.health()).await?),
@@ -193,7 +193,7 @@ fn line(worker: &WorkerRow) -> [String; 6] {
 
 async fn once(store: &Store) -> Result<Answer, Failure> {
     let sink = stream::prediction_sink(store.config());
-    let shared = Shared::new(store.config(), sink);
+    let shared = Shared::new(store.config()).sending_to(sink);
     let pass = once::once(store, &shared).await?;
     let runs: Vec<_> = pass.runs.iter().map(ToString::to_string).collect();
     let answered = |controller: &str| pass.answered_by(controller);

@@ -59,17 +59,23 @@ pub enum Ended {
 }
 
 impl Service {
-    /// Returns a worker that is not running yet. `sink` sends the predictions of jobs that say so.
-    pub fn new(store: Store, sink: Option<Arc<dyn PredictionSink>>) -> Self {
+    /// Returns a worker that is not running yet.
+    pub fn new(store: Store) -> Self {
         Self {
             id: Uuid::new_v4(),
             started_at: Utc::now(),
-            shared: Shared::new(store.config(), sink),
+            shared: Shared::new(store.config()),
             store,
             board: Arc::default(),
             health: Arc::default(),
             opened: Arc::default(),
         }
+    }
+
+    /// Sends the predictions of jobs that say so.
+    pub fn sending_to(mut self, sink: Option<Arc<dyn PredictionSink>>) -> Self {
+        self.shared = self.shared.sending_to(sink);
+        self
     }
 
     /// Returns the handle that stops the worker.

@@ -220,7 +220,7 @@ fn a_build_without_kafka_leaves_the_run_to_another_process() {
     let failure = block_on(async {
         let store = sending.sandbox.store().await;
         let run = open_runs(&store).await.unwrap().pop().unwrap();
-        let shared = Shared::new(store.config(), None);
+        let shared = Shared::new(store.config());
         engine::work_on(&store, run, &shared).await.unwrap_err()
     });
     assert!(

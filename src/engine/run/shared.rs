@@ -20,14 +20,19 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Returns resources as configured: `config.readers` splits at a time. `sink` sends the
-    /// predictions of jobs that say so.
-    pub fn new(config: &Config, sink: Option<Arc<dyn PredictionSink>>) -> Self {
+    /// Returns resources as configured: `config.readers` splits at a time.
+    pub fn new(config: &Config) -> Self {
         Self {
             slots: Slots::new(config.readers),
             stop: Stop::default(),
             warm: Arc::default(),
-            sink,
+            sink: None,
         }
+    }
+
+    /// Sends the predictions of jobs that say so.
+    pub fn sending_to(mut self, sink: Option<Arc<dyn PredictionSink>>) -> Self {
+        self.sink = sink;
+        self
     }
 }

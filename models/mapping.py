@@ -96,8 +96,9 @@ def cast(feature: str, value, kind: type, rule: dict):
     if isinstance(value, str):
         assert kind is np.object_, f"{feature}: text into {kind}"
         rules = rule.get("text", "raw")
-        value = value.strip() if rules == "trim+nfc" else value
-        return value if rules == "raw" else unicodedata.normalize("NFC", value)
+        value = value.strip() if "trim" in rules else value
+        value = unicodedata.normalize("NFC", value) if "nfc" in rules else value
+        return value.lower() if "lower" in rules else value
     if isinstance(value, datetime):
         seconds = value.timestamp()
         value = {"epoch_s": lambda: math.floor(seconds), "epoch_ms": lambda: round(seconds * 1000),

@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 def settings(asked, **more):
     own = dict(word.split("=", 1) for word in asked.set)
-    return {"bootstrap.servers": asked.bootstrap, "socket.timeout.ms": 10000, **own, **more}
+    return {"bootstrap.servers": asked.bootstrap, "socket.timeout.ms": 10000, "log_level": 3, **own, **more}
 
 
 def partitions_of(client, topic):

@@ -48,7 +48,7 @@ class Broker:
     def consumer(self, topic):
         """A reader of committed messages, at the beginning of the topic."""
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"bench {topic} {time.time_ns()}", "enable.auto.commit": False,
-                             "auto.offset.reset": "earliest", "isolation.level": "read_committed", "fetch.wait.max.ms": 10})
+                             "auto.offset.reset": "earliest", "isolation.level": "read_committed", "fetch.wait.max.ms": 10, "log_level": 3})
         consumer.subscribe([topic])
         return consumer
 
@@ -74,14 +74,16 @@ def await_messages(broker, topic, count, process, seconds):
     """Reads `count` messages; gives when each tenth of them had come, and the distinct keys."""
     consumer, seen, keys, tenths = broker.consumer(topic), 0, set(), []
     deadline = time.monotonic() + seconds
-    while seen < count:
-        if time.monotonic() > deadline or process.poll() is not None:
-            raise RuntimeError(f"{topic}: {seen} of {count} messages after {seconds} s, or the process ended: {process.poll()}")
-        for message in consumer.consume(10_000, 0.05):
-            if not message.error():
-                seen += 1
-                keys.add(message.key())
-        while len(tenths) < 10 * seen // count:
-            tenths.append(time.monotonic())
-    consumer.close()
+    try:
+        while seen < count:
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise RuntimeError(f"{topic}: {seen} of {count} messages after {seconds} s, or the process ended: {process.poll()}")
+            for message in consumer.consume(10_000, 0.05):
+                if not message.error():
+                    seen += 1
+                    keys.add(message.key())
+            while len(tenths) < 10 * seen // count:
+                tenths.append(time.monotonic())
+    finally:
+        consumer.close()
     return tenths, len(keys)

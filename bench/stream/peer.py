@@ -41,7 +41,9 @@ def main():
         rows = [json.loads(message.value()) for message in messages]
         inputs = np.array([[row[name] for name in names] for row in rows], dtype=np.float32)
         labels, scores = session.run(None, {name: inputs})
-        for message, row, label, score in zip(messages, rows, labels.tolist(), scores.tolist()):
+        # A ZipMap's maps are given as they are.
+        scores = scores if isinstance(scores, list) else scores.tolist()
+        for message, row, label, score in zip(messages, rows, labels.tolist(), scores):
             answer = {"key": {"id": row["id"]}, "label": label, "probabilities": score}
             producer.produce(target, json.dumps(answer).encode(), key=message.key())
         producer.poll(0)

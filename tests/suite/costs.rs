@@ -20,7 +20,6 @@ use helenus::{
             start::{Started, start_or_fail},
             work::{Work, Worked},
         },
-        warm::Warm,
     },
     metrics,
     store::Store,
@@ -110,7 +109,7 @@ impl World {
     /// One worker's share of a run, to the run's end.
     async fn work(&self, store: &Store, run: Run) -> Run {
         let shared = Shared::new(store.config());
-        let started = start_or_fail(store, run, Arc::default(), &Warm::default()).await;
+        let started = start_or_fail(store, run, Arc::default(), &shared).await;
         let context = match started.unwrap() {
             Started::Ready(context) => Arc::from(context),
             Started::Failed(run) => panic!("{:?}", run.reason),

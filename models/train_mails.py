@@ -52,6 +52,8 @@ def main() -> None:
         publish(name, export(pipeline), table, rows, features=[Feature("body", "body", {"text": "lower"})],
                 expected=["label"] + [f"p_{department}" for department in mails.DEPARTMENTS],
                 predictions=answers[:-1] + [None], golden=(heads, [[seen[place], *answers[place]] for place in chosen]))
+        with (common.ROOT / name / "job.toml").open("a") as manifest:
+            manifest.write('\n[rules]\nmax_rejected = "1%"\n')
 
 
 if __name__ == "__main__":

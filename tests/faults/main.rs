@@ -27,6 +27,8 @@ mod soak;
 mod stage;
 mod stream;
 #[cfg(feature = "kafka")]
+mod stream_requests;
+#[cfg(feature = "kafka")]
 mod stream_runs;
 #[path = "../suite/support/mod.rs"]
 mod support;

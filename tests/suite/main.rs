@@ -62,11 +62,11 @@ mod serve_parity;
 mod serve_v1;
 mod stream;
 mod stream_formats;
-mod support;
 #[cfg(feature = "kafka")]
 mod stream_requests;
 #[cfg(feature = "kafka")]
 mod stream_runs;
+mod support;
 mod targets;
 mod terminal;
 mod tls;

@@ -16,6 +16,8 @@ use crate::{config::duration, failure::Failure, output::Answer};
 /// once. Start any number of processes: they share the partitions, and each can crash at any time
 /// without loss.
 ///
+/// If kafka.requests_topic is set, messages of that topic become requests for runs.
+///
 /// Brokers are set by kafka.brokers (HELENUS_KAFKA_BROKERS). SIGTERM or Ctrl-C commits what is in
 /// progress within --drain-timeout and leaves the groups.
 ///

@@ -131,7 +131,9 @@ impl RequestTopic {
                     tracing::info!(job, id = %request.id, "a message asks for a run");
                     return true;
                 }
-                Err(error) => tracing::warn!(%error, "a request could not be written; trying again"),
+                Err(error) => {
+                    tracing::warn!(%error, "a request could not be written; trying again")
+                }
             }
             if !self.pause().await {
                 return false;
@@ -144,7 +146,13 @@ impl RequestTopic {
     async fn bury(&self, message: &BorrowedMessage<'_>, problem: &Problem) -> bool {
         let (partition, offset) = (message.partition(), message.offset());
         let reason = problem.line();
-        tracing::warn!(topic = self.topic, partition, offset, reason, "not a request");
+        tracing::warn!(
+            topic = self.topic,
+            partition,
+            offset,
+            reason,
+            "not a request"
+        );
         let mut headers = OwnedHeaders::new();
         for header in message.headers().into_iter().flat_map(|all| all.iter()) {
             headers = headers.insert(header);

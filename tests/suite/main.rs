@@ -68,6 +68,10 @@ mod serve_parity;
 mod serve_v1;
 mod stream;
 mod stream_formats;
+#[cfg(feature = "kafka")]
+mod stream_requests;
+#[cfg(feature = "kafka")]
+mod stream_runs;
 mod support;
 #[cfg(feature = "kafka")]
 mod stream_requests;

@@ -135,8 +135,10 @@ pub fn request_id(
         return Err(ahead.help("set the producer's clock"));
     }
     if at < now - EXPIRED_AFTER {
-        return Err(problem(format!("the message is from {at}, more than 24 h ago"))
-            .help("send it again if it is still wanted"));
+        return Err(
+            problem(format!("the message is from {at}, more than 24 h ago"))
+                .help("send it again if it is still wanted"),
+        );
     }
     let ticks = at.timestamp_millis().unsigned_abs() * 10_000;
     let place = format!("{partition}-{offset}");
@@ -168,9 +170,18 @@ mod tests {
             (json!({"job": "tumour", "scope": "some"}), "some"),
             (json!({"job": "tumour", "scope": "keys"}), "keys"),
             (json!({"job": "tumour", "keys": [{"id": null}]}), "null"),
-            (json!({"job": "tumour", "token_from": "x", "token_to": 1}), "64-bit"),
-            (json!({"job": "tumour", "max_rows_per_s": 0}), "the least is 1"),
-            (json!({"job": "tumour", "action": "forget"}), "not forgotten"),
+            (
+                json!({"job": "tumour", "token_from": "x", "token_to": 1}),
+                "64-bit",
+            ),
+            (
+                json!({"job": "tumour", "max_rows_per_s": 0}),
+                "the least is 1",
+            ),
+            (
+                json!({"job": "tumour", "action": "forget"}),
+                "not forgotten",
+            ),
             (json!([1]), "invalid"),
         ] {
             let error = parse(&message).unwrap_err();

@@ -3,8 +3,8 @@
 mod list;
 mod page;
 mod show;
-pub mod start;
-pub mod stop;
+pub(crate) mod start;
+pub(crate) mod stop;
 pub(super) mod view;
 mod wait;
 

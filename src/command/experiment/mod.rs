@@ -2,8 +2,8 @@
 
 mod list;
 mod show;
-pub mod start;
-pub mod stop;
+pub(crate) mod start;
+pub(crate) mod stop;
 pub(super) mod view;
 mod wait;
 

@@ -30,8 +30,8 @@ use crate::{
 ///
 /// The folder declares models, jobs and what belongs to them:
 ///
-///     models/tumour/model.toml      one version that changes, or models/tumour/1/model.toml …
-///     jobs/tumour.toml              manifests, as for `helenus job create`
+///     models/tumour/model.toml      one version that changes, or models/tumour/1/model.toml, 2, 3
+///     jobs/tumour.toml              manifests, as for helenus job create
 ///     aliases.toml  triggers.toml  gates.toml  experiments.toml  roles.toml
 ///
 /// All mistakes of all files are reported at once. New versions are examined as admission does, jobs

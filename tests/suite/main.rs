@@ -73,10 +73,6 @@ mod stream_requests;
 #[cfg(feature = "kafka")]
 mod stream_runs;
 mod support;
-#[cfg(feature = "kafka")]
-mod stream_requests;
-#[cfg(feature = "kafka")]
-mod stream_runs;
 mod targets;
 mod terminal;
 mod tls;

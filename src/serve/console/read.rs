@@ -22,11 +22,11 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Number of kept reads above which old ones are forgotten.
 const KEPT: usize = 256;
 
-type Slot = tokio::sync::Mutex<Option<(Instant, Arc<dyn Any + Send + Sync>)>>;
+type CachedRead = tokio::sync::Mutex<Option<(Instant, Arc<dyn Any + Send + Sync>)>>;
 
 /// What was read within the last second, by what it is.
 #[derive(Default)]
-pub struct ReadCache(Mutex<HashMap<String, (Instant, Arc<Slot>)>>);
+pub struct ReadCache(Mutex<HashMap<String, (Instant, Arc<CachedRead>)>>);
 
 impl ReadCache {
     /// Forgets everything: who has just acted sees what came of it.
@@ -37,7 +37,7 @@ impl ReadCache {
             .clear();
     }
 
-    fn slot(&self, key: &str) -> Arc<Slot> {
+    fn slot(&self, key: &str) -> Arc<CachedRead> {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() > KEPT {
             slots.retain(|_, (used, _)| used.elapsed() < FRESH * 10);

@@ -189,7 +189,7 @@ const acts = {
     const page = await reader();
     await logIn(page, plan.tokens.all);
     await status(page, "/alarms");
-    await page.click("text=Acknowledge >> nth=0");
+    await page.click('#live-alarms a[href$="/acknowledge"] >> nth=0');
     await page.fill("#why", "the new scanner, see ticket 7");
     await Promise.all([page.waitForNavigation(), page.click("button.main")]);
     check(new URL(page.url()).pathname === "/alarms", `acknowledged: ${page.url()}`);

@@ -44,6 +44,6 @@ if (wanted.length > 0) {
   await page.goto(`${url}/models/tumour`);
   const promote = await page.locator("a:has-text('Promote') >> nth=0").getAttribute("href");
   await shoot(page, promote, "console-promote");
-  await shoot(page, "/jobs/tumour/drift/mean_radius", "console-drift");
+  await shoot(page, "/jobs/tumour/drift/mean%20radius?version=1", "console-drift");
 }
 await browser.close();

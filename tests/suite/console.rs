@@ -196,7 +196,7 @@ impl Stage {
             format!("/jobs/tumour/runs/{run}"),
             "/jobs/tumour/triggers",
             "/jobs/tumour/drift",
-            "/jobs/tumour/drift/mean_radius",
+            "/jobs/tumour/drift/mean%20radius",
             "/jobs/tumour/comparisons",
             "/jobs/tumour/entities",
             "/jobs/tumour/entities/172",

@@ -78,6 +78,13 @@ pub enum Act {
     },
 }
 
+/// A choice: its name, its label, its options with their labels.
+type FormChoice = (
+    &'static str,
+    &'static str,
+    Vec<(&'static str, &'static str)>,
+);
+
 /// A form, before it is given to its reader.
 struct Draft {
     act: Act,
@@ -86,12 +93,8 @@ struct Draft {
     what: Vec<String>,
     /// Why it cannot be done now; there is no button then.
     blocked: Option<String>,
-    /// A choice: its name, its label, its options with their labels; the first is chosen.
-    choice: Option<(
-        &'static str,
-        &'static str,
-        Vec<(&'static str, &'static str)>,
-    )>,
+    /// The first option is chosen.
+    choice: Option<FormChoice>,
     button: &'static str,
     back: ConsolePlace,
 }

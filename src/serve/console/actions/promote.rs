@@ -2,7 +2,9 @@
 
 use uuid::Uuid;
 
-use super::{Act, ActOutcome, Draft, at, because, by, missing, no_such_choice, requested_by};
+use super::{
+    Act, ActOutcome, Draft, FormChoice, at, because, by, missing, no_such_choice, requested_by,
+};
 use crate::{
     control::{
         aliases::{Mode, followers, not_covered},
@@ -18,12 +20,6 @@ use crate::{
     },
     store::{console::requests::time_of, registry::alias_requests::AliasRequest},
 };
-
-type Choice = (
-    &'static str,
-    &'static str,
-    Vec<(&'static str, &'static str)>,
-);
 
 /// Returns the form that points an alias (`alias`, or the champion) at a version (`version`).
 ///
@@ -146,7 +142,7 @@ async fn coverage(
     model: &str,
     alias: &str,
     (from, to): (Option<i32>, i32),
-) -> Result<(Vec<String>, Choice), ApiError> {
+) -> Result<(Vec<String>, FormChoice), ApiError> {
     let full = ("full", "only if everything is scored");
     let covered = ("when_covered", "score what is missing first, then move");
     let now = ("now", "at once, whatever is missing");

@@ -149,8 +149,12 @@ fn avro_is_read_by_its_writers_schema_whatever_it_becomes() {
         ["message.unknown_schema", "message.avro", "message.avro"]
     );
     stems.predictions(5);
-    // The same row as JSON has the same hash.
+    // The same row as JSON has the same hash. A stream that has not seen the new revision yet would read
+    // it as Avro.
+    stream.signal("TERM");
+    stream.finish();
     stems.job("upsert = true", "");
+    let stream = stems.start(&[]);
     stems.write(&[stem(1)]);
     wait_until("the row as JSON", || {
         stems.broker.read(&stems.output).len() == 6

@@ -74,10 +74,11 @@ mod tests {
         assert_eq!(window.exceeded(), Some((21, 21)));
         window.add(3 * second, 300, 0);
         assert_eq!(window.exceeded(), None);
-        window.add(61 * second, 80, 30);
-        assert_eq!(window.exceeded(), None);
-        window.add(64 * second, 0, 0);
-        assert_eq!(window.exceeded(), Some((80, 30)));
+        window.add(60 * second, 80, 11);
+        assert_eq!(window.exceeded(), None, "32 of 401");
+        // A part leaves as a whole, and its 300 good messages with it.
+        window.add(61 * second, 0, 10);
+        assert_eq!(window.exceeded(), Some((80, 21)));
         window.add(200 * second, 0, 0);
         assert_eq!(window.exceeded(), None);
     }

@@ -1,7 +1,7 @@
 //! `helenus worker --run`: processes that a cluster manager lends to one run.
 
 use crate::{
-    stage::{Stage, kill_at},
+    stage::{Stage, kill_at, wait_until},
     support::cli,
 };
 
@@ -18,6 +18,13 @@ fn two_workers_of_one_run_end_with_it_although_one_is_killed() {
     let id = run.run_id.to_string();
     let words = ["worker", "--run", id.as_str()];
     let dies = stage.start_with(&words, &kill_at("mid_split=kill:5"));
+    // The other one comes once this one works: alone it might have taken all splits.
+    wait_until("a split is taken", || {
+        let splits = stage.sandbox.rows(&format!(
+            "SELECT owner FROM {{helenus}}.splits WHERE job = 'visits' AND run_id = {id} ALLOW FILTERING"
+        ));
+        splits.iter().any(|split| split.contains_key("owner"))
+    });
     let stays = stage.start_with(&words, "");
     let killed = dies.finish();
     assert_eq!(killed.code, None, "it was not killed: {killed:#?}");

@@ -37,7 +37,7 @@ use crate::{
 ///     helenus pipe tumour.bundle < rows.arrows > predictions.arrows
 ///     helenus pipe tumour.bundle --schema > schema.arrows
 ///
-/// Exit code 2: the bundle or the stream is invalid. Rejected rows are no error.
+/// Exit code 2: the bundle or the stream is invalid. Rejected rows are not errors.
 ///
 /// JSON result: none; standard output is the stream
 #[derive(Debug, clap::Args)]

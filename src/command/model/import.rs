@@ -74,8 +74,8 @@ pub struct Args {
 /// Imports.
 ///
 /// # Errors
-/// Exit 5: there is no such model; exit 2: it is not ONNX, or a file can't be used; exit 1: the version
-/// is rejected; exit 3: MLflow or Cassandra.
+/// Exit 5: the model is not found; exit 2: the model is not ONNX, or a file can't be used; exit 1:
+/// the version is rejected; exit 3: MLflow or Cassandra.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let source = MlflowSource::parse(&args.source)?;
     let model = match &source {

@@ -173,7 +173,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
 }
 
 async fn planned(args: &Args, context: &Context) -> Result<Answer, Failure> {
-    // Mistakes are told without Cassandra, too.
+    // Mistakes are reported without Cassandra, too.
     let read = folder::read(&args.plan.folder)?;
     let commit = commit::of_folder(&args.plan, true).ok();
     let store = context.store().await?;

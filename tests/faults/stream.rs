@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     own::OwnCassandra,
-    stage::{is_stopped, wait_for},
+    stage::is_stopped,
     support::{
         block_on,
         cli::{self, Running},
@@ -85,6 +85,28 @@ fn write(stems: &Stems<'_>, ids: std::ops::Range<i64>) {
     stems.write(&ids.map(stem).collect::<Vec<_>>());
 }
 
+/// Writes parts of `size` messages until `is_over`, each one once the part before it has been
+/// scored: a process that reads late would otherwise meet all of them in one transaction. Returns
+/// the number of messages.
+#[track_caller]
+fn write_until(
+    stems: &Stems<'_>,
+    size: i64,
+    write: impl Fn(std::ops::Range<i64>),
+    mut is_over: impl FnMut() -> bool,
+) -> i64 {
+    let mut written = 0;
+    while !is_over() {
+        assert!(written < 50 * size, "{written} messages, and it goes on");
+        write(written..written + size);
+        written += size;
+        wait_until("the part is scored, or the end", || {
+            is_over() || stems.broker.read(&stems.output).len() as i64 == written
+        });
+    }
+    written
+}
+
 #[test]
 fn a_member_that_dies_in_a_transaction_loses_and_repeats_nothing() {
     for (test, failpoints) in [
@@ -93,14 +115,18 @@ fn a_member_that_dies_in_a_transaction_loses_and_repeats_nothing() {
         ("stream_kill_after", "stream_after_commit=kill:3"),
     ] {
         let stems = Stems::upserting(test, shared(), 4);
-        let doomed = stems.start(&[("HELENUS_FAILPOINTS", failpoints)]);
+        let mut doomed = stems.start(&[("HELENUS_FAILPOINTS", failpoints)]);
         let survivor = stems.start(&[]);
         wait_until("both read", || stems.states().len() == 2);
-        for part in 0..20 {
-            write(&stems, part * 100..(part + 1) * 100);
-        }
+        let scored = write_until(
+            &stems,
+            100,
+            |ids| write(&stems, ids),
+            || !doomed.is_running(),
+        );
         assert_eq!(doomed.finish().code, None, "{failpoints}");
-        wait_for_all(&stems, 2_000);
+        write(&stems, scored..scored + 1_000);
+        wait_for_all(&stems, scored + 1_000);
         survivor.signal("TERM");
         assert_eq!(survivor.finish().code, Some(0));
     }
@@ -110,21 +136,19 @@ fn a_member_that_dies_in_a_transaction_loses_and_repeats_nothing() {
 fn a_frozen_member_that_wakes_up_late_commits_nothing() {
     let stems = Stems::upserting("stream_zombie", shared(), 2);
     let zombie = stems.start(&[("HELENUS_FAILPOINTS", "stream_before_commit=stop:2")]);
-    write(&stems, 0..50);
-    write(&stems, 50..400);
-    wait_for(Duration::from_secs(30), "the freeze", || {
-        is_stopped(zombie.pid())
-    });
+    let frozen = || is_stopped(zombie.pid());
+    let written = write_until(&stems, 50, |ids| write(&stems, ids), frozen);
+    write(&stems, written..written + 350);
     let heir = stems.start(&[]);
-    wait_for_all(&stems, 400);
-    write(&stems, 400..500);
+    wait_for_all(&stems, written + 350);
+    write(&stems, written + 350..written + 450);
     zombie.signal("CONT");
-    wait_for_all(&stems, 500);
+    wait_for_all(&stems, written + 450);
     // It goes on with what it gets now.
     heir.signal("TERM");
     assert_eq!(heir.finish().code, Some(0));
-    write(&stems, 500..600);
-    wait_for_all(&stems, 600);
+    write(&stems, written + 450..written + 550);
+    wait_for_all(&stems, written + 550);
     zombie.signal("TERM");
     assert_eq!(zombie.finish().code, Some(0));
 }
@@ -204,14 +228,17 @@ fn the_last_message_of_a_millisecond_wins_across_a_crash() {
     let stems = Stems::upserting("stream_ties", shared(), 1);
     let at = 1_700_000_000_000_i64;
     let message = |note: i64| json!({"key": "k", "timestamp": at, "json": stem_with(note % 3, json!({"note": note.to_string()}))});
-    let doomed = stems.start(&[("HELENUS_FAILPOINTS", "stream_in_transaction=kill:3")]);
-    for part in 0..10_i64 {
-        let messages: Vec<Value> = (part * 60..(part + 1) * 60).map(message).collect();
+    let write = |notes: std::ops::Range<i64>| {
+        let messages: Vec<Value> = notes.map(message).collect();
         stems.broker.write(&stems.input, &messages);
-    }
+    };
+    let mut doomed = stems.start(&[("HELENUS_FAILPOINTS", "stream_in_transaction=kill:3")]);
+    let scored = write_until(&stems, 60, write, || !doomed.is_running());
     assert_eq!(doomed.finish().code, None);
+    let written = scored + 300;
+    write(scored..written);
     let heir = stems.start(&[]);
-    stems.predictions(600);
+    stems.predictions(written as usize);
     let rows = stems
         .sandbox
         .rows("SELECT id, note, writetime(note) AS written FROM {data}.stems WHERE garden = 'g'");
@@ -225,7 +252,7 @@ fn the_last_message_of_a_millisecond_wins_across_a_crash() {
             )
         })
         .collect();
-    for (id, note) in [(0, 597), (1, 598), (2, 599)] {
+    for (id, note) in (0..3).zip(written - 3..) {
         assert_eq!(rows[&id], (note.to_string(), at * 1_000 + note), "{rows:?}");
     }
     heir.signal("TERM");

@@ -315,14 +315,11 @@ impl Preparation {
             for prediction in predictions {
                 let message = &batch.messages[prediction.message];
                 match prediction.outcome {
-                    Ok(encoded) => {
+                    Ok((topic, encoded)) => {
                         counts.scored += 1;
-                        let topic = output
-                            .topic
-                            .of(prediction.label.as_deref().unwrap_or_default());
                         outgoing.push(OutgoingMessage::prediction(
                             prediction.message,
-                            topic.into_owned(),
+                            topic,
                             encoded,
                             &source_of(message),
                         ));

@@ -34,10 +34,8 @@ pub enum ScoringError {
 pub struct MessagePrediction {
     /// Index of the message in its batch.
     pub message: usize,
-    /// The value of the column that the topic depends on.
-    pub label: Option<String>,
-    /// The message to send, or why the row is rejected.
-    pub outcome: Result<EncodedMessage, Problem>,
+    /// The message to send and its topic, or why the row is rejected.
+    pub outcome: Result<(String, EncodedMessage), Problem>,
 }
 
 /// Returns the predictions for rows, given as index of the message and of the row. `versions`: by
@@ -137,7 +135,6 @@ impl Prediction<'_> {
                 let text = format!("version {} rejects the row: {reason}", ready.version);
                 return MessagePrediction {
                     message,
-                    label: None,
                     outcome: Err(Problem::new("row.rejected", text)),
                 };
             }
@@ -163,25 +160,19 @@ impl Prediction<'_> {
         };
         MessagePrediction {
             message,
-            label: self.label(at),
-            outcome: Ok(encoded.encode()),
+            outcome: Ok((self.topic(at), encoded.encode())),
         }
     }
 
-    /// Returns the value of the output column that the topic depends on.
-    fn label(&self, at: usize) -> Option<String> {
-        let job = &self.version.job;
-        let output = self.job.job.stream.output.as_ref()?;
-        let column = output.topic.column()?;
-        let place = job
-            .target
-            .outputs
-            .iter()
-            .position(|output| output.name == column)?;
-        let cell = self.scored.cells.cell(at, place)?;
-        Some(crate::codec::literal::to_text(
-            &job.target.outputs[place].cql_type,
-            cell,
-        ))
+    /// Returns the topic of the prediction with these cells.
+    fn topic(&self, at: usize) -> String {
+        let output = self.job.job.stream.output.as_ref();
+        let outputs = &self.version.job.target.outputs;
+        let topic = output.map(|output| {
+            output
+                .topic
+                .of_prediction(outputs, self.scored.cells.row(at))
+        });
+        topic.unwrap_or_default().into_owned()
     }
 }

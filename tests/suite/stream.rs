@@ -428,3 +428,28 @@ fn what_cannot_be_read_is_said_before_anything_is_read() {
     let listed = stems.sandbox.json(&["stream", "status"]).ok().result();
     assert_eq!(listed, json!([]));
 }
+
+#[test]
+fn the_doctor_names_topics_that_do_not_exist_and_brokers_that_do_not_answer() {
+    let mut stems = Stems::new("stream_doctor", shared(), 1);
+    stems.dead = "stems.never-made".to_owned();
+    stems.job("", "");
+    let findings = |brokers: &str| {
+        let mut command = stems.sandbox.command(&["doctor", "--output", "json"]);
+        command.env("HELENUS_KAFKA_BROKERS", brokers);
+        let found = run(command).code(3).result();
+        let checks = found["checks"].as_array().unwrap().clone();
+        let bad = checks
+            .into_iter()
+            .filter(|check| check["check"] == "kafka" && check["state"] == "bad");
+        bad.map(|check| check["text"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        findings(&stems.broker.bootstrap),
+        ["topic `stems.never-made` of job `stems` does not exist"]
+    );
+    let silent = findings("127.0.0.1:1");
+    assert_eq!(silent.len(), 1, "{silent:?}");
+    assert!(silent[0].contains("do not answer"), "{silent:?}");
+}

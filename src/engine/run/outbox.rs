@@ -8,11 +8,9 @@
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use futures::future::BoxFuture;
-use serde_json::Value;
 
 use super::{lease::Fence, lineage::Lineage};
 use crate::{
-    codec::cell_json,
     domain::{
         job::{
             CompiledJob,
@@ -80,8 +78,6 @@ pub struct Outbox {
     sink: Arc<dyn PredictionSink>,
     output: StreamOutput,
     chosen: Chosen,
-    /// The output column, by its index, that is part of the topic's name.
-    label: Option<usize>,
 }
 
 /// Which predictions of a row are sent.
@@ -130,12 +126,9 @@ impl Outbox {
         if let Some(problem) = sink.unready() {
             return Err(Failure::system(problem));
         }
-        let column = output.topic.column();
-        let mut outputs = job.target.outputs.iter();
         Ok(Some(Self {
             sink: Arc::clone(sink),
             chosen: chosen(job, run, output)?,
-            label: column.and_then(|name| outputs.position(|column| column.name == name)),
             output: output.clone(),
         }))
     }
@@ -161,8 +154,14 @@ impl Outbox {
         }
         let rejected = outcome.as_ref().err().copied();
         let topic = match &outcome {
-            Ok(cells) => self.topic_of(job, cells.clone()),
-            Err(_) => match (self.label, &self.output.dead_letters) {
+            Ok(cells) => {
+                let topic = self
+                    .output
+                    .topic
+                    .of_prediction(&job.target.outputs, cells.clone());
+                topic.into_owned()
+            }
+            Err(_) => match (self.output.topic.column(), &self.output.dead_letters) {
                 (None, _) => self.output.topic.of("").into_owned(),
                 // It has no label, so there is no topic for it.
                 (Some(_), Some(topic)) => topic.clone(),
@@ -190,22 +189,6 @@ impl Outbox {
             message.headers.push((ERROR, reason.to_owned()));
         }
         messages.push(OutgoingMessage { topic, message });
-    }
-
-    fn topic_of<'a>(
-        &self,
-        job: &CompiledJob,
-        mut cells: impl Iterator<Item = Option<&'a [u8]>>,
-    ) -> String {
-        let label = self.label.map(|at| {
-            let cell = cells.nth(at).flatten();
-            match cell_json::cell(&job.target.outputs[at].cql_type, cell) {
-                Value::String(text) => text,
-                other => other.to_string(),
-            }
-        });
-        let topic = self.output.topic.of(label.as_deref().unwrap_or_default());
-        topic.into_owned()
     }
 
     /// Sends the messages of a batch while the split is this process's own.
@@ -241,7 +224,7 @@ impl Outbox {
         reason: Option<&str>,
         counts: &Counts,
     ) -> Result<(), SendError> {
-        let (topics, may_lack) = match self.label {
+        let (topics, may_lack) = match self.output.topic.column() {
             None => (vec![self.output.topic.of("").into_owned()], false),
             Some(_) => (self.topics_of_classes(job), true),
         };

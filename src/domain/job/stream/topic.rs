@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use super::{is_topic_character, is_topic_name};
+use crate::{codec::literal, domain::job::OutputColumn};
 
 /// The name of a topic, with or without one `{column}`: an output column whose value is put there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,6 +44,22 @@ impl TopicPattern {
     /// Returns the output column whose value is part of the name.
     pub fn column(&self) -> Option<&str> {
         self.column.as_ref().map(|(column, _)| column.as_str())
+    }
+
+    /// Returns the topic of a prediction. `cells` are those of `outputs`, in their order.
+    pub fn of_prediction<'a>(
+        &self,
+        outputs: &[OutputColumn],
+        mut cells: impl Iterator<Item = Option<&'a [u8]>>,
+    ) -> Cow<'_, str> {
+        let place = outputs
+            .iter()
+            .position(|output| Some(output.name.as_str()) == self.column());
+        let label = place.and_then(|at| {
+            let cell = cells.nth(at).flatten()?;
+            Some(literal::to_text(&outputs[at].cql_type, cell))
+        });
+        self.of(label.as_deref().unwrap_or_default())
     }
 
     /// Returns the topic for a value of the column. Characters that Kafka does not accept become `_`.

@@ -1,9 +1,9 @@
 # helenus: `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build test test-faults test-python bench demo demo-documents cassandra cassandra-down kafka kafka-down lint doc clean
+.PHONY: help build test test-faults test-4.1 test-python bench demo demo-documents cassandra cassandra-down kafka kafka-down lint doc clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the helenus binary, optimised: target/release/helenus
 	cargo build --locked --release --features kafka
@@ -14,6 +14,9 @@ test: ## the whole suite against a real Cassandra that it starts and wipes (ARGS
 
 test-faults: ## faults and what must hold after each: kills, freezes, lost answers, dead nodes (ARGS as for test)
 	@scripts/test --features failpoints,kafka --test faults $(ARGS)
+
+test-4.1: ## the main tests against a real Cassandra 4.1 (ARGS='name' instead of them)
+	@scripts/test-4.1 $(ARGS)
 
 test-python: ## the Python package against a real Cassandra: wheel, module, notebook, Airflow (ARGS go to pytest)
 	@scripts/test-python $(ARGS)

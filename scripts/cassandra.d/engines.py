@@ -9,11 +9,8 @@ import time
 from pathlib import Path
 
 from machine import Failure, locked, quiet, say
-from node import JAMM
+from releases import TEMPLATES
 
-TEMPLATES = Path(__file__).resolve().parent
-JARS = TEMPLATES.parent.parent / ".dev" / "cassandra-jars"
-IMAGE = "cassandra:5.0"
 IMAGE_JARS = "/opt/cassandra/lib"
 INSTALL_JDK = "apt install openjdk-17-jdk-headless"
 INSTALL_MAVEN = "apt install maven"
@@ -22,31 +19,34 @@ INSTALL_MAVEN = "apt install maven"
 class Maven:
     name = "maven"
 
+    def __init__(self, release):
+        self.release = release
+
     def prepare(self):
         self.java = find_java()
-        pom = TEMPLATES / "pom.xml"
+        pom, jars = self.release.pom, self.release.jars
         fingerprint = hashlib.sha256(pom.read_bytes()).hexdigest()
-        stamp = JARS / "pom.sha256"
-        with locked(JARS.parent / ".cassandra-jars.lock"):
+        stamp = jars / "pom.sha256"
+        with locked(jars.parent / f".{jars.name}.lock"):
             if stamp.exists() and stamp.read_text() == fingerprint:
                 return
             if not shutil.which("mvn"):
                 raise Failure(f"Maven is missing (it fetches Cassandra's jars): {INSTALL_MAVEN}")
-            say("fetching Cassandra's jars from Maven Central into .dev/cassandra-jars, once (about 70 MB)")
-            half = JARS.with_name("cassandra-jars.part")
+            say(f"fetching Cassandra's jars from Maven Central into .dev/{jars.name}, once (about 70 MB)")
+            half = jars.with_name(f"{jars.name}.part")
             shutil.rmtree(half, ignore_errors=True)
             done = subprocess.run(
                 ["mvn", "-B", "-q", "-f", str(pom), "dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={half}"],
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, env={**os.environ, "JAVA_HOME": str(Path(self.java).parent.parent)})
-            if done.returncode or not (half / JAMM).exists():
+            if done.returncode or not (half / self.release.jamm).exists():
                 raise Failure("Maven could not fetch Cassandra's jars:\n" + (done.stdout + done.stderr)[-2000:])
             (half / "pom.sha256").write_text(fingerprint)
-            shutil.rmtree(JARS, ignore_errors=True)
-            half.rename(JARS)
+            shutil.rmtree(jars, ignore_errors=True)
+            half.rename(jars)
 
     def start(self, node):
         with open(node.output, "ab") as output:
-            process = subprocess.Popen(node.command(self.java, JARS), cwd=node.home, stdin=subprocess.DEVNULL, stdout=output,
+            process = subprocess.Popen(node.command(self.java, self.release.jars), cwd=node.home, stdin=subprocess.DEVNULL, stdout=output,
                                        stderr=subprocess.STDOUT, start_new_session=True)
         node.pid_file.write_text(f"{process.pid}\n")
         # The command line is empty for a moment after exec.
@@ -58,16 +58,19 @@ class Docker:
     """The image lends Java and the jars; network and folders are the host's, so addresses and paths are the same as without."""
     name = "docker"
 
+    def __init__(self, release):
+        self.image = release.image
+
     def prepare(self):
         if quiet(["docker", "version", "--format", "{{.Server.Version}}"], 10).returncode:
             raise Failure("no container engine answers (docker version)")
         if quiet(["docker", "compose", "version"], 10).returncode:
             raise Failure("the docker compose plugin is missing: apt install docker-compose-plugin")
-        if quiet(["docker", "image", "inspect", IMAGE], 20).returncode:
-            say(f"pulling {IMAGE}, once")
-            pulled = quiet(["docker", "pull", "--quiet", IMAGE], 600)
+        if quiet(["docker", "image", "inspect", self.image], 20).returncode:
+            say(f"pulling {self.image}, once")
+            pulled = quiet(["docker", "pull", "--quiet", self.image], 600)
             if pulled.returncode:
-                raise Failure(f"{IMAGE} can't be pulled: {pulled.stderr.strip()[-300:]}")
+                raise Failure(f"{self.image} can't be pulled: {pulled.stderr.strip()[-300:]}")
 
     def compose(self, instance, *words, seconds=120):
         project = "helenus-" + hashlib.sha256(str(instance.home).encode()).hexdigest()[:8] + "-" + instance.name
@@ -77,7 +80,7 @@ class Docker:
         instance = node.instance
         # Compose reads JSON as YAML; a dollar would be a variable to it.
         services = {f"node{other.number}": {
-            "image": IMAGE, "network_mode": "host", "user": f"{os.getuid()}:{os.getgid()}", "working_dir": str(other.home),
+            "image": self.image, "network_mode": "host", "user": f"{os.getuid()}:{os.getgid()}", "working_dir": str(other.home),
             "entrypoint": [word.replace("$", "$$") for word in other.command("java", IMAGE_JARS)],
             "command": [], "init": False, "stop_grace_period": "60s",
             "volumes": [f"{instance.home}:{instance.home}", f"{TEMPLATES}:{TEMPLATES}:ro"],
@@ -102,7 +105,7 @@ class Docker:
 
 
 def find_java():
-    """A Java 17, which Cassandra 5.0 is made for; newer ones refuse what it does."""
+    """A Java 17, which Cassandra 5.0 is made for and 4.1 runs on (jvm-4.1.options); newer ones refuse what they do."""
     homes = [os.environ.get("HELENUS_JAVA_HOME"), os.environ.get("JAVA_HOME")]
     if shutil.which("java"):
         homes.append(Path(os.path.realpath(shutil.which("java"))).parent.parent)
@@ -117,14 +120,14 @@ def find_java():
             if version:
                 seen.append(f"{version[1]} in {home}")
     found = f" (found only {', '.join(dict.fromkeys(seen))})" if seen else ""
-    raise Failure(f"JDK 17 is missing, the Java that Cassandra 5.0 runs on{found}: {INSTALL_JDK}")
+    raise Failure(f"JDK 17 is missing, the Java that Cassandra runs on{found}: {INSTALL_JDK}")
 
 
-def engines(wanted):
+def engines(wanted, release):
     """Prepared engines, in the order to try them."""
     if wanted in ("auto", "docker"):
         try:
-            engine = Docker()
+            engine = Docker(release)
             engine.prepare()
             yield engine
         except Failure as failure:
@@ -135,7 +138,7 @@ def engines(wanted):
             docker_says = "the container did not come up"
     if wanted in ("auto", "maven"):
         try:
-            engine = Maven()
+            engine = Maven(release)
             engine.prepare()
         except Failure as failure:
             raise Failure(f"{failure}\n(or Docker with compose; here: {docker_says})" if wanted == "auto" else str(failure)) from None

@@ -5,8 +5,7 @@ import re
 import string
 from pathlib import Path
 
-TEMPLATES = Path(__file__).resolve().parent
-JAMM = "jamm-0.4.0.jar"
+from releases import RELEASES, TEMPLATES
 
 
 class Node:
@@ -23,6 +22,10 @@ class Node:
     def address(self):
         head, last = self.instance.settings["address"].rsplit(".", 1)
         return f"{head}.{int(last) + self.number - 1}"
+
+    @property
+    def release(self):
+        return RELEASES[self.instance.settings["release"]]
 
     def pid(self):
         """The node's process id, or None; never that of a stranger who was given the same number since."""
@@ -46,8 +49,9 @@ class Node:
         settings = self.instance.settings
         for folder in ("data", "commitlog", "hints", "saved_caches", "cdc_raw", "log", "tmp"):
             (self.home / folder).mkdir(parents=True, exist_ok=True)
-        template = (TEMPLATES / "cassandra.yaml").read_text()
-        template += (TEMPLATES / ("cassandra-fast.yaml" if settings["fast"] else "cassandra-latest.yaml")).read_text()
+        release = self.release
+        parts = ["cassandra.yaml", *release.yaml, *(["cassandra-fast.yaml"] if settings["fast"] else release.yaml_unless_fast)]
+        template = "".join((TEMPLATES / part).read_text() for part in parts)
         # Periodic sync, Cassandra's default, loses about the last 0.1 s of acknowledged writes when the process is killed.
         survives_kill = settings["fast"] and not settings["unsafe"]
         # New nodes find each other soonest through one seed; known ones must not depend on that one's being there.
@@ -67,7 +71,9 @@ class Node:
 
     def command(self, java, jars):
         settings = self.instance.settings
-        options = [line for line in (TEMPLATES / "jvm.options").read_text().splitlines() if line[:1] == "-"]
+        release = self.release
+        lines = [line for file in ("jvm.options", *release.jvm_options) for line in (TEMPLATES / file).read_text().splitlines()]
+        options = [line for line in lines if line[:1] == "-"]
         options += [f'-Xms{min(256, settings["heap_mb"])}m', f'-Xmx{settings["heap_mb"]}m']
         if settings["fast"]:
             options += ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
@@ -84,7 +90,7 @@ class Node:
             options += ["-Dcassandra.ring_delay_ms=1", "-Dcassandra.load_ring_state=false"]
         options += [
             f"-Xlog:gc:file={self.home}/log/gc.log:uptime:filecount=2,filesize=10m",
-            f"-javaagent:{jars}/{JAMM}",
+            f"-javaagent:{jars}/{release.jamm}",
             f"-Djava.io.tmpdir={self.home}/tmp",
             f"-Dlogback.configurationFile=file://{TEMPLATES}/logback.xml",
             f"-Dcassandra.logdir={self.home}/log",

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::{
-    domain::problem::Problem,
+    domain::{cassandra::Release, problem::Problem},
     failure::Failure,
     inspect::doctor::{self, State},
     output::Answer,
@@ -13,7 +13,7 @@ use crate::{
 /// Check helenus's dependencies and suggest fixes
 ///
 /// Checks ONNX Runtime's library; the tokens and certificate of `helenus serve`; Cassandra's nodes,
-/// versions and clocks; replication and repair; the schema; the permissions of this login; and, if
+/// releases (and what is lost on an older one) and clocks; replication and repair; the schema; the permissions of this login; and, if
 /// kafka.brokers is set, Kafka's brokers and the topics of streams.
 /// Changes nothing. Exit code 3 if a check fails, 0 if there are warnings only.
 ///
@@ -21,8 +21,9 @@ use crate::{
 ///
 ///     helenus doctor
 ///
-/// JSON result: {"good": bool, "checks": [{"check", "state": "good" | "warning" | "bad", "text",
-///   "help"} …]}
+/// JSON result: {"good": bool, "cassandra": null or {"release": oldest of the nodes, "lacks": ["vectors"
+///   | "sai" | "unified_compaction" …]}, "checks": [{"check", "state": "good" | "warning" | "bad",
+///   "text", "help"} …]}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {}
@@ -33,7 +34,10 @@ pub struct Args {}
 /// None; a failed check is part of the answer, with exit code 3.
 pub async fn run(_: Args, context: &Context) -> Result<Answer, Failure> {
     #[cfg_attr(not(feature = "kafka"), expect(unused_mut))]
-    let mut findings = doctor::examine(&context.config).await;
+    let doctor::Examination {
+        release,
+        mut findings,
+    } = doctor::examine(&context.config).await;
     #[cfg(feature = "kafka")]
     findings.extend(crate::stream::doctor::examine(&context.config).await);
     let bad = findings
@@ -52,7 +56,8 @@ pub async fn run(_: Args, context: &Context) -> Result<Answer, Failure> {
             lines.push(format!("{:24}{help}", ""));
         }
     }
-    let result = json!({"good": bad == 0, "checks": findings});
+    let cassandra = release.as_ref().map(Release::as_json);
+    let result = json!({"good": bad == 0, "cassandra": cassandra, "checks": findings});
     let mut answer = Answer::new(result, lines.join("\n"));
     if bad > 0 {
         let message = match bad {

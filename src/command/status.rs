@@ -22,9 +22,10 @@ use crate::{
 ///
 ///     helenus status
 ///
-/// JSON result: {"models": [{"name", "aliases": {…}, "versions": [{"version", "state", "reason",
-///   "registered_at"}]}], "jobs": [{"job", "revision", "ready_revision", "state", "problems",
-///   "paused", "source", "target", "last_run", "open_runs": [{"run", "splits_done", "splits_held"}]}],
+/// JSON result: {"cassandra": {"release", "lacks"} as of `helenus doctor`, "models": [{"name",
+///   "aliases": {…}, "versions": [{"version", "state", "reason", "registered_at"}]}], "jobs": [{"job",
+///   "revision", "ready_revision", "state", "problems", "paused", "source", "target", "last_run",
+///   "open_runs": [{"run", "splits_done", "splits_held"}]}],
 ///   "experiments": [as `helenus experiment show` …], "waiting": [{"table", "day", "id", "action", "about", "requested_by", "asked_at", "behind"}],
 ///   "alarms": [as of `helenus alarm list`],
 ///   "retrainings": [{"model", "name", "problems", "state", "reason", "version"}]}
@@ -46,6 +47,7 @@ pub async fn run(_: Args, context: &Context) -> Result<Answer, Failure> {
 
 fn as_json(status: &Status) -> Value {
     json!({
+        "cassandra": status.release.as_json(),
         "models": status.models.iter().map(model_json).collect::<Value>(),
         "jobs": status.jobs.iter().map(job_json).collect::<Value>(),
         "experiments": status.experiments.iter().map(view::as_json).collect::<Value>(),

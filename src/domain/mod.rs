@@ -3,6 +3,7 @@
 pub mod access;
 pub mod alarm;
 pub mod answer;
+pub mod cassandra;
 pub mod csv;
 pub mod duration;
 pub mod evidence;

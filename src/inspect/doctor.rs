@@ -1,18 +1,19 @@
 //! Checks helenus's dependencies and suggests fixes.
 
+mod cassandra;
 mod serving;
 
 use chrono::{TimeDelta, Utc};
 
 use crate::{
     config::Config,
-    engine::clock,
+    domain::cassandra::Release,
     failure::Failure,
     scorer::runtime,
     store::{
         Store,
         admin::{
-            health::{Node, Permission, Writer},
+            health::{Permission, Writer},
             migrate,
             settings::Serial,
         },
@@ -20,8 +21,6 @@ use crate::{
     },
 };
 
-/// Clock difference, in milliseconds, that causes a warning; at five seconds runs stop.
-const CLOCK_MS: i64 = 1_000;
 /// `gc_grace_seconds` below which there is a warning: a shorter one leaves little time for repair,
 /// and runs end at half of it.
 const GC_GRACE: i32 = 86_400;
@@ -41,7 +40,7 @@ pub enum State {
 /// What one check found.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Finding {
-    /// Name of the check: library, serving, cassandra, clock, replication, repair, schema,
+    /// Name of the check: library, serving, cassandra, release, clock, replication, repair, schema,
     /// permissions, kafka.
     pub check: &'static str,
     pub state: State,
@@ -75,15 +74,30 @@ impl Report {
     }
 }
 
+/// What [`examine`] found.
+#[derive(Debug)]
+pub struct Examination {
+    /// The oldest release of Cassandra's nodes; `None` if it could not be asked, or is too old.
+    pub release: Option<Release>,
+    pub findings: Vec<Finding>,
+}
+
 /// Checks everything; a check that cannot be made is a finding, too.
-pub async fn examine(config: &Config) -> Vec<Finding> {
+pub async fn examine(config: &Config) -> Examination {
     let mut report = Report::default();
+    let mut release = None;
     library(&mut report, config);
     serving::examine(&mut report, &config.serve);
     match Store::connect_unmigrated(config).await {
         Err(failure) => report.failure("cassandra", &failure),
         Ok(store) => {
-            nodes(&mut report, &store).await;
+            match store.release().await {
+                Ok(oldest) => {
+                    cassandra::examine(&mut report, &store, &oldest).await;
+                    release = Some(oldest);
+                }
+                Err(error) => report.failure("cassandra", &error.into()),
+            }
             if schema(&mut report, config).await {
                 // The keyspace exists; the following checks use its settings.
                 match Store::connect(config).await {
@@ -100,7 +114,10 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
             }
         }
     }
-    report.0
+    Examination {
+        release,
+        findings: report.0,
+    }
 }
 
 fn library(report: &mut Report, config: &Config) {
@@ -117,101 +134,6 @@ fn library(report: &mut Report, config: &Config) {
             let help = problem.help.unwrap_or_default();
             report.add("library", State::Bad, problem.message, &help);
         }
-    }
-}
-
-async fn nodes(report: &mut Report, store: &Store) {
-    let nodes = store.nodes().await;
-    let silent: Vec<_> = nodes
-        .iter()
-        .filter(|node| node.answer.is_none())
-        .map(|node| node.address.as_str())
-        .collect();
-    let mut versions: Vec<_> = nodes
-        .iter()
-        .filter_map(|node| node.answer.as_ref())
-        .map(|answer| answer.version.as_str())
-        .collect();
-    versions.sort_unstable();
-    versions.dedup();
-    let told = format!(
-        "Cassandra {} at {} node(s) in {}",
-        versions.join(", "),
-        nodes.len(),
-        store.datacenters().join(", ")
-    );
-    let old = versions.iter().any(|version| {
-        let major = version
-            .split('.')
-            .next()
-            .and_then(|major| major.parse::<u32>().ok());
-        major.is_some_and(|major| major < 5)
-    });
-    if !silent.is_empty() {
-        report.add(
-            "cassandra",
-            State::Warning,
-            format!("{told}; no answer from {}", silent.join(", ")),
-            "start them again: with too many away, requests at the configured consistency fail",
-        );
-    } else if old {
-        report.add(
-            "cassandra",
-            State::Warning,
-            told,
-            "vectors and SAI indexes need Cassandra 5.0",
-        );
-    } else {
-        report.good("cassandra", told);
-    }
-    let datacenters = store.datacenters();
-    if datacenters.len() > 1 && store.config().local_datacenter.is_none() {
-        report.add(
-            "cassandra",
-            State::Warning,
-            "several data centres, and local_datacenter is not set",
-            "set it, or LOCAL_QUORUM may mean another data centre at each request",
-        );
-    }
-    clock(report, &nodes);
-}
-
-fn clock(report: &mut Report, nodes: &[Node]) {
-    let furthest = nodes
-        .iter()
-        .filter_map(|node| Some((node, node.answer.as_ref()?)))
-        .max_by_key(|(_, answer)| answer.clock_ms.abs());
-    let Some((node, answer)) = furthest else {
-        return;
-    };
-    let off = (answer.clock_ms.abs() - answer.within_ms).max(0);
-    let direction = if answer.clock_ms < 0 {
-        "behind"
-    } else {
-        "ahead of"
-    };
-    let help = "let NTP correct the wrong clock, this one or Cassandra's";
-    if off > CLOCK_MS {
-        let state = if off > clock::LIMIT.num_milliseconds() {
-            State::Bad
-        } else {
-            State::Warning
-        };
-        report.add(
-            "clock",
-            state,
-            format!(
-                "the clock of {} is {:.1} s {direction} this one",
-                node.address,
-                off as f64 / 1000.0
-            ),
-            help,
-        );
-    } else {
-        report.good(
-            "clock",
-            format!("at most {} ms from Cassandra's", off + answer.within_ms),
-        );
     }
 }
 

@@ -7,6 +7,7 @@ mod aliases;
 mod apply;
 mod apply_logins;
 mod cases;
+mod cassandra_4_1;
 mod compare;
 mod config_file;
 mod connection;

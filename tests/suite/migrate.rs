@@ -3,7 +3,7 @@
 use crate::support::Sandbox;
 
 /// Everything that readers and writers of helenus's keyspace can rely on, in one text.
-fn schema(sandbox: &Sandbox) -> String {
+pub fn schema(sandbox: &Sandbox) -> String {
     let mut text = String::new();
     let tables = sandbox.rows("SELECT table_name, compaction, compression, default_time_to_live, gc_grace_seconds FROM system_schema.tables WHERE keyspace_name = '{helenus}'");
     for table in tables {
@@ -171,12 +171,14 @@ fn what_died_half_way_is_completed_by_the_next() {
 fn the_baseline_is_what_the_numbered_files_come_to() {
     let sandbox = Sandbox::empty("numbered");
     sandbox.cql("CREATE KEYSPACE {helenus} WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1} AND durable_writes = false");
+    let new = Sandbox::shared("numbered");
+    let compaction = "SELECT compaction FROM system_schema.tables WHERE keyspace_name = '{helenus}' AND table_name = 'model_chunks'";
+    let class = strategy(&new.row(compaction)["compaction"]);
     // As an older helenus leaves it when it dies after its second table.
-    sandbox.cql("CREATE TABLE {helenus}.model_chunks (sha256 blob, chunk int, data blob, checksum blob, PRIMARY KEY ((sha256, chunk))) WITH compression = {'enabled': false} AND compaction = {'class': 'UnifiedCompactionStrategy'}");
+    sandbox.cql(&format!("CREATE TABLE {{helenus}}.model_chunks (sha256 blob, chunk int, data blob, checksum blob, PRIMARY KEY ((sha256, chunk))) WITH compression = {{'enabled': false}} AND compaction = {{'class': '{class}'}}"));
     sandbox.helenus(&["migrate"]).ok();
     let begun = "SELECT * FROM {helenus}.schema_migrations WHERE bucket = 'baseline'";
     assert!(sandbox.rows(begun).is_empty());
-    let new = Sandbox::shared("numbered");
     assert_eq!(new.rows(begun).len(), 1);
     assert_eq!(schema(&sandbox), schema(&new));
 }

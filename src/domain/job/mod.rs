@@ -17,6 +17,7 @@ pub mod mapping;
 pub mod outputs;
 pub mod rejection;
 pub mod served;
+mod server_fit;
 pub mod stream;
 
 use std::sync::Arc;

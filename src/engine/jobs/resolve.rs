@@ -115,10 +115,14 @@ pub async fn check_planned(
     });
     Ok(
         match compile(manifest, &source, source_version, existing, &asked) {
-            Ok(job) if problems.is_empty() => match side_tables(store, &job).await? {
-                misfits if misfits.is_empty() => Ok(Checked { job, aliases }),
-                misfits => Err(misfits),
-            },
+            Ok(job) if problems.is_empty() => {
+                problems.extend(side_tables(store, &job).await?);
+                problems.extend(unsupported_outputs(store, &job).await?);
+                match problems.is_empty() {
+                    true => Ok(Checked { job, aliases }),
+                    false => Err(problems),
+                }
+            }
             Ok(_) => Err(problems),
             Err(more) => {
                 // Why there is no version was reported above.
@@ -230,6 +234,14 @@ async fn side_tables(store: &Store, job: &CompiledJob) -> Result<Vec<Problem>, S
         }
     }
     Ok(problems)
+}
+
+/// Returns why the cluster's release of Cassandra cannot store the job's outputs.
+async fn unsupported_outputs(store: &Store, job: &CompiledJob) -> Result<Vec<Problem>, StoreError> {
+    match job.needs_server_features() {
+        true => Ok(job.unsupported_outputs(&store.release().await?)),
+        false => Ok(Vec::new()),
+    }
 }
 
 /// Problem code for a prediction table in another keyspace that no administrator allowed.

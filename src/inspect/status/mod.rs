@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::experiment::state::{self, ExperimentView};
 use crate::{
-    domain::run::Run,
+    domain::{cassandra::Release, run::Run},
     inspect::alarms::{self, KnownAlarm},
     store::{Store, driver::error::StoreError},
 };
@@ -26,6 +26,8 @@ const PROMPT: i64 = 60;
 /// Models, jobs and waiting requests, and what needs attention.
 #[derive(Debug)]
 pub struct Status {
+    /// The oldest release of Cassandra's nodes.
+    pub release: Release,
     /// Sorted by name.
     pub models: Vec<ModelLine>,
     /// Sorted by name; deleted jobs are left out.
@@ -48,7 +50,8 @@ pub struct Status {
 /// Errors of Cassandra.
 pub async fn read(store: &Store) -> Result<Status, StoreError> {
     let now = Utc::now();
-    let (models, jobs, waiting, mut experiments, alarms, retrainings) = futures::try_join!(
+    let (release, models, jobs, waiting, mut experiments, alarms, retrainings) = futures::try_join!(
+        store.release(),
         models::read(store),
         jobs::read(store),
         requests::read(store, now),
@@ -77,6 +80,7 @@ pub async fn read(store: &Store) -> Result<Status, StoreError> {
         )
     }));
     Ok(Status {
+        release,
         models,
         jobs,
         experiments,

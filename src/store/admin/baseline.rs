@@ -10,10 +10,11 @@ use chrono::Utc;
 
 use super::migrate::{BOOTSTRAP, LAST, sha256};
 use crate::{
+    domain::cassandra::Release,
     process,
     store::{
         Store,
-        driver::{ddl::Ddl, error::StoreError, script::statements_with_ids},
+        driver::{ddl::Ddl, error::StoreError, script::statements_as_sent},
     },
 };
 
@@ -36,9 +37,13 @@ pub(in crate::store) async fn fits(store: &Store) -> Result<bool, StoreError> {
 }
 
 /// Creates every table; safe to repeat.
-pub(in crate::store) async fn create(store: &Store, ddl: &Ddl) -> Result<(), StoreError> {
+pub(in crate::store) async fn create(
+    store: &Store,
+    ddl: &Ddl,
+    release: &Release,
+) -> Result<(), StoreError> {
     let values = (LAST, sha256(TEXT), Utc::now(), process::identity());
     // Refused: an earlier migration started it.
     store.apply(BEGIN, values).await?;
-    ddl.run_all(&statements_with_ids(TEXT, store)).await
+    ddl.run_all(&statements_as_sent(TEXT, store, release)).await
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::problem::Problem,
+    domain::{cassandra::Release, problem::Problem},
     failure::Failure,
     process,
     store::{
@@ -24,7 +24,7 @@ use crate::{
             connect::{newer, not_migrated},
             ddl::{Ddl, once_visible},
             error::{StoreError, StoreErrorKind},
-            script::statements_with_ids,
+            script::statements_as_sent,
         },
     },
 };
@@ -107,6 +107,7 @@ pub async fn migrate(
     told: impl FnOnce(&LeaseRow),
 ) -> Result<Migrated, Failure> {
     let mut store = Store::connect_unmigrated(config).await?;
+    let release = store.release().await?;
     let created_keyspace = make_keyspace(&store, choice).await?;
     let tables = store
         .rows::<(String,)>(
@@ -117,7 +118,7 @@ pub async fn migrate(
     let missing = |table: &&str| !tables.iter().any(|(name,)| name == *table);
     if BOOTSTRAP.iter().any(missing) {
         store
-            .change_schema(&statements_with_ids(FILES[0].2, &store))
+            .change_schema(&statements_as_sent(FILES[0].2, &store, &release))
             .await?;
     }
     let settings = settle(&mut store, choice).await?;
@@ -126,7 +127,7 @@ pub async fn migrate(
     } else {
         once_visible(|| store.lease("ddl")).await?;
         let ddl = store.ddl(told).await?;
-        let outcome = apply_pending(&store, &ddl).await;
+        let outcome = apply_pending(&store, &ddl, &release).await;
         let released = ddl.release().await;
         let applied = outcome?;
         released?;
@@ -294,7 +295,11 @@ async fn pending(
         .collect())
 }
 
-async fn apply_pending(store: &Store, ddl: &Ddl) -> Result<Vec<&'static str>, Failure> {
+async fn apply_pending(
+    store: &Store,
+    ddl: &Ddl,
+    release: &Release,
+) -> Result<Vec<&'static str>, Failure> {
     const INSERT: &str = "INSERT INTO schema_migrations (bucket, number, name, checksum, applied_at, applied_by) VALUES ('cql', ?, ?, ?, ?, ?) IF NOT EXISTS";
     const RAISE: &str = "UPDATE settings SET schema_version = ?, updated_at = ? WHERE id = 'helenus' IF schema_version = ?";
     let mut done = Vec::new();
@@ -302,11 +307,12 @@ async fn apply_pending(store: &Store, ddl: &Ddl) -> Result<Vec<&'static str>, Fa
     let waiting = pending(store).await?;
     let is_new = waiting.len() == FILES.len() && baseline::fits(store).await?;
     if is_new {
-        baseline::create(store, ddl).await?;
+        baseline::create(store, ddl, release).await?;
     }
     for (number, name, text) in waiting {
         if !is_new {
-            ddl.run_all(&statements_with_ids(text, store)).await?;
+            ddl.run_all(&statements_as_sent(text, store, release))
+                .await?;
         }
         let values = (number, name, sha256(text), Utc::now(), process::identity());
         // Refused or unknown: another process wrote the same row, or the next migration does.
@@ -368,6 +374,20 @@ mod tests {
             assert!(made.iter().any(|statement| {
                 statement.starts_with(&format!("CREATE TABLE IF NOT EXISTS {table} "))
             }));
+        }
+    }
+
+    #[test]
+    fn no_statement_for_4_1_names_what_it_lacks() {
+        let old = Release::parse("4.1.10").unwrap();
+        let texts = FILES.iter().map(|(_, _, text)| *text);
+        for text in texts.chain([include_str!("../../../cql/baseline.cql")]) {
+            for statement in crate::store::driver::script::statements(text) {
+                let sent = crate::store::admin::release::fit_compaction(&statement, &old);
+                for lacking in ["Unified", "vector<", "sai"] {
+                    assert!(!sent.contains(lacking), "{sent}");
+                }
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod health;
 pub mod leases;
 pub mod migrate;
 pub mod purge;
+pub mod release;
 pub mod retention;
 pub mod roles;
 pub mod settings;

@@ -43,8 +43,8 @@ impl Store {
     /// Opens a session on a migrated keyspace.
     ///
     /// # Errors
-    /// All with exit 3 and what to do: no node answers, wrong credentials, unknown data centre,
-    /// wrong partitioner, keyspace missing, not migrated, newer than this binary, or conditional
+    /// All with exit 3 and what to do: no node answers, wrong credentials, unknown data centre, a
+    /// release that is too old, wrong partitioner, keyspace missing, not migrated, newer than this binary, or conditional
     /// writes belong to another data centre.
     pub async fn connect(config: &Config) -> Result<Self, Failure> {
         let mut store = Self::connect_unmigrated(config).await?;
@@ -97,6 +97,9 @@ impl Store {
             row_sizes: Arc::default(),
         };
         store.check_datacenter()?;
+        if let Some(problem) = store.release().await?.too_old() {
+            return Err(Failure::system(problem));
+        }
         let partitioner = store
             .row::<(String,)>(
                 "SELECT partitioner FROM system.local WHERE key = 'local'",

@@ -2,7 +2,10 @@
 
 use uuid::Uuid;
 
-use crate::store::Store;
+use crate::{
+    domain::cassandra::Release,
+    store::{Store, admin::release::fit_compaction},
+};
 
 /// Returns the statements of a file, without the comments between them and without their
 /// semicolons.
@@ -52,11 +55,19 @@ pub fn table_id(keyspace: &str, table: &str) -> Uuid {
 }
 
 /// Returns the statements of a file of helenus's own schema as they are sent to the store's
-/// keyspace.
-pub(in crate::store) fn statements_with_ids(text: &str, store: &Store) -> Vec<String> {
+/// keyspace on a cluster of this release.
+///
+/// The file itself, whose checksum is recorded, is the same on every release: a keyspace made on
+/// one is up to date on the next.
+pub(in crate::store) fn statements_as_sent(
+    text: &str,
+    store: &Store,
+    release: &Release,
+) -> Vec<String> {
     statements(text)
         .iter()
         .map(|statement| with_table_id(statement, store.keyspace()))
+        .map(|statement| fit_compaction(&statement, release))
         .collect()
 }
 

@@ -13,6 +13,7 @@ use crate::{
     domain::job::{CompiledJob, OutputColumn, manifest::TableName},
     store::{
         Store,
+        admin::release::fit_compaction,
         driver::{
             error::{StoreError, StoreErrorKind},
             quote::{name, table_name},
@@ -77,7 +78,14 @@ impl Store {
             };
             statements.extend(indexes(job, &indexed));
         }
-        Ok(statements)
+        if statements.is_empty() {
+            return Ok(statements);
+        }
+        let release = self.release().await?;
+        Ok(statements
+            .iter()
+            .map(|statement| fit_compaction(statement, &release))
+            .collect())
     }
 
     /// Runs what is still needed under the DDL lease, with schema agreement before and after each

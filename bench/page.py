@@ -276,7 +276,7 @@ def adoption(_, figures):
         ["", ""],
         [f"from a commit until `helenus apply` has ended, {commit['rows']:,} rows", f"{spread(until['apply'], 1)} s"],
         ["until every row is scored and the alias has moved", f"{spread(until['alias moved'], 1)} s"],
-        [f"the wheel ({wheel['profile']})", f"{wheel['mib']} MiB"],
+        [f"the wheel{', given' if wheel['is_given'] else ''}", f"{wheel['mib']} MiB"],
         [f"`pip install` into an empty environment until the first of {pip['rows']:,} predictions is read", f"{pip['seconds']} s ({steps})"],
     ]
 

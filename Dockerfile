@@ -19,7 +19,7 @@ RUN apt-get update \
 COPY --from=onnxruntime /onnxruntime/ /usr/local/lib/
 COPY --from=build /build/target/release/helenus /usr/local/bin/helenus
 ENV HELENUS_ONNXRUNTIME=/usr/local/lib/libonnxruntime.so
-USER helenus
+USER 10001
 WORKDIR /home/helenus
 ENTRYPOINT ["helenus"]
 CMD ["worker"]

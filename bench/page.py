@@ -254,6 +254,33 @@ def stream(_, figures):
     return rows
 
 
+def spark(_, figures):
+    """Cold and warm JVMs, their start-up apart."""
+    rows = [["", "start-up, s (CPU s)", "first", "warm", "client CPU s per million rows, first / warm", "server CPU s per million rows", "peak RSS, MiB",
+             "helenus alone is so many times as fast, first / warm"]]
+    for name, value in figures["contenders"].items():
+        stages = [value[stage] for stage in ("first", "warm") if stage in value]
+        rate = [f"{spread(stage['rows_per_s'], 0)} rows/s" for stage in stages] + [""] * (2 - len(stages))
+        both = lambda field: " / ".join(f"{stage[field]['median']:.1f}" for stage in stages)
+        startup = f"{spread(value['startup_s'], 1)} ({value['startup_cpu_s']['median']:.1f})" if "startup_s" in value else "in its time"
+        times = both("helenus_times") if "startup_s" in value else ""
+        rows.append([name, startup, *rate, both("client_cpu_s_per_million"), both("server_cpu_s_per_million"), round(value["peak_mib"]), times])
+    rows += [[f"not measured: {name}", why, "", "", "", "", "", ""] for name, why in figures["skipped"].items()]
+    return rows
+
+
+def adoption(_, figures):
+    commit, wheel, pip = figures["commit"], figures["wheel"], figures["pip"]
+    until, steps = commit["until_s"], ", ".join(f"{name} {seconds}" for name, seconds in pip["steps_s"].items())
+    return [
+        ["", ""],
+        [f"from a commit until `helenus apply` has ended, {commit['rows']:,} rows", f"{spread(until['apply'], 1)} s"],
+        ["until every row is scored and the alias has moved", f"{spread(until['alias moved'], 1)} s"],
+        [f"the wheel{', given' if wheel['is_given'] else ''}", f"{wheel['mib']} MiB"],
+        [f"`pip install` into an empty environment until the first of {pip['rows']:,} predictions is read", f"{pip['seconds']} s ({steps})"],
+    ]
+
+
 def serving_name(name):
     return plots.SERVERS.get(name, name.replace("_", " "))
 
@@ -278,4 +305,6 @@ SECTIONS = [
     ("Serving, and other servers of the same model", ["serving"], serving, "serving"),
     ("Serving at its limits", ["serving"], serving_limits, None),
     ("Streams, and a Python consumer", ["stream"], stream, None),
+    ("Adopting it", ["adoption"], adoption, None),
+    ("Spark, and its Cassandra connector", ["spark"], spark, None),
 ]

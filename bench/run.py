@@ -41,6 +41,7 @@ def options():
     parser.add_argument("--quick", action="store_true", help="20,000 rows, one round, results in target/bench/quick")
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "target" / "release",
                         help="folder with helenus, examples/ceiling and examples/fill (default: target/release, built if missing)")
+    parser.add_argument("--wheel", type=pathlib.Path, help="that the part adoption installs (default: built with the release profile)")
     parser.add_argument("--results", type=pathlib.Path, help="default: bench/results")
     parser.add_argument("--name", default=f"bench-{os.getpid()}", help="of the Cassandra instance")
     parser.add_argument("--keep", action="store_true", help="do not wipe it: another call with the same --name goes on with its tables")
@@ -50,7 +51,7 @@ def options():
     if not 1_000 <= asked.rows <= 10_000_000 or asked.pairs < 1:
         parser.error("--rows is 1,000 to 10,000,000, --pairs at least 1")
     asked.results = (asked.results or ROOT / ("target/bench/quick" if asked.quick else "bench/results")).resolve()
-    asked.programs = asked.programs.resolve()
+    asked.programs, asked.wheel = asked.programs.resolve(), asked.wheel and asked.wheel.resolve()
     asked.parts = [name for name in PARTS if not asked.only or any(name.startswith(begin) for begin in asked.only)]
     unknown = [begin for begin in asked.only or [] if not any(name.startswith(begin) for name in PARTS)]
     if unknown:

@@ -154,6 +154,6 @@ def build(programs):
     if programs != ROOT / "target" / "release":
         sys.exit(f"{programs} has no {' or no '.join(str(w.relative_to(programs)) for w in wanted if not w.exists())}")
     subprocess.run(
-        ["cargo", "build", "--locked", "--release", "--bin", "helenus", "--example", "ceiling", "--example", "fill"],
+        ["cargo", "build", "--locked", "--release", "--features", "kafka", "--bin", "helenus", "--example", "ceiling", "--example", "fill"],
         check=True, cwd=ROOT, env=os.environ,
     )

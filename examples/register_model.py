@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Trains a small scikit-learn model and registers it: chunks first, then the row that makes them a version.
+"""Trains a small scikit-learn model and registers it with rows alone: chunks first, then the row that makes them a version.
+
+The module exports the model; `helenus.connect().push(…)` would also register it (push_pipeline.py).
 
     python examples/register_model.py tumour
 """
@@ -7,8 +9,7 @@ import argparse
 import hashlib
 
 import common
-from skl2onnx import to_onnx
-from skl2onnx.common.data_types import FloatTensorType
+from helenus.export import export
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
@@ -20,14 +21,12 @@ CHUNK = 512 * 1024
 
 def train(seed: int) -> tuple[bytes, list[str]]:
     """An ONNX file, and the names of its features in the order in which it takes them."""
-    data = load_breast_cancer()
-    rows, _, classes, _ = train_test_split(data.data, data.target_names[data.target], train_size=0.8, random_state=seed)
+    data = load_breast_cancer(as_frame=True)
+    rows, held_out, classes, _ = train_test_split(data.data, data.target_names[data.target], train_size=0.8, random_state=seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     model.fit(rows, classes)
-    inputs = [("X", FloatTensorType([None, rows.shape[1]]))]
-    # An opset that older ONNX Runtimes know, too.
-    onnx = to_onnx(model, initial_types=inputs, target_opset={"": 17, "ai.onnx.ml": 3})
-    return onnx.SerializeToString(), [str(name) for name in data.feature_names]
+    exported = export(model, held_out)
+    return exported.onnx, exported.features
 
 
 def register(session, name: str, onnx: bytes, features: list[str]) -> int:

@@ -4,7 +4,6 @@
 it expects output/model.onnx, output/features.txt and output/golden.csv, and takes output/metrics.json and
 output/reference.parquet.
 """
-import csv
 import json
 import os
 from pathlib import Path
@@ -16,10 +15,10 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
+from helenus.export import export
 
 INPUT = Path(os.environ.get("HELENUS_INPUT", "input"))
 OUTPUT = Path(os.environ.get("HELENUS_OUTPUT", "output"))
-GOLDEN_ROWS = 40
 
 
 class Rows:
@@ -45,23 +44,14 @@ class Rows:
         return np.array(columns, dtype=np.float32).T.reshape(-1, len(columns))
 
 
-def write(rows: Rows, onnx: bytes, outputs: dict, metrics: dict) -> None:
-    """outputs: name of an output (`label`, `probabilities[0]` …) -> the library's own predictions of `golden_rows(rows)`."""
-    (OUTPUT / "model.onnx").write_bytes(onnx)
+def write(rows: Rows, model, metrics: dict) -> None:
+    """Exports a fitted model as `Helenus.push` does: the export that predicts what the model predicts, with golden rows; or a refusal."""
+    # Held-out rows, which the model has not seen; nulls are not every model's.
+    exported = export(model, rows.held_out[~np.isnan(rows.held_out).any(axis=1)], features=rows.features)
+    exported.write(OUTPUT)
     (OUTPUT / "features.txt").write_text("".join(f"{name}\n" for name in rows.features))
-    with open(OUTPUT / "golden.csv", "w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow([f"in.{name}" for name in rows.features] + [f"out.{name}" for name in outputs])
-        for at, row in enumerate(golden_rows(rows)):
-            table.writerow([str(value) for value in row] + [values[at] for values in outputs.values()])
     (OUTPUT / "metrics.json").write_text(json.dumps(metrics))
     # What later rows are compared with, nulls as nulls; fewer rows, or a feature without any value, are no reference.
     if len(rows.stored) >= 200 and not np.isnan(rows.stored).all(axis=0).any():
         columns = [pyarrow.array(column, from_pandas=True) for column in rows.stored.T]
         parquet.write_table(pyarrow.table(columns, names=rows.features), OUTPUT / "reference.parquet")
-
-
-def golden_rows(rows: Rows):
-    """Rows that the model has not seen, without nulls: helenus holds the export against the library's predictions of them."""
-    whole = rows.held_out[~np.isnan(rows.held_out).any(axis=1)]
-    return whole[:GOLDEN_ROWS]

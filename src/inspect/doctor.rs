@@ -1,6 +1,7 @@
 //! Checks helenus's dependencies and suggests fixes.
 
 mod serving;
+mod vectors;
 
 use chrono::{TimeDelta, Utc};
 
@@ -42,7 +43,7 @@ pub enum State {
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Finding {
     /// Name of the check: library, serving, cassandra, clock, replication, repair, schema,
-    /// permissions, kafka.
+    /// vectors, permissions, kafka.
     pub check: &'static str,
     pub state: State,
     pub text: String,
@@ -91,6 +92,9 @@ pub async fn examine(config: &Config) -> Vec<Finding> {
                     Ok(store) => {
                         if let Err(failure) = keyspace(&mut report, &store).await {
                             report.failure("keyspace", &failure);
+                        }
+                        if let Err(failure) = vectors::examine(&mut report, &store).await {
+                            report.failure("vectors", &failure);
                         }
                         if let Err(failure) = permissions(&mut report, &store).await {
                             report.failure("permissions", &failure);

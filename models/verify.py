@@ -168,7 +168,7 @@ def verify(name: str) -> Verdict:
     allow = folder.job.get("outputs", {}).get("nan") == "allow"
     for at, (row, want) in enumerate(zip(folder.rows, folder.expected)):
         result = got.get(at)
-        if result and not allow and has_nan(result):
+        if result and (not allow and has_nan(result) or unsearchable(result, folder.job)):
             result = None
         assert all(common.literal(row[k], folder.columns[k]) == want[k] for k in folder.key), (name, at)
         verdict.rejected += result is None
@@ -184,6 +184,12 @@ def verify(name: str) -> Verdict:
 
 def has_nan(result: dict) -> bool:
     return any(np.asarray(v).dtype.kind == "f" and np.isnan(v).any() for v in result.values())
+
+
+def unsearchable(result: dict, job: dict) -> bool:
+    """Whether an index by cosine cannot hold a vector of the result: it has no direction."""
+    columns = job.get("outputs", {}).get("columns", {}).values()
+    return any(column.get("index") == "cosine" and not np.any(result[column["output"]]) for column in columns)
 
 
 def compare(verdict, folder, columns, result, want, at) -> None:

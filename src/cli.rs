@@ -43,6 +43,7 @@ pub enum Command {
     Drift(command::drift::Args),
     Explain(command::explain::Args),
     Export(command::export::Args),
+    Similar(command::similar::Args),
     Forget(command::forget::Args),
     Worker(command::worker::Args),
     Serve(command::serve::Args),

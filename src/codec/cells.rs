@@ -91,8 +91,17 @@ impl CellBuffer {
         self.truncate(0);
     }
 
+    /// Returns the last cell; `None` if it is null, or there is none.
+    pub fn last(&self) -> Option<&[u8]> {
+        let last = self.ends.len().checked_sub(1)?;
+        self.at(last)
+    }
+
     pub fn cell(&self, row: usize, column: usize) -> Option<&[u8]> {
-        let at = row * self.width + column;
+        self.at(row * self.width + column)
+    }
+
+    fn at(&self, at: usize) -> Option<&[u8]> {
         let start = at
             .checked_sub(1)
             .map_or(0, |before| self.ends[before] & !NULL);

@@ -1,5 +1,7 @@
 //! The schema of a live table, from `system_schema`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -49,6 +51,17 @@ pub struct TableSchema {
     pub statics: Vec<Column>,
     /// All other columns.
     pub regulars: Vec<Column>,
+}
+
+/// An index on one column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableIndex {
+    /// Exact name, without quotes.
+    pub name: String,
+    /// Exact name of the column.
+    pub column: String,
+    /// Its options, without `target`.
+    pub options: BTreeMap<String, String>,
 }
 
 impl TableSchema {

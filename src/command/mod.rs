@@ -27,6 +27,7 @@ pub mod role;
 pub mod run;
 pub mod score;
 pub mod serve;
+pub mod similar;
 pub mod status;
 pub mod stream;
 pub mod token;
@@ -128,6 +129,7 @@ fn name(command: &Command) -> &'static str {
         Command::Drift(args) => args.name(),
         Command::Explain(_) => "explain",
         Command::Export(_) => "export",
+        Command::Similar(_) => "similar",
         Command::Serve(_) => "serve",
         Command::Stream(args) => args.name(),
         Command::Worker(args) => args.name(),
@@ -173,6 +175,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure
         Command::Drift(args) => Box::pin(drift::run(args, context)).await,
         Command::Explain(args) => Box::pin(explain::run(args, context)).await,
         Command::Export(args) => Box::pin(export::run(args, context)).await,
+        Command::Similar(args) => Box::pin(similar::run(args, context)).await,
         Command::Forget(args) => Box::pin(forget::run(args, context)).await,
         Command::Serve(args) => Box::pin(serve::run(args, context)).await,
         Command::Stream(args) => Box::pin(stream::run(args, context)).await,

@@ -1,5 +1,10 @@
 //! Names for people: similar known names, and identifiers made of names.
 
+use uuid::Uuid;
+
+/// Cassandra's limit for names of indexes.
+const MAX_INDEX_NAME: usize = 48;
+
 /// Returns the known name that was probably meant.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let folded = fold(name);
@@ -30,6 +35,16 @@ pub fn as_identifier(name: &str) -> String {
 /// Does the same in lower case, as class and output names become columns.
 pub fn as_column(name: &str) -> String {
     as_identifier(&name.to_lowercase())
+}
+
+/// Returns the name of the index that helenus makes on a column of a prediction table.
+pub fn index_name(table: &str, column: &str) -> String {
+    let plain = as_identifier(&format!("{table}_{column}_idx"));
+    if plain.len() <= MAX_INDEX_NAME {
+        return plain;
+    }
+    let id = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{table}.{column}").as_bytes());
+    format!("helenus_{}", id.simple())
 }
 
 #[cfg(test)]

@@ -267,9 +267,13 @@ fn compiled(header: &BundleHeader) -> Result<CompiledJob, Failure> {
             }
         })
         .collect();
+    let announced = BTreeMap::new();
     let existing = header.target.as_ref().map(|schema| Existing {
         schema,
         made: header.made.as_ref(),
+        // The manifest's own say which vectors are rejected.
+        indexes: &[],
+        announced: &announced,
     });
     let source_version = header.source_version;
     let mut job = compile(&manifest, &header.source, source_version, existing, &asked)

@@ -2,6 +2,7 @@
 
 mod cassandra;
 mod serving;
+mod vectors;
 
 use chrono::{TimeDelta, Utc};
 
@@ -41,7 +42,7 @@ pub enum State {
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Finding {
     /// Name of the check: library, serving, cassandra, release, clock, replication, repair, schema,
-    /// permissions, kafka.
+    /// vectors, permissions, kafka.
     pub check: &'static str,
     pub state: State,
     pub text: String,
@@ -105,6 +106,9 @@ pub async fn examine(config: &Config) -> Examination {
                     Ok(store) => {
                         if let Err(failure) = keyspace(&mut report, &store).await {
                             report.failure("keyspace", &failure);
+                        }
+                        if let Err(failure) = vectors::examine(&mut report, &store).await {
+                            report.failure("vectors", &failure);
                         }
                         if let Err(failure) = permissions(&mut report, &store).await {
                             report.failure("permissions", &failure);

@@ -13,6 +13,7 @@ pub mod export;
 pub mod folder;
 pub mod mlflow;
 pub mod pass;
+pub mod similar;
 pub mod status;
 pub mod streams;
 pub mod training;

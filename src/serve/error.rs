@@ -104,6 +104,20 @@ impl ApiError {
         }
     }
 
+    /// Renames the field at the start of each place.
+    pub fn moved(mut self, from: &str, to: &str) -> Self {
+        for place in self
+            .problems
+            .iter_mut()
+            .filter_map(|one| one.place.as_mut())
+        {
+            if let Some(rest) = place.strip_prefix(from) {
+                *place = format!("{to}{rest}");
+            }
+        }
+        self
+    }
+
     /// The request is invalid (400).
     pub fn bad(problem: Problem) -> Self {
         Self::new(StatusCode::BAD_REQUEST, problem)

@@ -21,6 +21,7 @@ use super::{
     oip::{infer, metadata, repository},
     routes::{
         acts, events, gates, health, jobs, models, predictions, requests, run_view, runs, score,
+        similar,
     },
 };
 
@@ -41,6 +42,7 @@ use super::{
         score::score,
         predictions::by_keys,
         predictions::by_key,
+        similar::similar,
         runs::list,
         runs::start,
         runs::show,
@@ -66,7 +68,7 @@ use super::{
     security(("token" = [])),
     modifiers(&BearerToken, &NamedVersions),
     tags(
-        (name = "predictions", description = "Predictions for given rows and for keys"),
+        (name = "predictions", description = "Predictions for given rows and for keys, and rows with similar ones"),
         (name = "inference", description = "Raw tensors: the Open Inference Protocol, version 2"),
         (name = "runs", description = "Batches on demand"),
         (name = "jobs", description = "What is scored"),

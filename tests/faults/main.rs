@@ -24,6 +24,7 @@ mod poison;
 mod proxy;
 mod retraining;
 mod serve;
+mod similar;
 mod soak;
 mod stage;
 mod stream;

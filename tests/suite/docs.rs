@@ -49,6 +49,7 @@ fn every_manifest_shown_is_one_and_every_fragment_fits_into_one() {
         "docs/manifest-features.md",
         "docs/manifest-outputs.md",
         "docs/manifest-rules.md",
+        "docs/similar.md",
         "docs/drift.md",
         "docs/cassandra-4.1.md",
     ];
@@ -124,7 +125,9 @@ impl World {
     fn here(&self, text: &str) -> String {
         text.replace("helenus.", &format!("{}.", self.sandbox.keyspace))
             .replace("clinic.", &format!("{}.", self.sandbox.data))
+            .replace("office.", &format!("{}.", self.sandbox.data))
             .replace("4e1e5305-c64f-11f0-8000-0123456789ab", &self.run)
+            .replace("[0.13, -0.42, …]", &format!("{:?}", [0.125_f32; 32]))
     }
 
     fn cql(&self, statement: &str) {
@@ -277,6 +280,25 @@ fn the_page_about_experiments_works_by_rows_alone() {
     assert_eq!(state(), "running");
     world.worker();
     assert_eq!(state(), "stopped");
+}
+
+#[test]
+fn the_page_about_similar_rows_works() {
+    let world = World {
+        sandbox: Sandbox::migrated("docs_similar"),
+        run: String::new(),
+    };
+    let (model, sandbox) = (Model::named("mails_vectors"), &world.sandbox);
+    model.load(sandbox);
+    let push = model.push_arguments("mails");
+    let push: Vec<&str> = push.iter().map(String::as_str).collect();
+    sandbox.helenus(&push).ok();
+    let manifest = model.manifest(sandbox, "mails", "mails");
+    sandbox
+        .helenus(&["job", "create", manifest.to_str().unwrap()])
+        .ok();
+    sandbox.helenus(&["score", "mails"]).ok();
+    assert_eq!(world.follow("docs/similar.md"), 2);
 }
 
 #[test]

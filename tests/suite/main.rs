@@ -67,6 +67,8 @@ mod serve_grpc;
 mod serve_oip;
 mod serve_parity;
 mod serve_v1;
+mod similar;
+mod similar_recall;
 mod stream;
 mod stream_formats;
 #[cfg(feature = "kafka")]

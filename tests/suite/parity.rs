@@ -64,6 +64,8 @@ parity!(
     iris_mlp,
     iris_mlp_batch1,
     mails_pairs,
+    mails_vectors,
+    mails_vectors_pairs,
     mails_words,
     sentences_tfidf,
     types_mixed,

@@ -374,7 +374,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// Renders a value for a table; a long list becomes its first elements and their number.
-fn short(value: &Value) -> String {
+pub(in crate::command) fn short(value: &Value) -> String {
     const ELEMENTS: usize = 3;
     const CHARACTERS: usize = 48;
     match value {

@@ -1,6 +1,6 @@
 //! `helenus job create`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::json;
@@ -10,9 +10,13 @@ use super::{
     Context, check_all,
 };
 use crate::{
-    domain::{job::manifest::Manifest, problem::Problem},
+    domain::{
+        job::{manifest::Manifest, mapping::listed},
+        problem::Problem,
+    },
     engine::jobs::{self, read_manifest},
     failure::Failure,
+    inspect::similar::wait_built,
     output::{self, Answer},
     process,
     store::{
@@ -116,6 +120,7 @@ pub async fn add_revision(
     if status.state != JobState::Ready {
         return Err(jobs::refused(&status));
     }
+    let unbuilt = unbuilt_indexes(store, job, wait).await?;
     let made = match status.ddl.len() {
         0 => "its prediction table exists already".to_owned(),
         1 => "1 statement made it ready".to_owned(),
@@ -125,7 +130,33 @@ pub async fn add_revision(
     let said = format!(
         "job `{job}`, revision {revision}: predictions go to {target}; {made}\nanswered by {by}"
     );
-    Ok(answer(&status, true, by, said))
+    let mut answer = answer(&status, true, by, said);
+    if !unbuilt.is_empty() {
+        answer = answer.warn(format!(
+            "index_building: Cassandra still builds the index on {}; until it has, `helenus similar` fails",
+            listed(unbuilt.iter().map(String::as_str))
+        ));
+    }
+    Ok(answer)
+}
+
+/// Waits for indexes for search by similarity, at most as long as for a worker. Returns the columns
+/// whose indexes are still being built then.
+async fn unbuilt_indexes(store: &Store, job: &str, wait: Wait) -> Result<Vec<String>, Failure> {
+    match wait_for_indexes(store, job, Duration::from_secs(wait.wait)).await {
+        // Authors of jobs may not read predictions.
+        Err(failure) if failure.is(DENIED) => Ok(Vec::new()),
+        unbuilt => unbuilt,
+    }
+}
+
+async fn wait_for_indexes(
+    store: &Store,
+    job: &str,
+    patience: Duration,
+) -> Result<Vec<String>, Failure> {
+    let ready = jobs::read_ready(store, job).await?;
+    Ok(wait_built(store, &ready.job, patience).await?)
 }
 
 fn answer(status: &JobStatus, created: bool, by: &str, said: String) -> Answer {
@@ -216,8 +247,17 @@ impl Intent for JobIntent<'_> {
                 Problem::new("job.unanswered", what)
                     .help("the row is written; `helenus job show` prints its state")
             };
-            let status = status.ok_or_else(|| Failure::conflict(gone()))?;
-            Ok(Reconciled::Answered(status))
+            if let Some(status) = status {
+                return Ok(Reconciled::Answered(status));
+            }
+            let open = store.open_runs(self.job).await?;
+            match open.iter().any(|run| run.run_id.is_some()) {
+                true => Ok(Reconciled::Waits(Some(format!(
+                    "a run of job `{}` is open; the new index is made when it has ended",
+                    self.job
+                )))),
+                false => Err(Failure::conflict(gone())),
+            }
         }
         .boxed()
     }

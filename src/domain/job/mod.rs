@@ -18,11 +18,16 @@ pub mod outputs;
 pub mod rejection;
 pub mod served;
 mod server_fit;
+pub mod similarity;
 pub mod stream;
 
 use std::sync::Arc;
 
-use self::{served::Served, stream::StreamRules};
+use self::{
+    served::Served,
+    similarity::{OutputIndex, Similarity},
+    stream::StreamRules,
+};
 use super::{model::ReadyVersion, percent::Percent};
 use crate::{
     codec::{
@@ -254,8 +259,8 @@ pub struct OutputColumn {
     pub name: String,
     /// float, double, bigint, int, boolean, text or `vector<float, n>`.
     pub cql_type: CqlType,
-    /// Whether an SAI index is requested.
-    pub index: bool,
+    /// The SAI index that is requested.
+    pub index: Option<OutputIndex>,
     /// The class of its value, or of each of a vector's values; empty if there are none.
     pub classes: Vec<String>,
 }
@@ -271,6 +276,8 @@ pub struct OutputCell {
     pub width: usize,
     /// For labels: names of integer labels, if the column is text and the tensor is not.
     pub rename: Option<Vec<(i64, String)>>,
+    /// The function of the index that its column has, or will have, for search by similarity.
+    pub similarity: Option<Similarity>,
 }
 
 /// The manifest's `[rules]`.

@@ -220,6 +220,7 @@ mod tests {
                 offset: 0,
                 width,
                 rename: None,
+                similarity: None,
             })
         };
         version.outputs = vec![cell(0, 1), cell(1, 1), cell(1, 2), cell(2, 1), None];
@@ -231,7 +232,7 @@ mod tests {
         let column = |cql_type: &&str| OutputColumn {
             name: "c".into(),
             cql_type: CqlType::parse(cql_type).unwrap(),
-            index: false,
+            index: None,
             classes: Vec::new(),
         };
         types.iter().map(column).collect()

@@ -114,6 +114,7 @@ mod tests {
             offset: 0,
             width: 1,
             rename: None,
+            similarity: None,
         })];
         version
     }
@@ -122,7 +123,7 @@ mod tests {
         [OutputColumn {
             name: "score".into(),
             cql_type: CqlType::Float,
-            index: false,
+            index: None,
             classes: Vec::new(),
         }]
     }

@@ -1,7 +1,7 @@
 //! Answers revisions of jobs, whichever client wrote them.
 
 use super::{
-    expect, order,
+    expect, indexing, order,
     resolve::{self, Checked, PENDING, belongs_to},
     tamper::{self, is_altered},
 };
@@ -219,7 +219,7 @@ enum Decision {
     Status(Box<JobStatus>),
     /// A ready status, with the manifest and the job that it was made from.
     Ready(Box<JobStatus>, Box<(Manifest, CompiledJob)>),
-    /// The revision waits for admission.
+    /// The revision waits for admission, or for runs to end.
     Wait,
 }
 
@@ -269,6 +269,10 @@ async fn decide(
             }
             status.expect_digest = None;
         }
+    }
+    if indexing::waits_for_runs(store, &job).await? {
+        tracing::info!(job = job.job, "an index waits for open runs to end");
+        return Ok(Decision::Wait);
     }
     // Up to here nothing was created.
     let outputs = job

@@ -3,6 +3,7 @@
 
 mod answer;
 mod expect;
+mod indexing;
 mod manifest_file;
 mod order;
 mod prepare;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     answer::{line, needs_table, read, serve},
+    indexing::announced,
     resolve::{self, NOT_ALLOWED},
     tamper::{self, is_altered},
 };
@@ -237,9 +238,13 @@ pub async fn prepare_planned(store: &Store, run: &Run) -> Result<PreparedJob, Fa
     let name = manifest.target();
     let live = store.table(&name).await?;
     let claim = store.claim_of(&name).await?;
+    let indexes = store.table_indexes(&name).await?;
+    let announced = announced(&rows, run.job_revision);
     let existing = live.as_ref().map(|schema| Existing {
         schema,
         made: claim.as_ref().map(|claim| &claim.outputs),
+        indexes: &indexes,
+        announced: &announced,
     });
     match compile(&manifest, &source, run.source_version, existing, &asked) {
         Ok(job) => Ok(PreparedJob {

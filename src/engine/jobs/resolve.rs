@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    codec::schema::TableSchema,
+    codec::schema::{TableIndex, TableSchema},
     domain::{
         job::{
             CompiledJob,
@@ -109,9 +109,13 @@ pub async fn check_planned(
     let Some(source) = source else {
         return Ok(Err(problems));
     };
+    // A run that writes is compiled with those of later revisions.
+    let announced = BTreeMap::new();
     let existing = target.live.as_ref().map(|schema| Existing {
         schema,
         made: target.claim.as_ref().map(|claim| &claim.outputs),
+        indexes: &target.indexes,
+        announced: &announced,
     });
     Ok(
         match compile(manifest, &source, source_version, existing, &asked) {
@@ -185,6 +189,7 @@ async fn missing_table(
 
 struct Target {
     live: Option<TableSchema>,
+    indexes: Vec<TableIndex>,
     claim: Option<Claim>,
 }
 
@@ -209,7 +214,15 @@ async fn target(
     {
         problems.push(belongs_to(&name, &claim.job));
     }
-    Ok(Target { live, claim })
+    let indexes = match &live {
+        Some(_) => store.table_indexes(&name).await?,
+        None => Vec::new(),
+    };
+    Ok(Target {
+        live,
+        indexes,
+        claim,
+    })
 }
 
 /// Returns why the tables beside the prediction table cannot be this job's.

@@ -182,7 +182,11 @@ pub async fn explain(store: &Store, job: &str, key: &KeyWords) -> Result<Explain
     })
 }
 
-fn typed_key(
+/// Returns a key by column, and with the types of its columns.
+///
+/// # Errors
+/// Exit 2: it is not a key of this job.
+pub fn typed_key(
     job: &CompiledJob,
     key: &KeyWords,
 ) -> Result<(BTreeMap<String, String>, AskedKey), Failure> {

@@ -231,7 +231,7 @@ mod tests {
         OutputColumn {
             name: name.to_owned(),
             cql_type: CqlType::parse(cql_type).unwrap(),
-            index: false,
+            index: None,
             classes: Vec::new(),
         }
     }

@@ -14,6 +14,7 @@ pub mod run_body;
 pub mod run_view;
 pub mod runs;
 pub mod score;
+pub mod similar;
 pub mod unit;
 pub mod view;
 
@@ -71,6 +72,7 @@ pub fn all() -> Vec<Route> {
         write("/v1/jobs/{job}/score", post(score::score)),
         write("/v1/jobs/{job}/predictions", post(predictions::by_keys)),
         read("/v1/jobs/{job}/predictions/{key}", get(predictions::by_key)),
+        write("/v1/jobs/{job}/similar", post(similar::similar)),
         read("/v1/jobs/{job}/runs", get(runs::list)),
         write("/v1/jobs/{job}/runs", post(runs::start)),
         read("/v1/jobs/{job}/runs/{id}", get(runs::show)),

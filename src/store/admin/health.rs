@@ -278,6 +278,18 @@ impl Store {
         .await
     }
 
+    /// Returns the settings of the connected node that limit vectors and indexes.
+    pub async fn guardrails(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        let settings: Vec<(String, Option<String>)> = self
+            .rows("SELECT name, value FROM system_views.settings", ())
+            .await?;
+        let of_vectors = |name: &str| name.starts_with("vector_") || name.starts_with("secondary_");
+        let settings = settings.into_iter().filter(|(name, _)| of_vectors(name));
+        Ok(settings
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect())
+    }
+
     /// Returns when a table was last repaired successfully, as far as Cassandra still knows (it
     /// forgets after a month). `Err` of kind Denied: this login is not permitted to know.
     pub async fn last_repair(&self, table: &str) -> Result<Option<DateTime<Utc>>, StoreError> {

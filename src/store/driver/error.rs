@@ -109,6 +109,8 @@ pub enum StoreErrorKind {
     Denied,
     /// A read found more tombstones than Cassandra allows.
     Tombstones,
+    /// The index that a read needs is still being built.
+    NotBuilt,
     /// Another process holds the lease.
     Held,
     /// What was read is not what helenus wrote.
@@ -124,6 +126,7 @@ impl std::fmt::Display for StoreErrorKind {
             Self::Missing => "not in the schema",
             Self::Denied => "permission denied",
             Self::Tombstones => "too many tombstones",
+            Self::NotBuilt => "the index is still being built",
             Self::Held => "held by another process",
             Self::Corrupt => "unexpected content",
         })
@@ -144,6 +147,8 @@ impl StoreErrorKind {
                 {
                     Self::Tombstones
                 }
+                // INDEX_NOT_AVAILABLE, in later versions INDEX_BUILD_IN_PROGRESS.
+                DbError::ReadFailure { .. } if message.contains(": INDEX_") => Self::NotBuilt,
                 DbError::Invalid | DbError::ConfigError
                     if message.contains("unconfigured table")
                         || message.contains("does not exist")
@@ -243,6 +248,10 @@ impl From<StoreError> for Failure {
             StoreErrorKind::Tombstones => (
                 "cassandra.tombstones",
                 "compaction after gc_grace removes them",
+            ),
+            StoreErrorKind::NotBuilt => (
+                "cassandra.index_not_built",
+                "try again later: Cassandra builds it from all rows of the table",
             ),
             StoreErrorKind::Held => (
                 "lease.held",

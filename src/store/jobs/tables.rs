@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     codec::{
         cql_type::{CqlType, Fields},
-        schema::{Column, Order, TableSchema},
+        schema::{Column, Order, TableIndex, TableSchema},
     },
     domain::job::manifest::TableName,
     store::{Store, driver::error::StoreError},
@@ -83,17 +83,19 @@ impl Store {
         Ok(types)
     }
 
-    /// Returns the exact names of the columns that have their own index.
-    pub(in crate::store) async fn indexed_columns(
-        &self,
-        table: &TableName,
-    ) -> Result<Vec<String>, StoreError> {
+    /// Returns the indexes of a table on whole columns.
+    pub async fn table_indexes(&self, table: &TableName) -> Result<Vec<TableIndex>, StoreError> {
         let rows: Vec<(String, HashMap<String, String>)> =
             self.rows(INDEXES, (&table.keyspace, &table.table)).await?;
-        let targets = rows
-            .into_iter()
-            .filter_map(|(_, mut options)| options.remove("target"));
-        Ok(targets.map(|target| unquoted(&target)).collect())
+        let indexes = rows.into_iter().filter_map(|(name, mut options)| {
+            let column = unquoted(&options.remove("target")?);
+            Some(TableIndex {
+                name,
+                column,
+                options: options.into_iter().collect(),
+            })
+        });
+        Ok(indexes.collect())
     }
 
     /// Returns the names of a keyspace's tables; `None`: the keyspace does not exist.

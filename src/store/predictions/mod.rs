@@ -9,6 +9,7 @@ pub mod export_select;
 pub mod forget;
 pub mod history;
 pub mod mutations;
+pub mod nearest;
 pub mod prediction_ddl;
 pub mod prediction_tables;
 pub mod selects;

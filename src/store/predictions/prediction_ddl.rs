@@ -8,9 +8,12 @@ use uuid::Uuid;
 use crate::{
     codec::{
         cql_type::Fields,
-        schema::{Order, TableSchema},
+        schema::{Order, TableIndex, TableSchema},
     },
-    domain::job::{CompiledJob, OutputColumn, manifest::TableName},
+    domain::{
+        job::{CompiledJob, OutputColumn, manifest::TableName},
+        names::index_name,
+    },
     store::{
         Store,
         admin::release::fit_compaction,
@@ -36,9 +39,6 @@ const LINEAGE_FIELDS: [(&str, &str); 8] = [
     ("arm", "text"),
     ("rejected", "text"),
 ];
-
-/// Cassandra's limit for names of indexes.
-const MAX_NAME: usize = 48;
 
 /// Outcome of creating a prediction table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,9 +71,14 @@ impl Store {
                 Some(live) => statements.extend(add_columns(job, &live)),
             }
         }
-        if job.target.outputs.iter().any(|column| column.index) {
+        if job
+            .target
+            .outputs
+            .iter()
+            .any(|column| column.index.is_some())
+        {
             let indexed = match live {
-                Some(_) => self.indexed_columns(&target).await?,
+                Some(_) => self.table_indexes(&target).await?,
                 None => Vec::new(),
             };
             statements.extend(indexes(job, &indexed));
@@ -268,33 +273,29 @@ fn add_columns(job: &CompiledJob, live: &TableSchema) -> Vec<String> {
         .collect()
 }
 
-/// Returns the indexes on the outputs that have one configured and on `model_version`: with the
-/// former alone, Cassandra still refuses the query for one version's best scores.
-fn indexes(job: &CompiledJob, indexed: &[String]) -> Vec<String> {
+/// Returns the statements for the indexes on the outputs that have one configured and on
+/// `model_version`: with the former alone, Cassandra still refuses the query for one version's best
+/// scores or nearest vectors.
+fn indexes(job: &CompiledJob, live: &[TableIndex]) -> Vec<String> {
     let target = &job.target;
-    target
-        .outputs
-        .iter()
-        .filter(|column| column.index)
-        .map(|column| column.name.as_str())
-        .chain(["model_version"])
-        .filter(|column| !indexed.iter().any(|known| known == column))
-        .map(|column| {
+    let on_outputs = target.outputs.iter().filter_map(|column| {
+        let index = column.index?;
+        Some((column.name.as_str(), index.similarity()))
+    });
+    on_outputs
+        .chain([("model_version", None)])
+        .filter(|(column, _)| !live.iter().any(|index| index.column == *column))
+        .map(|(column, similarity)| {
+            let options = similarity.map_or_else(String::new, |similarity| {
+                let function = similarity.name();
+                format!(" WITH OPTIONS = {{'similarity_function': '{function}'}}")
+            });
             format!(
-                "CREATE INDEX IF NOT EXISTS {} ON {} ({}) USING 'sai'",
+                "CREATE INDEX IF NOT EXISTS {} ON {} ({}) USING 'sai'{options}",
                 name(&index_name(&target.table, column)),
                 table_name(&target.keyspace, &target.table),
                 name(column)
             )
         })
         .collect()
-}
-
-fn index_name(table: &str, column: &str) -> String {
-    let plain = crate::domain::names::as_identifier(&format!("{table}_{column}_idx"));
-    if plain.len() <= MAX_NAME {
-        return plain;
-    }
-    let id = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{table}.{column}").as_bytes());
-    format!("helenus_{}", id.simple())
 }

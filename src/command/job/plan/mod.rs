@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use super::{Context, rows_of};
 use crate::{
     domain::{
-        job::{Cast, CompiledJob, CompiledVersion, Epoch, NullRule, Place, manifest::Manifest},
+        job::{
+            Cast, CompiledJob, CompiledVersion, Epoch, NullRule, Place, manifest::Manifest,
+            similarity::OutputIndex,
+        },
         printable::printable,
     },
     engine::{
@@ -256,7 +259,11 @@ fn outputs_text(job: &CompiledJob) -> String {
             [class] => printable(class).into_owned(),
             [first, .., last] => format!("{} … {}", printable(first), printable(last)),
         };
-        let index = if column.index { "yes" } else { "" };
+        let index = match column.index {
+            None => "",
+            Some(OutputIndex::Comparison) => "yes",
+            Some(OutputIndex::Similarity(similarity)) => similarity.name(),
+        };
         [
             column.name.clone(),
             column.cql_type.to_string(),
@@ -289,10 +296,19 @@ fn outputs_json(job: &CompiledJob) -> Value {
         json!({
             "column": column.name,
             "type": column.cql_type.to_string(),
-            "index": column.index,
+            "index": index_json(column.index),
             "from": from,
             "classes": column.classes,
         })
     });
     Value::Array(columns.collect())
+}
+
+/// Returns the index as the manifest writes it.
+fn index_json(index: Option<OutputIndex>) -> Value {
+    match index {
+        None => json!(false),
+        Some(OutputIndex::Comparison) => json!(true),
+        Some(OutputIndex::Similarity(similarity)) => json!(similarity.name()),
+    }
 }

@@ -5,7 +5,7 @@ fn columns() -> Vec<OutputColumn> {
         .map(|(name, cql_type)| OutputColumn {
             name: name.to_owned(),
             cql_type,
-            index: false,
+            index: None,
             classes: Vec::new(),
         })
         .to_vec()

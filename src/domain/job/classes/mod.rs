@@ -323,7 +323,7 @@ impl<'a> Named<'a> {
             column: OutputColumn {
                 name,
                 cql_type,
-                index: false,
+                index: None,
                 classes,
             },
             cell: OutputCell {
@@ -331,6 +331,7 @@ impl<'a> Named<'a> {
                 offset,
                 width,
                 rename: None,
+                similarity: None,
             },
         }
     }

@@ -4,7 +4,7 @@ use super::{Filled, Named, described, place};
 use crate::{
     codec::cql_type::CqlType,
     domain::{
-        job::{manifest::ColumnSpec, mapping::listed},
+        job::{OutputColumn, manifest::ColumnSpec, mapping::listed, similarity::OutputIndex},
         model::tensor::Element,
         names::nearest,
         problem::Problem,
@@ -63,17 +63,8 @@ impl Named<'_> {
             }
         };
         filled.column.index = spec.index;
-        if spec.index && filled.cell.width > 1 {
-            self.report(
-                Problem::new(
-                    "job.index_vector",
-                    format!(
-                        "column `{name}` is a vector: an index on it does not support comparisons"
-                    ),
-                )
-                .at(place(name))
-                .help("index a column of one class, or remove index"),
-            );
+        if let Some(problem) = misplaced_index(&filled.column) {
+            self.report(problem.at(place(name)));
         }
         if let Some(labels) = &spec.labels {
             if self.could_be_label(at) && output.element != Element::String {
@@ -115,4 +106,35 @@ impl Named<'_> {
             _ => None,
         })
     }
+}
+
+/// Returns why Cassandra cannot have this index on this column.
+fn misplaced_index(column: &OutputColumn) -> Option<Problem> {
+    let name = &column.name;
+    let is_vector = matches!(column.cql_type, CqlType::Vector(..));
+    let is_float_vector =
+        matches!(&column.cql_type, CqlType::Vector(of, _) if **of == CqlType::Float);
+    let (message, help) = match column.index? {
+        OutputIndex::Comparison if is_vector => (
+            format!("column `{name}` is a vector: an index on it does not support comparisons"),
+            "index a column of one class, or write index = \"cosine\" to search by similarity",
+        ),
+        OutputIndex::Similarity(similarity) if !is_vector => (
+            format!(
+                "column `{name}` is {}: search by {} needs a vector",
+                column.cql_type,
+                similarity.name()
+            ),
+            "index an output of several values as a whole, or write index = true for comparisons",
+        ),
+        OutputIndex::Similarity(_) if !is_float_vector => (
+            format!(
+                "column `{name}` is {}: Cassandra searches vectors of float only",
+                column.cql_type
+            ),
+            "export the model with an output of float, or remove index",
+        ),
+        OutputIndex::Comparison | OutputIndex::Similarity(_) => return None,
+    };
+    Some(Problem::new("job.index_vector", message).help(help))
 }

@@ -3,6 +3,7 @@
 
 mod drift;
 mod fingerprint;
+mod indexes;
 mod names;
 mod order;
 mod side;
@@ -21,12 +22,12 @@ use super::{
 use crate::{
     codec::{
         cql_type::CqlType,
-        schema::{Column, Order, TableSchema},
+        schema::{Column, Order, TableIndex, TableSchema},
     },
     domain::{
         job::{
             CompiledJob, CompiledVersion, HistoryTable, OutputCell, OutputColumn, PredictionTable,
-            served::Served,
+            served::Served, similarity::Similarity,
         },
         model::ReadyVersion,
         problem::Problem,
@@ -50,6 +51,10 @@ pub struct Existing<'a> {
     /// Output columns that the job's revisions have created so far, name -> type; helenus does not
     /// own other columns. `None` if nothing is known about the table.
     pub made: Option<&'a BTreeMap<String, String>>,
+    /// Its live indexes.
+    pub indexes: &'a [TableIndex],
+    /// Functions of the indexes that later revisions are about to add, by column.
+    pub announced: &'a BTreeMap<String, Similarity>,
 }
 
 /// Compiles `manifest` for table `source` and these versions (at least one).
@@ -75,7 +80,7 @@ pub fn compile(
         .iter()
         .map(|asked| mapper.map(&asked.ready, &asked.by))
         .collect();
-    let filled: Vec<Vec<Filled>> = versions
+    let mut filled: Vec<Vec<Filled>> = versions
         .iter()
         .map(|asked| {
             let mut found = Vec::new();
@@ -84,6 +89,7 @@ pub fn compile(
             filled
         })
         .collect();
+    indexes::guard(&mut filled, existing);
     let mut outputs = target::common_columns(&versions, &filled, &mut problems);
     let target = manifest.target();
     let first = versions
@@ -109,6 +115,8 @@ pub fn compile(
         let retired = target::check_existing(existing, &key, source, &outputs, &mut problems);
         warnings.extend(target::strangers(existing, &outputs, &retired));
         outputs.extend(retired);
+        let (schema, live) = (existing.schema, existing.indexes);
+        warnings.extend(indexes::check(schema, live, &outputs, &mut problems));
     }
     let unused: Vec<_> = mapper.unused().map(|name| format!("`{name}`")).collect();
     if !unused.is_empty() {

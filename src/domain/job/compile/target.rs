@@ -271,7 +271,7 @@ pub(super) fn check_existing(
         .map(|column| OutputColumn {
             name: column.name.clone(),
             cql_type: column.cql_type.clone(),
-            index: false,
+            index: None,
             classes: Vec::new(),
         })
         .collect()

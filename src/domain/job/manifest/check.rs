@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     ColumnSpec, Expect, Feature, Manifest, Outputs, TableName, VersionWish, Wide,
     drift::check_drift,
-    read::{CountOrShare, Raw, RawColumn, RawExpect, RawFeature, RawRules},
+    read::{CountOrShare, Raw, RawColumn, RawExpect, RawFeature, RawRules, TrueOrWord},
     stream::check_stream,
 };
 use crate::domain::{
     duration,
-    job::{Cast, Epoch, Guard, MaxRejected, NanOutput, Rules, TextRule},
+    job::{
+        Cast, Epoch, Guard, MaxRejected, NanOutput, Rules, TextRule,
+        similarity::{OutputIndex, Similarity},
+    },
     model::alias::CHAMPION,
     names::nearest,
     percent::Percent,
@@ -248,10 +251,18 @@ fn check_column(name: &str, raw: RawColumn, p: &mut Problems) -> ColumnSpec {
             "use `labels` to name the integers of a label output, `class` to select a column of scores",
         );
     }
+    let index = match raw.index {
+        None | Some(TrueOrWord::Truth(false)) => None,
+        Some(TrueOrWord::Truth(true)) => Some(OutputIndex::Comparison),
+        Some(TrueOrWord::Word(word)) => {
+            let similarity = p.word(&format!("{place}.index"), &word, &Similarity::ALL);
+            Some(OutputIndex::Similarity(similarity))
+        }
+    };
     ColumnSpec {
         output: raw.output,
         class: raw.class,
-        index: raw.index,
+        index,
         labels,
     }
 }

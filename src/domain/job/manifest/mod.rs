@@ -15,7 +15,10 @@ pub use check::key;
 pub use inline::inline_expect;
 
 use crate::domain::{
-    job::{Cast, DriftRules, Epoch, NanOutput, Rules, TextRule, stream::StreamRules},
+    job::{
+        Cast, DriftRules, Epoch, NanOutput, Rules, TextRule, similarity::OutputIndex,
+        stream::StreamRules,
+    },
     problem::Problem,
 };
 
@@ -158,7 +161,7 @@ pub struct ColumnSpec {
     /// One class of it; `None`: the whole output.
     pub class: Option<String>,
     /// `index`.
-    pub index: bool,
+    pub index: Option<OutputIndex>,
     /// `labels`: integer label -> text stored for it.
     pub labels: Option<BTreeMap<i64, String>>,
 }

@@ -103,8 +103,7 @@ pub(super) struct RawOutputs {
 pub(super) struct RawColumn {
     pub output: String,
     pub class: Option<String>,
-    #[serde(default)]
-    pub index: bool,
+    pub index: Option<TrueOrWord>,
     pub labels: Option<BTreeMap<String, String>>,
 }
 
@@ -181,6 +180,13 @@ pub(super) struct RawExpect {
     pub rows: Option<String>,
     pub rtol: Option<f64>,
     pub atol: Option<f64>,
+}
+
+/// `index`: whether there is one, or the function that it compares by.
+#[derive(Debug)]
+pub(super) enum TrueOrWord {
+    Truth(bool),
+    Word(String),
 }
 
 /// Parses the text; an error has its line.
@@ -316,6 +322,28 @@ impl<'de> Deserialize<'de> for ClassNames {
             }
         }
         deserializer.deserialize_any(ListOrTable)
+    }
+}
+
+impl<'de> Deserialize<'de> for TrueOrWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = TrueOrWord;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false, or a function such as \"cosine\"")
+            }
+
+            fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Self::Value, E> {
+                Ok(TrueOrWord::Truth(truth))
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Self::Value, E> {
+                Ok(TrueOrWord::Word(word.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Either)
     }
 }
 

@@ -1,5 +1,8 @@
 use super::*;
-use crate::domain::{job::MaxRejected, percent::Percent};
+use crate::domain::{
+    job::{MaxRejected, similarity::OutputIndex},
+    percent::Percent,
+};
 
 const CONTRACT: &str = r#"
 job      = "tumour"
@@ -50,7 +53,10 @@ fn the_contracts_manifest_reads_as_it_says() {
     assert_eq!(features["visits"].null, Some(NullSpec::Integer(0)));
     assert_eq!(features["taken_on"].epoch, Some(Epoch::Days));
     assert_eq!(features["texture"].width, Some(64));
-    assert!(manifest.outputs.columns["p_malignant"].index);
+    assert_eq!(
+        manifest.outputs.columns["p_malignant"].index,
+        Some(OutputIndex::Comparison)
+    );
     assert_eq!(
         manifest.rules.max_rejected,
         MaxRejected::Share(Percent::ONE_IN_A_THOUSAND)

@@ -19,7 +19,10 @@ pub fn encode(
 ) -> Result<(), Rejection> {
     let before = cells.len();
     let encoded = version.outputs.iter().try_for_each(|cell| match cell {
-        Some(cell) => encode_cell(version, cell, outputs, row, cells),
+        Some(cell) => {
+            encode_cell(version, cell, outputs, row, cells)?;
+            check_index(version, cell, cells)
+        }
         None => {
             cells.push(None);
             Ok(())
@@ -31,6 +34,26 @@ pub fn encode(
     encoded
 }
 
+/// Checks that the index of the cell's column can hold the cell, which is the last one.
+fn check_index(
+    version: &CompiledVersion,
+    cell: &OutputCell,
+    cells: &CellBuffer,
+) -> Result<(), Rejection> {
+    let (Some(similarity), Some(vector)) = (cell.similarity, cells.last()) else {
+        return Ok(());
+    };
+    similarity.check(public_name(version, cell), vector)
+}
+
+/// Returns the name of the cell's output.
+fn public_name<'a>(version: &'a CompiledVersion, cell: &OutputCell) -> &'a str {
+    let outputs = &version.ready.admitted.signature.outputs;
+    outputs
+        .get(cell.output)
+        .map_or("?", |output| output.public_name.as_str())
+}
+
 fn encode_cell(
     version: &CompiledVersion,
     cell: &OutputCell,
@@ -38,12 +61,7 @@ fn encode_cell(
     row: usize,
     cells: &mut CellBuffer,
 ) -> Result<(), Rejection> {
-    let named = || {
-        let outputs = &version.ready.admitted.signature.outputs;
-        outputs
-            .get(cell.output)
-            .map_or("?", |output| output.public_name.as_str())
-    };
+    let named = || public_name(version, cell);
     let misshapen = || {
         Rejection::new(
             "output_shape",

@@ -19,6 +19,7 @@ fn cell(output: usize, offset: usize, width: usize) -> OutputCell {
         offset,
         width,
         rename: None,
+        similarity: None,
     }
 }
 

@@ -1,10 +1,11 @@
 use super::*;
 use crate::domain::{
     fixture::{input, output, ready, table},
-    job::{Cast, NullRule},
+    job::{Cast, NullRule, similarity::OutputIndex},
     model::{ClassSource, Classes, Output, tensor::Element},
 };
 
+mod indexes;
 mod kinds;
 mod vectors;
 
@@ -275,7 +276,7 @@ fn wished_columns_replace_the_usual_ones() {
         columns(&job),
         ["diagnosis text", "p_benign float", "risk float"]
     );
-    assert!(job.target.outputs[2].index);
+    assert_eq!(job.target.outputs[2].index, Some(OutputIndex::Comparison));
     let whole = "[outputs.columns]\nall = { output = 'probabilities', index = true }\n";
     let problems = with(whole, &[classifier(1, &["benign", "malignant"])]).unwrap_err();
     assert_eq!(
@@ -365,6 +366,8 @@ fn onto(live: &TableSchema, made: &[(&str, &str)]) -> Result<CompiledJob, Vec<Pr
     let existing = Existing {
         schema: live,
         made: Some(&made),
+        indexes: &[],
+        announced: &BTreeMap::new(),
     };
     let manifest = Manifest::parse(HEAD).unwrap();
     let versions = [classifier(1, &["a", "b"])];

@@ -50,6 +50,8 @@ pub fn ready(version: i32, inputs: Vec<Input>, outputs: Vec<Output>) -> ReadyVer
             ir_version: 10,
             warnings: Vec::new(),
             runtime_version: "1.31.1".into(),
+            artifacts: Default::default(),
+            index_limits: Default::default(),
         },
     }
 }

@@ -258,8 +258,8 @@ pub fn differences(
             let rounding = |place: usize| {
                 let outputs = &version.ready.admitted.signature.outputs;
                 output
-                    .and_then(|cell| Some((outputs.get(cell.output)?, cell.offset + place)))
-                    .map_or(0.0, |(output, column)| output.rounding(column))
+                    .and_then(|cell| Some(cell.rounding(outputs.get(cell.output)?, place)))
+                    .unwrap_or_default()
             };
             let same =
                 got.is_some_and(|got| same(&column.cql_type, got, wanted, tolerance, &rounding));

@@ -15,14 +15,18 @@ pub mod hash;
 pub mod manifest;
 pub mod mapping;
 pub mod outputs;
+pub mod postprocess;
 pub mod rejection;
 pub mod served;
 pub mod stream;
 
 use std::sync::Arc;
 
-use self::{served::Served, stream::StreamRules};
-use super::{model::ReadyVersion, percent::Percent};
+use self::{postprocess::Postprocess, served::Served, stream::StreamRules};
+use super::{
+    model::{Output, ReadyVersion},
+    percent::Percent,
+};
 use crate::{
     codec::{
         cql_type::CqlType,
@@ -266,10 +270,19 @@ pub struct OutputCell {
     pub output: usize,
     /// Offset within a row of that output.
     pub offset: usize,
-    /// 1, or the vector's width.
+    /// Number of the output's values that the column is made from: 1, or the vector's width.
     pub width: usize,
     /// For labels: names of integer labels, if the column is text and the tensor is not.
     pub rename: Option<Vec<(i64, String)>>,
+    /// What becomes of the values.
+    pub postprocess: Postprocess,
+}
+
+impl OutputCell {
+    /// Returns how far rounding in the model may move value `place` of the column.
+    pub fn rounding(&self, output: &Output, place: usize) -> f64 {
+        self.postprocess.rounding(output, self.offset + place)
+    }
 }
 
 /// The manifest's `[rules]`.

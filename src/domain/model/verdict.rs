@@ -114,6 +114,7 @@ mod tests {
             offset: 0,
             width: 1,
             rename: None,
+            postprocess: Default::default(),
         })];
         version
     }

@@ -276,7 +276,7 @@ impl Verdict {
                 .filter(|(refused, _)| *refused < row)
                 .count();
         let mut cells = CellBuffer::new(job.target.outputs.len());
-        if let Err(rejection) = outputs::encode(version, &scored.outputs, at, &mut cells) {
+        if let Err(rejection) = outputs::encode(version, scored.row(row, at), &mut cells) {
             return rejected(rejection.to_string());
         }
         if expected.rejected == Some(true) {

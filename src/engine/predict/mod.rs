@@ -11,7 +11,10 @@ pub use batch::{BATCH_BYTES, Batch, RejectedRow, Stored, VersionRows};
 use crate::{
     codec::cells::CellBuffer,
     domain::{
-        job::{CompiledVersion, outputs},
+        job::{
+            CompiledVersion,
+            outputs::{self, ScoredRow},
+        },
         model::tensor::{InputBatch, OutputBatch},
     },
     scorer::pool::{Pool, ScoreError},
@@ -58,18 +61,28 @@ pub async fn predict(
     mut scored: impl FnMut(&CellBuffer, usize),
 ) -> Result<(), ScoreError> {
     let mut outputs = OutputBatch::default();
+    let mut input_rows = Vec::new();
     if rows.inputs.rows > 0 {
         let inputs = std::mem::replace(&mut rows.inputs, InputBatch::new(&[]));
         let answer = pool.score(at, inputs).await?;
         (rows.inputs, outputs) = (answer.inputs, answer.outputs);
+        let mut refused = answer.refused.iter().map(|(row, _)| *row).peekable();
+        let is_accepted = |row: &usize| refused.next_if_eq(row).is_none();
+        input_rows = (0..rows.inputs.rows).filter(is_accepted).collect();
         rows.refuse(&answer.refused);
     }
     predicted.cells.clear();
     predicted.scored.clear();
     predicted.rejected.clear();
     predicted.rejected.append(&mut rows.rejected);
-    for (at, (row, input_hash)) in rows.scored().enumerate() {
-        match outputs::encode(version, &outputs, at, &mut predicted.cells) {
+    for ((at, (row, input_hash)), input_row) in rows.scored().enumerate().zip(input_rows) {
+        let scored_row = ScoredRow {
+            inputs: &rows.inputs,
+            input_row,
+            outputs: &outputs,
+            row: at,
+        };
+        match outputs::encode(version, scored_row, &mut predicted.cells) {
             Ok(()) => {
                 scored(&predicted.cells, predicted.scored.len());
                 predicted.scored.push((row, input_hash));

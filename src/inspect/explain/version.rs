@@ -101,7 +101,7 @@ impl VersionView<'_> {
         }
         let mut cells = CellBuffer::new(self.job.target.outputs.len());
         Ok(
-            match outputs::encode(self.version, &scored.outputs, 0, &mut cells) {
+            match outputs::encode(self.version, scored.row(0, 0), &mut cells) {
                 Err(rejection) => Scored::Rejected(rejection.to_string()),
                 Ok(()) => {
                     let signature = &self.version.ready.admitted.signature;

@@ -132,7 +132,7 @@ impl<'a> Recheck<'a> {
                 Some((_, reason)) => Err(format!("refused: {reason}")),
                 None => {
                     accepted += 1;
-                    outputs::encode(version, &scored.outputs, accepted - 1, &mut cells)
+                    outputs::encode(version, scored.row(row, accepted - 1), &mut cells)
                         .map_err(|rejection| rejection.to_string())
                 }
             };

@@ -236,10 +236,12 @@ fn output_name(version: &CompiledVersion, at: usize) -> String {
         return "null".to_owned();
     };
     let output = &version.ready.admitted.signature.outputs[cell.output];
-    match (output.width(), cell.width) {
-        (1, _) => output.public_name.clone(),
-        (_, 1) => format!("{}[{}]", output.public_name, cell.offset),
-        _ => output.public_name.clone(),
+    let name = &output.public_name;
+    match (cell.postprocess.described(), output.width(), cell.width) {
+        (post, ..) if !post.is_empty() => format!("{name} ({post})"),
+        (_, 1, _) => name.clone(),
+        (_, _, 1) => format!("{name}[{}]", cell.offset),
+        _ => name.clone(),
     }
 }
 

@@ -115,20 +115,25 @@ fn outputs(
     nan: NanOutput,
 ) -> Value {
     let outputs = &ready.admitted.signature.outputs;
+    let inputs = &ready.admitted.signature.inputs;
+    let input = |at: usize| inputs.get(at).map(|input| input.name.as_str());
     let mut columns: Vec<Value> = target
         .outputs
         .iter()
         .zip(cells)
         .filter_map(|(column, cell)| {
             let cell = cell.as_ref()?;
-            Some(json!([
-                column.name,
-                column.cql_type.to_string(),
-                outputs.get(cell.output).map(|output| &output.name),
-                cell.offset,
-                cell.width,
-                cell.rename
-            ]))
+            let mut parts = vec![
+                json!(column.name),
+                json!(column.cql_type.to_string()),
+                json!(outputs.get(cell.output).map(|output| &output.name)),
+                json!(cell.offset),
+                json!(cell.width),
+                json!(cell.rename),
+            ];
+            // Only if there is any, so that rows of jobs from before it existed keep their hash.
+            parts.extend(cell.postprocess.fingerprint(input));
+            Some(Value::Array(parts))
         })
         .collect();
     // The order of columns does not matter.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ColumnSpec, Expect, Feature, Manifest, Outputs, TableName, VersionWish, Wide,
+    ColumnSpec, Expect, Feature, Manifest, Outputs, TableName, TopK, VersionWish, Wide,
     drift::check_drift,
-    read::{CountOrShare, Raw, RawColumn, RawExpect, RawFeature, RawRules},
+    read::{CountOrShare, Raw, RawColumn, RawExpect, RawFeature, RawRules, RawTopK},
     stream::check_stream,
 };
 use crate::domain::{
@@ -22,6 +22,8 @@ use crate::domain::{
 const DEFAULT_MAX_REJECTED: Percent = Percent::ONE_IN_A_THOUSAND;
 /// Default for `outputs.history_ttl`.
 const DEFAULT_HISTORY_TTL: &str = "365d";
+/// Largest `outputs.top_k.k`.
+const MAX_TOP_K: usize = 16;
 /// Cassandra's limit: 20 years.
 const MAX_TTL_SECONDS: u64 = 630_720_000;
 
@@ -98,6 +100,7 @@ pub(super) fn check(raw: Raw) -> Result<Manifest, Vec<Problem>> {
             raw.outputs.nan.as_deref().unwrap_or("reject"),
             &[("reject", NanOutput::Reject), ("allow", NanOutput::Allow)],
         ),
+        top_k: raw.outputs.top_k.map(|raw| check_top_k(raw, p)),
         columns: raw
             .outputs
             .columns
@@ -253,6 +256,23 @@ fn check_column(name: &str, raw: RawColumn, p: &mut Problems) -> ColumnSpec {
         class: raw.class,
         index: raw.index,
         labels,
+        mean_pool: raw.mean_pool,
+        l2_normalise: raw.l2_normalise,
+    }
+}
+
+fn check_top_k(raw: RawTopK, p: &mut Problems) -> TopK {
+    if !(1..=MAX_TOP_K).contains(&raw.k) {
+        p.report(
+            "outputs.top_k.k",
+            format!("`k` is {}", raw.k),
+            format!("write a number from 1 to {MAX_TOP_K}: each class takes two columns"),
+        );
+    }
+    TopK {
+        k: raw.k,
+        output: raw.output,
+        labels: raw.labels,
     }
 }
 

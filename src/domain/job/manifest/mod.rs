@@ -133,6 +133,8 @@ pub struct Outputs {
     pub omit_classes: Vec<String>,
     /// `nan`.
     pub nan: NanOutput,
+    /// `top_k`.
+    pub top_k: Option<TopK>,
     /// `history` with its `history_ttl`: TTL of its rows in seconds, 0 is none.
     pub history: Option<i32>,
     /// `current`: whether there is a table of the champion's predictions.
@@ -161,6 +163,21 @@ pub struct ColumnSpec {
     pub index: bool,
     /// `labels`: integer label -> text stored for it.
     pub labels: Option<BTreeMap<i64, String>>,
+    /// `mean_pool`: the input with the mask.
+    pub mean_pool: Option<String>,
+    /// `l2_normalise`.
+    pub l2_normalise: bool,
+}
+
+/// `outputs.top_k`: only the classes with the highest scores are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopK {
+    /// Number of classes.
+    pub k: usize,
+    /// The output with the scores; `None`: the only one.
+    pub output: Option<String>,
+    /// The artifact with the labels; `None`: the classes' names.
+    pub labels: Option<String>,
 }
 
 /// `[expect]`.

@@ -90,6 +90,7 @@ pub(super) struct RawOutputs {
     #[serde(default)]
     pub omit_classes: Vec<String>,
     pub nan: Option<String>,
+    pub top_k: Option<RawTopK>,
     pub history: Option<bool>,
     pub history_ttl: Option<String>,
     #[serde(default)]
@@ -106,6 +107,17 @@ pub(super) struct RawColumn {
     #[serde(default)]
     pub index: bool,
     pub labels: Option<BTreeMap<String, String>>,
+    pub mean_pool: Option<String>,
+    #[serde(default)]
+    pub l2_normalise: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTopK {
+    pub k: usize,
+    pub output: Option<String>,
+    pub labels: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -30,6 +30,7 @@ fn asked(version: i32, names: &[&str], outputs: Vec<Output>) -> Asked {
     Asked {
         ready,
         by: vec![VersionWish::Number(version)],
+        artifacts: Default::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         evidence::drift::Thresholds,
         job::feature_places::place_labels,
-        job::{CompiledVersion, OutputColumn},
+        job::{CompiledVersion, Conversion, OutputColumn},
         model::{Input, tensor::Element},
     },
 };
@@ -88,6 +88,10 @@ pub fn features(version: &CompiledVersion) -> Vec<FeatureAt> {
         passed += if width > 1 { width } else { 0 };
         let alone = mapping.places.len() == 1;
         for (index, place) in mapping.places.iter().enumerate() {
+            // A byte or a pixel by itself means nothing.
+            if matches!(place.conversion, Conversion::Prepared(_)) {
+                continue;
+            }
             for value in 0..place.width {
                 let name = match (place.width, names) {
                     (1, _) => place.feature.clone(),

@@ -14,13 +14,16 @@ use crate::{
             hash,
             manifest::Manifest,
             outputs,
+            prepare::TypedRows,
         },
-        model::{tensor::InputBatch, tolerance::Tolerance},
+        model::tolerance::Tolerance,
         problem::Problem,
     },
-    engine::models::{self, ModelFiles},
+    engine::{
+        models::{self, ModelFiles},
+        predict::{self, ScoredRows},
+    },
     failure::Failure,
-    scorer::pool::Scored,
     store::{
         Store,
         driver::raw::{Page, push_cell},
@@ -181,8 +184,7 @@ async fn check_version(
     asked: &[&(ExpectedRow, Page)],
     tolerance: Tolerance,
 ) -> Result<Vec<Problem>, Failure> {
-    let signature = &version.ready.admitted.signature;
-    let mut batch = InputBatch::new(&signature.inputs);
+    let mut batch = TypedRows::new(version);
     let mut scratch = Vec::new();
     let mut verdicts: Vec<Verdict> = Vec::new();
     for (_, page) in asked {
@@ -193,7 +195,7 @@ async fn check_version(
         let cells: Vec<Option<&[u8]>> = page.row(0).skip(job.key.len()).collect();
         let (_, appended) = hash::append_row(version, &cells, &mut batch, &mut scratch);
         verdicts.push(match appended {
-            Ok(()) => Verdict::Row(batch.rows - 1),
+            Ok(()) => Verdict::Row(batch.rows() - 1),
             Err(rejection) => Verdict::Rejected(rejection.to_string()),
         });
     }
@@ -253,7 +255,7 @@ impl Verdict {
         job: &CompiledJob,
         version: &CompiledVersion,
         expected: &ExpectedRow,
-        scored: &Scored,
+        scored: &ScoredRows,
         tolerance: Tolerance,
     ) -> Vec<String> {
         let rejected = |reason: String| match expected.rejected {
@@ -265,18 +267,12 @@ impl Verdict {
             Self::Rejected(reason) => return rejected(reason),
             Self::Row(row) => row,
         };
-        if let Some((_, reason)) = scored.refused.iter().find(|(refused, _)| *refused == row) {
-            return rejected(format!("refused: {reason}"));
+        if let Some(reason) = scored.reason(row) {
+            return rejected(reason.to_owned());
         }
-        // Outputs do not contain the refused rows.
-        let at = row
-            - scored
-                .refused
-                .iter()
-                .filter(|(refused, _)| *refused < row)
-                .count();
+        let at = scored.output_row(row);
         let mut cells = CellBuffer::new(job.target.outputs.len());
-        if let Err(rejection) = outputs::encode(version, scored.row(row, at), &mut cells) {
+        if let Err(rejection) = outputs::encode(version, scored.row(row), &mut cells) {
             return rejected(rejection.to_string());
         }
         if expected.rejected == Some(true) {
@@ -292,10 +288,10 @@ async fn score(
     store: &Store,
     files: &ModelFiles,
     version: &CompiledVersion,
-    batch: InputBatch,
-) -> Result<Scored, Failure> {
+    rows: TypedRows,
+) -> Result<ScoredRows, Failure> {
     let pool = models::load_planned(store, std::slice::from_ref(version), 1, files).await?;
-    let scored = pool.score(0, batch).await;
+    let scored = predict::score((&pool, 0), rows).await;
     models::unload(pool).await;
     scored.map_err(|error| Failure::system(Problem::new("scorer.failed", error.to_string())))
 }

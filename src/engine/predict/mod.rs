@@ -1,21 +1,20 @@
 //! From source cells to predictions: the one function that runs, requests and streams call.
 //!
 //! [`Batch::offer`] converts a row's cells into the tensors of each version and hashes them, and
-//! [`predict`] scores one version's rows and encodes its outputs as cells.
+//! [`predict`] prepares what waits for it, scores one version's rows and encodes its outputs as
+//! cells.
 
 mod batch;
 pub mod profile;
+mod score;
 
-pub use batch::{BATCH_BYTES, Batch, RejectedRow, Stored, VersionRows};
+pub use batch::{BATCH_BYTES, Batch, RejectedRow, Stored, TENSOR_BYTES, VersionRows};
+pub use score::{ScoredRows, prepare, score};
 
 use crate::{
     codec::cells::CellBuffer,
     domain::{
-        job::{
-            CompiledVersion,
-            outputs::{self, ScoredRow},
-        },
-        model::tensor::{InputBatch, OutputBatch},
+        job::{CompiledVersion, outputs},
     },
     scorer::pool::{Pool, ScoreError},
 };
@@ -60,54 +59,49 @@ pub async fn predict(
     predicted: &mut Predicted,
     mut scored: impl FnMut(&CellBuffer, usize),
 ) -> Result<(), ScoreError> {
-    let mut outputs = OutputBatch::default();
-    let mut input_rows = Vec::new();
-    if rows.inputs.rows > 0 {
-        let inputs = std::mem::replace(&mut rows.inputs, InputBatch::new(&[]));
-        let answer = pool.score(at, inputs).await?;
-        (rows.inputs, outputs) = (answer.inputs, answer.outputs);
-        let mut refused = answer.refused.iter().map(|(row, _)| *row).peekable();
-        let is_accepted = |row: &usize| refused.next_if_eq(row).is_none();
-        input_rows = (0..rows.inputs.rows).filter(is_accepted).collect();
-        rows.refuse(&answer.refused);
+    let answer = match rows.inputs.rows() {
+        0 => None,
+        _ => Some(score((pool, at), std::mem::take(&mut rows.inputs)).await?),
+    };
+    let mut accepted = Vec::new();
+    if let Some(answer) = &answer {
+        accepted.extend(answer.accepted());
+        rows.reject(&answer.rejected);
     }
     predicted.cells.clear();
     predicted.scored.clear();
     predicted.rejected.clear();
     predicted.rejected.append(&mut rows.rejected);
-    for ((at, (row, input_hash)), input_row) in rows.scored().enumerate().zip(input_rows) {
-        let scored_row = ScoredRow {
-            inputs: &rows.inputs,
-            input_row,
-            outputs: &outputs,
-            row: at,
-        };
-        match outputs::encode(version, scored_row, &mut predicted.cells) {
-            Ok(()) => {
-                scored(&predicted.cells, predicted.scored.len());
-                predicted.scored.push((row, input_hash));
+    if let Some(answer) = answer {
+        for ((row, input_hash), at) in rows.scored().zip(accepted) {
+            match outputs::encode(version, answer.row(at), &mut predicted.cells) {
+                Ok(()) => {
+                    scored(&predicted.cells, predicted.scored.len());
+                    predicted.scored.push((row, input_hash));
+                }
+                Err(rejection) => predicted.rejected.push(RejectedRow {
+                    row,
+                    input_hash,
+                    reason: rejection.to_string(),
+                }),
             }
-            Err(rejection) => predicted.rejected.push(RejectedRow {
-                row,
-                input_hash,
-                reason: rejection.to_string(),
-            }),
         }
+        rows.inputs = answer.rows;
     }
     predicted.rejected.sort_by_key(|rejected| rejected.row);
     Ok(())
 }
 
 impl VersionRows {
-    /// Moves the rows that the model refused to `rejected`. They are given by their index in
-    /// `rows`, ascending.
-    fn refuse(&mut self, refused: &[(usize, String)]) {
-        for (at, reason) in refused.iter().rev() {
+    /// Moves rows that could not be prepared or that the model refused to `rejected`. They are given
+    /// by their index in `rows`, ascending.
+    fn reject(&mut self, rejected: &[(usize, String)]) {
+        for (at, reason) in rejected.iter().rev() {
             let (row, input_hash) = (self.rows.remove(*at), self.hashes.remove(*at));
             self.rejected.push(RejectedRow {
                 row,
                 input_hash,
-                reason: format!("refused: {reason}"),
+                reason: reason.clone(),
             });
         }
     }

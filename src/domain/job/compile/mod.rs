@@ -75,7 +75,7 @@ pub fn compile(
     }
     let mapped: Vec<Mapped> = versions
         .iter()
-        .map(|asked| mapper.map(&asked.ready, &asked.by))
+        .map(|asked| mapper.map(&asked.ready, &asked.by, &asked.artifacts))
         .collect();
     let filled: Vec<Vec<Filled>> = versions
         .iter()

@@ -3,12 +3,12 @@ use crate::{codec::cql_type::CqlType, domain::fixture};
 
 type Cells<'a> = [Option<&'a [u8]>; 3];
 
-fn append(cells: Cells<'_>, batch: &mut InputBatch) -> (u128, Result<(), Rejection>) {
+fn append(cells: Cells<'_>, batch: &mut TypedRows) -> (u128, Result<(), Rejection>) {
     append_row(&fixture::version(), &cells, batch, &mut Vec::new())
 }
 
-fn batch() -> InputBatch {
-    InputBatch::new(&fixture::version().ready.admitted.signature.inputs)
+fn batch() -> TypedRows {
+    TypedRows::new(&fixture::version())
 }
 
 fn hash(cells: Cells<'_>) -> u128 {
@@ -102,7 +102,7 @@ fn a_rejected_row_leaves_the_batch_as_it_was() {
     append([Some(&A), Some(&B), Some(b"Ur")], &mut batch)
         .1
         .unwrap();
-    assert_eq!((batch.rows, batch.inputs[0].len()), (2, 4));
+    assert_eq!((batch.rows(), batch.tensors.inputs[0].len()), (2, 4));
     batch.truncate(1);
     assert_eq!(batch, before);
 }

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ColumnSpec, Expect, Feature, Manifest, Outputs, TableName, TopK, VersionWish, Wide,
+    ColumnSpec, Expect, Manifest, Outputs, TableName, TopK, VersionWish, Wide,
     drift::check_drift,
-    read::{CountOrShare, Raw, RawColumn, RawExpect, RawFeature, RawRules, RawTopK},
+    feature::check_feature,
+    read::{CountOrShare, Raw, RawColumn, RawExpect, RawRules, RawTopK},
     stream::check_stream,
 };
 use crate::domain::{
     duration,
-    job::{Cast, Epoch, Guard, MaxRejected, NanOutput, Rules, TextRule},
+    job::{Guard, MaxRejected, NanOutput, Rules},
     model::alias::CHAMPION,
     names::nearest,
     percent::Percent,
@@ -176,52 +177,6 @@ fn check_order(order: &[String], place: &str, p: &mut Problems) {
             "no feature is named",
             "list the features in the order in which the model was trained",
         );
-    }
-}
-
-fn check_feature(name: &str, raw: RawFeature, p: &mut Problems) -> Feature {
-    let place = format!("features.{}", key(name));
-    let at = |word: &str| format!("{place}.{word}");
-    if raw.width == Some(0) {
-        p.report(
-            &at("width"),
-            "`width` must be at least 1",
-            "remove it for a single number",
-        );
-    }
-    Feature {
-        column: raw.column,
-        cast: raw.cast.map(|cast| {
-            p.word(
-                &at("cast"),
-                &cast,
-                &[("float", Cast::Float), ("lossy", Cast::Lossy)],
-            )
-        }),
-        epoch: raw.epoch.map(|epoch| {
-            p.word(
-                &at("as"),
-                &epoch,
-                &[
-                    ("epoch_s", Epoch::Seconds),
-                    ("epoch_ms", Epoch::Milliseconds),
-                    ("epoch_days", Epoch::Days),
-                ],
-            )
-        }),
-        null: raw.null,
-        text: raw
-            .text
-            .map(|text| p.word(&at("text"), &text, &TextRule::ALL)),
-        width: raw.width,
-        pad: raw.pad,
-        reject_nonfinite: raw.nonfinite.map(|word| {
-            p.word(
-                &at("nonfinite"),
-                &word,
-                &[("reject", true), ("allow", false)],
-            )
-        }),
     }
 }
 

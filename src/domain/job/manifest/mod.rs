@@ -1,10 +1,13 @@
 //! A job's manifest: a TOML text and its meaning.
 
+mod bytes;
 mod check;
 mod drift;
+mod feature;
 mod inline;
 mod read;
 mod stream;
+mod tokens;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,9 +16,12 @@ use std::{
 
 pub use check::key;
 pub use inline::inline_expect;
+pub use tokens::TokensSpec;
 
 use crate::domain::{
-    job::{Cast, DriftRules, Epoch, NanOutput, Rules, TextRule, stream::StreamRules},
+    job::{
+        Cast, DriftRules, Epoch, NanOutput, PreparationKind, Rules, TextRule, stream::StreamRules,
+    },
     problem::Problem,
 };
 
@@ -84,9 +90,13 @@ impl std::fmt::Display for TableName {
 pub struct Feature {
     /// Exact column name.
     pub column: String,
+    /// `as`, if the column's content is prepared; then nothing below is given.
+    pub prepared: Option<PreparationKind>,
+    /// `as = "tokens"`, for all inputs that it fills; then nothing else is given.
+    pub tokens: Option<TokensSpec>,
     /// `cast`.
     pub cast: Option<Cast>,
-    /// `as`.
+    /// `as`, for a time.
     pub epoch: Option<Epoch>,
     /// `null`.
     pub null: Option<NullSpec>,

@@ -51,7 +51,7 @@ pub fn to_admit(files: &ArtifactPaths) -> Result<BTreeMap<String, ArtifactFile>,
             path: absolute,
             sha256: None,
         };
-        Ok((name.clone(), file))
+        Ok::<_, Problem>((name.clone(), file))
     };
     files.iter().map(file).collect()
 }

@@ -19,7 +19,10 @@ const PASSING: [&str; 6] = [
 pub(super) fn find(graph: &GraphProto) -> BTreeMap<String, u64> {
     let mut limits = BTreeMap::new();
     for node in graph.node.iter().filter(|node| node.op_type == "Gather") {
-        let is_first_axis = !node.attribute.iter().any(|it| it.name == "axis" && it.i != 0);
+        let is_first_axis = !node
+            .attribute
+            .iter()
+            .any(|it| it.name == "axis" && it.i != 0);
         let rows = node.input.first().and_then(|table| rows_of(graph, table));
         let input = node.input.get(1).and_then(|index| input_of(graph, index));
         if let (true, Some(rows), Some(input)) = (is_first_axis, rows, input) {
@@ -34,7 +37,10 @@ pub(super) fn find(graph: &GraphProto) -> BTreeMap<String, u64> {
 fn rows_of(graph: &GraphProto, table: &str) -> Option<u64> {
     let mut initializers = graph.initializer.iter();
     let tensor = initializers.find(|tensor| tensor.name == table)?;
-    tensor.dims.first().and_then(|rows| u64::try_from(*rows).ok())
+    tensor
+        .dims
+        .first()
+        .and_then(|rows| u64::try_from(*rows).ok())
 }
 
 /// Returns the graph input whose values a tensor has.

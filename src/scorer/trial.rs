@@ -160,7 +160,7 @@ fn observe_outputs(model: &mut Model, all: &InputBatch, stop: &Stop) -> Result<(
             }
             output.element = element;
             output.dims = one[1..].iter().map(|dim| *dim as usize).collect();
-            if output.dims == [0] {
+            if output.dims.contains(&0) {
                 return Err(Problem::new(
                     "model.output_shape",
                     format!("output `{name}` has no values"),

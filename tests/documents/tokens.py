@@ -3,7 +3,7 @@
     python tokens.py FOLDER [COUNT [SEED]]
 
 Trains a tokenizer of each kind on texts made from the seed and writes FOLDER/<kind>.json, the texts as JSON lines (texts.jsonl), and for each
-line of `CASES` the ids, masks and types as little-endian u32, text after text (<case>.bin).
+line of `CASES` the ids, masks and types as little-endian u32, text after text (<case>.bin); cases.json lists them.
 """
 
 from __future__ import annotations
@@ -108,8 +108,9 @@ def main() -> None:
             assert len(encoded.ids) == length
             values.extend(encoded.ids + encoded.attention_mask + encoded.type_ids)
         (folder / f"{case}.bin").write_bytes(values.tobytes())
-    print(json.dumps({"texts": len(texts), "cases": {case: {"kind": kind, "max_length": length, "truncation": truncation, "padding": padding}
-                                                     for case, (kind, length, truncation, padding) in CASES.items()}}))
+    cases = [{"name": case, "kind": kind, "max_length": length, "truncation": truncation, "padding": padding}
+             for case, (kind, length, truncation, padding) in CASES.items()]
+    (folder / "cases.json").write_text(json.dumps(cases))
 
 
 if __name__ == "__main__":

@@ -208,7 +208,7 @@ pub fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     request.golden = args.facts.golden_text()?;
     request.tolerance = args.facts.tolerance()?;
     request.accepts.clone_from(&args.facts.accept);
-    request.artifacts = 
+    request.artifacts =
         artifacts::to_admit(&args.facts.artifact_files()?).map_err(Failure::input)?;
     request.max_size = args.max_size.unwrap_or(config.max_model_mib as u64) << 20;
     let limits = Limits {

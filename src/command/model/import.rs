@@ -14,7 +14,7 @@ use crate::{
         model::{AdmissionState, check_name, tolerance::Tolerance},
         problem::Problem,
     },
-    engine::{model_files, reference},
+    engine::{artifacts, model_files, reference},
     failure::{Exit, Failure},
     inspect::{
         folder::{examine, facts},

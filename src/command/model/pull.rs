@@ -21,7 +21,10 @@ use crate::{
     output::{Answer, Format},
     store::{
         Store,
-        registry::{chunks::{Blob, BlobError}, models::VersionRow},
+        registry::{
+            chunks::{Blob, BlobError},
+            models::VersionRow,
+        },
     },
 };
 

@@ -209,7 +209,9 @@ pub fn too_big(size: u64) -> Problem {
 fn checked_labels(labels: Vec<String>) -> Result<ArtifactContent, Problem> {
     if labels.is_empty() || labels.len() > MAX_LABELS {
         let (got, most) = (labels.len(), MAX_LABELS);
-        return Err(bad_labels(&format!("it has {got}; from 1 to {most} are possible")));
+        return Err(bad_labels(&format!(
+            "it has {got}; from 1 to {most} are possible"
+        )));
     }
     for (at, label) in labels.iter().enumerate() {
         let why = match label {
@@ -224,17 +226,24 @@ fn checked_labels(labels: Vec<String>) -> Result<ArtifactContent, Problem> {
 }
 
 fn bad_labels(why: &str) -> Problem {
-    Problem::new("artifact.labels", format!("not a list of labels: {why}"))
-        .help("write one label per line, in the order of the model's outputs, or a JSON list of texts")
+    Problem::new("artifact.labels", format!("not a list of labels: {why}")).help(
+        "write one label per line, in the order of the model's outputs, or a JSON list of texts",
+    )
 }
 
 fn unknown(why: &str) -> Problem {
-    Problem::new("artifact.unknown", format!("the artifact cannot be read: {why}"))
-        .help("an artifact is a tokenizer.json, a list of labels or another JSON object")
+    Problem::new(
+        "artifact.unknown",
+        format!("the artifact cannot be read: {why}"),
+    )
+    .help("an artifact is a tokenizer.json, a list of labels or another JSON object")
 }
 
 fn other_kind(name: &str, wanted: &str, found: &ArtifactKind) -> Problem {
-    let message = format!("artifact `{name}` is not {wanted}, but {}", found.described());
+    let message = format!(
+        "artifact `{name}` is not {wanted}, but {}",
+        found.described()
+    );
     Problem::new("job.artifact", message)
 }
 

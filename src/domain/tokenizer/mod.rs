@@ -1,8 +1,8 @@
 //! Tokenizers: texts to token ids, as the Python package `tokenizers` makes them from the same
 //! `tokenizer.json`.
 //!
-//! [`parse`] reads a file that may be hostile, [`shape`] says how long its results are. The file's
-//! own `truncation` and `padding` are replaced: what a model is fed stands in the job.
+//! The file may be hostile, so `parse` looks at it before the library does. Its own `truncation` and
+//! `padding` are replaced by a [`TokenShape`]: what a model is fed stands in the job.
 
 mod parse;
 mod pattern;

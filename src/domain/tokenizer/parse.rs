@@ -14,7 +14,14 @@ use crate::domain::{printable::printable, problem::Problem};
 const PAD_TOKENS: [&str; 3] = ["[PAD]", "<pad>", "<|padding|>"];
 
 /// Texts that an accepted tokenizer must survive.
-const TRIALS: [&str; 6] = ["", " ", "a", "Größe, naïve", "東京\u{202e}👩‍👩‍👧\u{0}", "x\t\r\n  y"];
+const TRIALS: [&str; 6] = [
+    "",
+    " ",
+    "a",
+    "Größe, naïve",
+    "東京\u{202e}👩‍👩‍👧\u{0}",
+    "x\t\r\n  y",
+];
 
 /// What is checked beside what the library reads. A huge vocabulary is not kept twice.
 #[derive(Deserialize)]
@@ -72,7 +79,11 @@ pub(super) fn read(json: &[u8]) -> Result<(tokenizers::Tokenizer, TokenizerFacts
         let tried = tried.map_err(|fault| refused(format!("{text:?} {fault}")))?;
         // A post-processor may name ids that the vocabulary has not.
         max_id = tried.get_ids().iter().copied().fold(max_id, u32::max);
-        max_type = tried.get_type_ids().iter().copied().fold(max_type, u32::max);
+        max_type = tried
+            .get_type_ids()
+            .iter()
+            .copied()
+            .fold(max_type, u32::max);
     }
     let named = outline.padding.map(|pad| (pad.pad_token, pad.pad_id));
     let known = PAD_TOKENS.iter().find_map(|token| {

@@ -11,7 +11,11 @@ fn bert(separator: u32) -> String {
     format!(r#"{{"type": "BertProcessing", "sep": ["[SEP]", {separator}], "cls": ["[CLS]", 2]}}"#)
 }
 
-fn words(normalizer: &str, pre_tokenizer: &str, post_processor: &str) -> Result<Tokenizer, Problem> {
+fn words(
+    normalizer: &str,
+    pre_tokenizer: &str,
+    post_processor: &str,
+) -> Result<Tokenizer, Problem> {
     let json = WORDS
         .replace(r"\#\#", "##")
         .replace("NORMALIZER", normalizer)
@@ -44,7 +48,10 @@ fn the_jobs_length_replaces_the_files() {
     let tokenizer = plain();
     let right = shape(6, Truncation::Cut(Side::Right), Side::Right);
     assert_eq!(ids(&tokenizer, &right, "a ab"), Ok(vec![2, 4, 4, 6, 3, 0]));
-    assert_eq!(ids(&tokenizer, &right, "a b a b a"), Ok(vec![2, 4, 5, 4, 5, 3]));
+    assert_eq!(
+        ids(&tokenizer, &right, "a b a b a"),
+        Ok(vec![2, 4, 5, 4, 5, 3])
+    );
     let left = shape(5, Truncation::Cut(Side::Left), Side::Left);
     assert_eq!(ids(&tokenizer, &left, "a a b a b"), Ok(vec![2, 5, 4, 5, 3]));
     assert_eq!(ids(&tokenizer, &left, ""), Ok(vec![0, 0, 0, 2, 3]));
@@ -60,7 +67,10 @@ fn long_texts_are_rejected_where_the_job_says_so() {
     let fault = TokenFault::TooManyTokens { got: 5, room: 4 };
     assert_eq!(ids(&plain(), &reject, "a b b"), Err(fault));
     let huge = "a".repeat(MAX_TEXT + 1);
-    assert_eq!(ids(&plain(), &reject, &huge), Err(TokenFault::TooLong(MAX_TEXT + 1)));
+    assert_eq!(
+        ids(&plain(), &reject, &huge),
+        Err(TokenFault::TooLong(MAX_TEXT + 1))
+    );
 }
 
 #[test]
@@ -72,7 +82,10 @@ fn a_length_without_room_is_refused() {
 #[test]
 fn equal_shapes_share_a_tokenizer() {
     let (tokenizer, one) = (plain(), shape(9, Truncation::Reject, Side::Left));
-    let (a, b) = (tokenizer.shaped(&one).unwrap(), tokenizer.shaped(&one).unwrap());
+    let (a, b) = (
+        tokenizer.shaped(&one).unwrap(),
+        tokenizer.shaped(&one).unwrap(),
+    );
     assert!(Arc::ptr_eq(&a, &b));
 }
 
@@ -88,12 +101,17 @@ fn ids_of_the_post_processor_count() {
 #[test]
 fn patterns_that_could_run_away_are_refused() {
     let split = |pattern: &str| {
-        format!(r#"{{"type": "Split", "pattern": {{"Regex": "{pattern}"}}, "behavior": "Isolated", "invert": false}}"#)
+        format!(
+            r#"{{"type": "Split", "pattern": {{"Regex": "{pattern}"}}, "behavior": "Isolated", "invert": false}}"#
+        )
     };
     for pattern in ["(a+)+(?!b)", r"(a)\\1", "("] {
         let problem = words("null", &split(pattern), "null").unwrap_err();
         assert_eq!(problem.code, "artifact.tokenizer");
-        let nested = format!(r#"{{"type": "Sequence", "pretokenizers": [{}]}}"#, split(pattern));
+        let nested = format!(
+            r#"{{"type": "Sequence", "pretokenizers": [{}]}}"#,
+            split(pattern)
+        );
         assert!(words("null", &nested, "null").is_err());
     }
     let replace = r#"{"type": "Replace", "pattern": {"Regex": "(?<=a)b"}, "content": "c"}"#;
@@ -106,19 +124,31 @@ fn a_run_of_spaces_beyond_the_matchers_stack_is_rejected() {
     let looks_ahead = words("null", r#"{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}"#, "null").unwrap();
     let cut = shape(4, Truncation::Cut(Side::Right), Side::Right);
     let spaces = " ".repeat(MAX_SPACES + 1);
-    assert_eq!(ids(&looks_ahead, &cut, &spaces), Err(TokenFault::Spaces(MAX_SPACES + 1)));
+    assert_eq!(
+        ids(&looks_ahead, &cut, &spaces),
+        Err(TokenFault::Spaces(MAX_SPACES + 1))
+    );
     assert!(ids(&looks_ahead, &cut, &" ".repeat(MAX_SPACES)).is_ok());
     assert!(ids(&plain(), &cut, &spaces).is_ok());
 }
 
 #[test]
 fn files_that_are_no_tokenizers_or_are_random_are_refused() {
-    for json in ["{}", r#"{"model": {"type": "WordPiece", "vocab": 1}}"#, "[]", ""] {
+    for json in [
+        "{}",
+        r#"{"model": {"type": "WordPiece", "vocab": 1}}"#,
+        "[]",
+        "",
+    ] {
         assert!(Tokenizer::parse(json.as_bytes()).is_err(), "{json}");
     }
     let dropout = r#"{"model": {"type": "BPE", "dropout": 0.1, "vocab": {"a": 0}, "merges": []}, "added_tokens": []}"#;
     let problem = Tokenizer::parse(dropout.as_bytes()).unwrap_err();
     assert!(problem.message.contains("random"), "{problem:?}");
-    let deep = format!("{{\"model\": {}1{}, \"added_tokens\": []}}", "[".repeat(100_000), "]".repeat(100_000));
+    let deep = format!(
+        "{{\"model\": {}1{}, \"added_tokens\": []}}",
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
     assert!(Tokenizer::parse(deep.as_bytes()).is_err());
 }

@@ -13,9 +13,7 @@ pub use score::{ScoredRows, prepare, score};
 
 use crate::{
     codec::cells::CellBuffer,
-    domain::{
-        job::{CompiledVersion, outputs},
-    },
+    domain::job::{CompiledVersion, outputs},
     scorer::pool::{Pool, ScoreError},
 };
 

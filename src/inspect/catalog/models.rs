@@ -248,7 +248,8 @@ impl From<VersionRow> for RegisteredDetail {
             accepts: row.accepts,
             artifacts: row.artifacts.map(|artifacts| {
                 let hex = artifacts.into_iter();
-                hex.map(|(name, sha256)| (name, hex::encode(sha256))).collect()
+                hex.map(|(name, sha256)| (name, hex::encode(sha256)))
+                    .collect()
             }),
             tags: row.tags,
             note: row.note,

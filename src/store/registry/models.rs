@@ -98,12 +98,16 @@ impl VersionRow {
                 wrong.push(format!("artifacts: {}", problem.message));
             }
             if sha256.len() != 32 {
-                wrong.push(format!("artifacts: the sha256 of `{name}` is not 32 bytes long"));
+                wrong.push(format!(
+                    "artifacts: the sha256 of `{name}` is not 32 bytes long"
+                ));
             }
         }
         let artifacts = self.artifacts.as_ref().map_or(0, BTreeMap::len);
         if artifacts > MAX_ARTIFACTS {
-            wrong.push(format!("artifacts has {artifacts}; the limit is {MAX_ARTIFACTS}"));
+            wrong.push(format!(
+                "artifacts has {artifacts}; the limit is {MAX_ARTIFACTS}"
+            ));
         }
         if self
             .golden_sha256

@@ -40,12 +40,19 @@ impl Named<'_> {
             (wanted, dims) => {
                 let (message, help) = match wanted {
                     Some(_) => (
-                        format!("output `{public_name}` has shape [N{}]; `mean_pool` needs [N, tokens, values]", dims_text(dims)),
+                        format!(
+                            "output `{public_name}` has shape [N{}]; `mean_pool` needs [N, tokens, values]",
+                            dims_text(dims)
+                        ),
                         "remove `mean_pool`: the model pools already".to_owned(),
                     ),
                     None => (
-                        format!("output `{public_name}` has shape [N{}]; `l2_normalise` alone needs [N, values]", dims_text(dims)),
-                        "add mean_pool = \"attention_mask\" to average the vectors of tokens".to_owned(),
+                        format!(
+                            "output `{public_name}` has shape [N{}]; `l2_normalise` alone needs [N, values]",
+                            dims_text(dims)
+                        ),
+                        "add mean_pool = \"attention_mask\" to average the vectors of tokens"
+                            .to_owned(),
                     ),
                 };
                 self.report(unfit(Problem::new("job.embedding", message).help(help)));
@@ -114,7 +121,11 @@ impl Named<'_> {
         let help = format!(
             "average its tokens: write [outputs.columns] embedding = {{ output = {output_name:?}, mean_pool = \"attention_mask\" }}; or omit = [{output_name:?}]"
         );
-        self.report(Problem::new("job.output_rank", message).at("outputs").help(help));
+        self.report(
+            Problem::new("job.output_rank", message)
+                .at("outputs")
+                .help(help),
+        );
     }
 }
 

@@ -70,7 +70,11 @@ pub fn output_columns(
     let mut filled: Vec<Filled> = outputs
         .without_omitted(usual)
         .into_iter()
-        .filter(|usual| !named.iter().any(|column| overlap(&column.cell, &usual.cell)))
+        .filter(|usual| {
+            !named
+                .iter()
+                .any(|column| overlap(&column.cell, &usual.cell))
+        })
         .chain(named.iter().cloned())
         .collect();
     filled.sort_by_key(|filled| (filled.cell.output, filled.cell.offset));

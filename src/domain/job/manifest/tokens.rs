@@ -67,7 +67,9 @@ impl TokensSpec {
             None => TokenPart::of_input(input),
             Some(inputs) => {
                 let mut inputs = inputs.iter();
-                inputs.find(|(_, name)| name == input).map(|(part, _)| *part)
+                inputs
+                    .find(|(_, name)| name == input)
+                    .map(|(part, _)| *part)
             }
         }
     }

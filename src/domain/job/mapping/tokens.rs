@@ -37,7 +37,8 @@ impl Mapper<'_> {
             let place = format!("features.{}", key(&name));
             let known = || listed(inputs.iter().map(|input| input.name.as_str()));
             let named = spec.inputs.iter().flatten();
-            for (_, missing) in named.filter(|(_, name)| !inputs.iter().any(|it| it.name == *name)) {
+            for (_, missing) in named.filter(|(_, name)| !inputs.iter().any(|it| it.name == *name))
+            {
                 let message = format!("version {} has no input `{missing}`", version.version);
                 let problem = Problem::new("job.unknown_input", message)
                     .at(format!("{place}.inputs"))
@@ -60,8 +61,10 @@ impl Mapper<'_> {
             for input in inputs.iter().filter(fills) {
                 let other = self.tokens_of(&input.name);
                 if let Some(other) = other.filter(|other| *other != name) {
-                    let message =
-                        format!("features `{other}` and `{name}` both fill input `{}`", input.name);
+                    let message = format!(
+                        "features `{other}` and `{name}` both fill input `{}`",
+                        input.name
+                    );
                     let problem = Problem::new("job.ambiguous", message).at(place.clone());
                     self.report(problem.help("write `inputs` for each of them"));
                 }
@@ -137,7 +140,9 @@ impl Mapper<'_> {
                 "write max_length = {takes}; or, where the file leaves the number open, push it again with --width {}={has}",
                 input.name
             );
-            return Err(Problem::new("job.width", message).at(".max_length").help(help));
+            return Err(Problem::new("job.width", message)
+                .at(".max_length")
+                .help(help));
         }
         let found = self.artifacts.tokenizer(&spec.tokenizer);
         let (tokenizer, sha256) = found.map_err(|problem| {
@@ -146,7 +151,7 @@ impl Mapper<'_> {
         })?;
         let part = spec.part_of(&input.name).unwrap_or(TokenPart::Ids);
         let pad = pad(spec, tokenizer)?;
-        self.check_vocabulary(version, input, (part, tokenizer), pad.1)?;
+        self.check_vocabulary(version, input, (part, tokenizer.as_ref()), pad.1)?;
         let shape = TokenShape {
             max_length: spec.max_length,
             truncation: spec.truncation,
@@ -204,8 +209,9 @@ fn pad(spec: &TokensSpec, tokenizer: &Tokenizer) -> Result<(String, u32), Proble
             Ok((token.clone(), id))
         }
         None => tokenizer.facts().pad.clone().ok_or_else(|| {
-            missing("the tokenizer names no token that fills short texts".to_owned())
-                .help("write the one that the model was trained with: pad_token = \"<|endoftext|>\"")
+            missing("the tokenizer names no token that fills short texts".to_owned()).help(
+                "write the one that the model was trained with: pad_token = \"<|endoftext|>\"",
+            )
         }),
     }
 }

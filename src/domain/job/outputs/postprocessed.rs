@@ -55,13 +55,11 @@ pub(super) fn push_top(
 fn mask(row: ScoredRow<'_>, input: usize, tokens: usize) -> Result<Vec<bool>, Rejection> {
     let range = row.input_row * tokens..(row.input_row + 1) * tokens;
     let mask = row.inputs.inputs.get(input).and_then(|data| {
-        (range.end <= data.len()).then(|| {
-            match data {
-                TensorData::Int32(data) => data[range].iter().map(|it| *it != 0).collect(),
-                TensorData::Int64(data) => data[range].iter().map(|it| *it != 0).collect(),
-                TensorData::Bool(data) => data[range].to_vec(),
-                _ => floats(data, range).iter().map(|it| *it != 0.0).collect(),
-            }
+        (range.end <= data.len()).then(|| match data {
+            TensorData::Int32(data) => data[range].iter().map(|it| *it != 0).collect(),
+            TensorData::Int64(data) => data[range].iter().map(|it| *it != 0).collect(),
+            TensorData::Bool(data) => data[range].to_vec(),
+            _ => floats(data, range).iter().map(|it| *it != 0.0).collect(),
         })
     });
     mask.ok_or_else(|| Rejection::new("output_shape", "the mask has fewer values than tokens"))

@@ -54,7 +54,10 @@ mod tests {
     #[test]
     fn only_tokens_count() {
         let values = [1.0, 2.0, 5.0, 6.0, 100.0, 100.0];
-        assert_eq!(embedding(&POOLED, &values, &[true, true, false]), [3.0, 4.0]);
+        assert_eq!(
+            embedding(&POOLED, &values, &[true, true, false]),
+            [3.0, 4.0]
+        );
         let normalised = Embedding {
             is_normalised: true,
             ..POOLED

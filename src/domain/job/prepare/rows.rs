@@ -2,8 +2,8 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::CellTokens;
 use super::super::{CompiledVersion, Conversion, Place, rejection::Rejection};
+use super::CellTokens;
 use crate::{
     codec::cells::CellBuffer,
     domain::model::tensor::{InputBatch, TensorData},

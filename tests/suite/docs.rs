@@ -50,6 +50,7 @@ fn every_manifest_shown_is_one_and_every_fragment_fits_into_one() {
         "docs/manifest-outputs.md",
         "docs/manifest-rules.md",
         "docs/drift.md",
+        "docs/text.md",
     ];
     for block in pages.into_iter().flat_map(blocks) {
         let text = match block.words.as_str() {

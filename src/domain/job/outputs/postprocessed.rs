@@ -6,7 +6,7 @@ use super::{Rejection, ScoredRow};
 use crate::{
     codec::cells::CellBuffer,
     domain::{
-        job::postprocess::{Embedding, Top, TopValue, embedding, top},
+        job::postprocess::{Embedding, Top, TopValue, best_class, embed_row},
         model::tensor::TensorData,
     },
 };
@@ -22,7 +22,7 @@ pub(super) fn push_embedding(
         None => Vec::new(),
         Some(at) => mask(row, at, rule.tokens)?,
     };
-    let vector = embedding(rule, &floats(data, values), &mask);
+    let vector = embed_row(rule, &floats(data, values), &mask);
     let is_double = matches!(data, TensorData::Double(_));
     cells.push_with(|arena| {
         for value in &vector {
@@ -39,7 +39,7 @@ pub(super) fn push_top(
     cells: &mut CellBuffer,
 ) -> Result<(), Rejection> {
     let missing = || Rejection::new("output_shape", "an output has fewer scores than labels");
-    let (class, score) = top(&floats(data, values), rule.rank).ok_or_else(missing)?;
+    let (class, score) = best_class(&floats(data, values), rule.rank).ok_or_else(missing)?;
     match &rule.value {
         TopValue::Label(names) => {
             let name = names.get(class).ok_or_else(missing)?;

@@ -10,7 +10,7 @@ const MIN_LENGTH: f64 = 1e-12;
 
 /// Returns the embedding of a row. `values` are its vectors, token after token; `mask` has a value
 /// per token, and is ignored without pooling. Sums are computed in double precision.
-pub fn embedding(rule: &Embedding, values: &[f64], mask: &[bool]) -> Vec<f64> {
+pub fn embed_row(rule: &Embedding, values: &[f64], mask: &[bool]) -> Vec<f64> {
     let mut vector = match rule.mask {
         None => values.to_vec(),
         Some(_) => mean(values, values.len() / rule.tokens.max(1), mask),
@@ -55,14 +55,14 @@ mod tests {
     fn only_tokens_count() {
         let values = [1.0, 2.0, 5.0, 6.0, 100.0, 100.0];
         assert_eq!(
-            embedding(&POOLED, &values, &[true, true, false]),
+            embed_row(&POOLED, &values, &[true, true, false]),
             [3.0, 4.0]
         );
         let normalised = Embedding {
             is_normalised: true,
             ..POOLED
         };
-        let vector = embedding(&normalised, &values, &[true, true, false]);
+        let vector = embed_row(&normalised, &values, &[true, true, false]);
         assert_eq!(vector, [0.6, 0.8]);
     }
 
@@ -72,6 +72,6 @@ mod tests {
             is_normalised: true,
             ..POOLED
         };
-        assert_eq!(embedding(&normalised, &[1.0; 6], &[false; 3]), [0.0, 0.0]);
+        assert_eq!(embed_row(&normalised, &[1.0; 6], &[false; 3]), [0.0, 0.0]);
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-pub use embedding::embedding;
-pub use top::top;
+pub use embedding::embed_row;
+pub use top::best_class;
 
 use crate::domain::model::Output;
 

@@ -211,8 +211,12 @@ fn texts_that_cannot_be_tokenized_are_rejected_and_the_others_scored() {
     // Unchanged, rejected rows included.
     let again = mails.sandbox.json(&["score", &mails.job]).ok().result();
     assert_eq!(again["scored"]["1"], 0, "{again}");
-    let verified = mails.sandbox.json(&["verify", &mails.job]);
-    verified.ok();
+    mails.sandbox.json(&["verify", &mails.job]).ok();
+    let explained = mails.sandbox.json(&["explain", &mails.job, "id=1"]).ok();
+    let explained = explained.result().to_string();
+    for part in [r#""tokens":["[CLS]","please""#, r#""as":"tokens""#] {
+        assert!(explained.contains(part), "{part}: {explained}");
+    }
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! What a model is fed: each place of its input tensors, and the cell that it comes from.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     codec::cell_json,
     domain::{
-        job::{CompiledJob, CompiledVersion, Place},
+        job::{CompiledJob, CompiledVersion, Conversion, Place, PreparationKind},
         model::tensor::TensorData,
     },
 };
+
+/// Tokens of a text that are shown.
+const FIRST_TOKENS: usize = 16;
 
 /// The value that one feature gives to an input tensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,10 +64,26 @@ fn value(place: &Place, cell: Option<&[u8]>, mut data: TensorData) -> Result<Val
     let mut values = crate::each_tensor!(&data, values => {
         values.iter().map(ToText::shown).collect::<Vec<Value>>()
     });
+    if let Some(shown) = tokens(place, cell, &values) {
+        return Ok(shown);
+    }
     Ok(match values.len() {
         1 => values.remove(0),
         _ => Value::Array(values),
     })
+}
+
+/// Returns how many tokens a text has, the first of them, and what they give to the input.
+fn tokens(place: &Place, cell: Option<&[u8]>, values: &[Value]) -> Option<Value> {
+    let Conversion::Prepared(preparation) = &place.conversion else {
+        return None;
+    };
+    let PreparationKind::Tokens(rule) = &preparation.kind else {
+        return None;
+    };
+    let (names, length) = rule.described(cell?, FIRST_TOKENS)?;
+    let first = &values[..values.len().min(FIRST_TOKENS)];
+    Some(json!({"as": "tokens", "length": length, "tokens": names, "first": first}))
 }
 
 /// Converts a tensor's value to JSON.
@@ -104,8 +123,6 @@ shown_as_json!(i32, i64, bool, str);
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::domain::{fixture, model::tensor::Element};
 

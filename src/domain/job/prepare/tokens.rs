@@ -105,6 +105,13 @@ impl TokensRule {
         Ok(())
     }
 
+    /// Returns the first `limit` tokens of a text, and how many it has without padding; `None` if it
+    /// cannot be tokenized.
+    pub fn described(&self, content: &[u8], limit: usize) -> Option<(Vec<String>, usize)> {
+        let text = text(content).ok()?;
+        self.tokenizer.described(text, limit).ok()
+    }
+
     pub(super) fn fingerprint(&self) -> Value {
         let shape = self.shape();
         json!([

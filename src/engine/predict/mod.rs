@@ -9,6 +9,7 @@ pub mod profile;
 mod score;
 
 pub use batch::{BATCH_BYTES, Batch, RejectedRow, Stored, TENSOR_BYTES, VersionRows};
+use score::rows_at_once;
 pub use score::{ScoredRows, prepare, score};
 
 use crate::{
@@ -57,35 +58,44 @@ pub async fn predict(
     predicted: &mut Predicted,
     mut scored: impl FnMut(&CellBuffer, usize),
 ) -> Result<(), ScoreError> {
-    let answer = match rows.inputs.rows() {
-        0 => None,
-        _ => Some(score((pool, at), std::mem::take(&mut rows.inputs)).await?),
-    };
-    let mut accepted = Vec::new();
-    if let Some(answer) = &answer {
-        accepted.extend(answer.accepted());
-        rows.reject(&answer.rejected);
-    }
     predicted.cells.clear();
     predicted.scored.clear();
     predicted.rejected.clear();
-    predicted.rejected.append(&mut rows.rejected);
-    if let Some(answer) = answer {
-        for ((row, input_hash), at) in rows.scored().zip(accepted) {
-            match outputs::encode(version, answer.row(at), &mut predicted.cells) {
+    let mut rest = std::mem::take(&mut rows.inputs);
+    let most = rows_at_once(&rest);
+    let mut refused = Vec::new();
+    let mut used = None;
+    let mut first = 0;
+    // Outputs of a part are encoded while what the model was given is still there: a mean over
+    // tokens needs their mask.
+    while rest.rows() > 0 {
+        let next = rest.split_off(most);
+        let count = rest.rows();
+        let answer = score((pool, at), rest).await?;
+        for row in answer.accepted() {
+            let (batch_row, input_hash) = (rows.rows[first + row], rows.hashes[first + row]);
+            match outputs::encode(version, answer.row(row), &mut predicted.cells) {
                 Ok(()) => {
                     scored(&predicted.cells, predicted.scored.len());
-                    predicted.scored.push((row, input_hash));
+                    predicted.scored.push((batch_row, input_hash));
                 }
                 Err(rejection) => predicted.rejected.push(RejectedRow {
-                    row,
+                    row: batch_row,
                     input_hash,
                     reason: rejection.to_string(),
                 }),
             }
         }
-        rows.inputs = answer.rows;
+        let shifted = answer.rejected.into_iter();
+        refused.extend(shifted.map(|(row, reason)| (first + row, reason)));
+        first += count;
+        used = Some(answer.rows);
+        rest = next;
     }
+    // The buffers, for reuse.
+    rows.inputs = used.unwrap_or(rest);
+    rows.reject(&refused);
+    predicted.rejected.append(&mut rows.rejected);
     predicted.rejected.sort_by_key(|rejected| rejected.row);
     Ok(())
 }
@@ -102,10 +112,5 @@ impl VersionRows {
                 reason: reason.clone(),
             });
         }
-    }
-
-    /// Returns the index in the batch and the `input_hash` of each row that the model accepted.
-    fn scored(&self) -> impl Iterator<Item = (u32, u128)> + '_ {
-        self.rows.iter().copied().zip(self.hashes.iter().copied())
     }
 }

@@ -12,6 +12,7 @@ use std::{
 use futures::future::join_all;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
+use super::TENSOR_BYTES;
 use crate::{
     domain::{
         job::{
@@ -112,6 +113,13 @@ pub async fn score(
         unprepared: gone,
         rows,
     })
+}
+
+/// Returns how many rows are prepared at once: no more than twice [`TENSOR_BYTES`] of prepared
+/// tensors exist at a time.
+pub(super) fn rows_at_once(rows: &TypedRows) -> usize {
+    let most = (2 * TENSOR_BYTES).checked_div(rows.prepared_row_bytes());
+    most.unwrap_or(usize::MAX).max(1)
 }
 
 /// Returns the index that a row had before the rows `gone`, ascending, were removed.

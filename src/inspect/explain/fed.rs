@@ -1,17 +1,15 @@
 //! What a model is fed: each place of its input tensors, and the cell that it comes from.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::prepared;
 use crate::{
     codec::cell_json,
     domain::{
-        job::{CompiledJob, CompiledVersion, Conversion, Place, PreparationKind},
+        job::{CompiledJob, CompiledVersion, Conversion, Place},
         model::tensor::TensorData,
     },
 };
-
-/// Tokens of a text that are shown.
-const FIRST_TOKENS: usize = 16;
 
 /// The value that one feature gives to an input tensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,9 +24,10 @@ pub struct Fed {
     pub feature: String,
     /// The source column.
     pub column: String,
-    /// The cell as it is stored.
+    /// The cell as it is stored; of one that is prepared, its size and first bytes.
     pub stored: Value,
-    /// The value, or an array if it fills several places; or the reason why there is none.
+    /// The value, an array if it fills several places, or what a prepared cell became in a few
+    /// numbers; or the reason why there is none.
     pub value: Result<Value, String>,
 }
 
@@ -42,14 +41,24 @@ pub fn fed(job: &CompiledJob, version: &CompiledVersion, cells: &[Option<&[u8]>]
         for place in &mapping.places {
             let column = &job.columns[place.column];
             let cell = cells.get(place.column).copied().flatten();
+            let (stored, value) = match &place.conversion {
+                Conversion::Cell(_) => (
+                    cell_json::cell(&column.cql_type, cell),
+                    value(place, cell, TensorData::new(input.element)),
+                ),
+                Conversion::Prepared(preparation) => (
+                    prepared::stored(cell),
+                    prepared::value((place, preparation), input, cell),
+                ),
+            };
             fed.push(Fed {
                 input: input.name.clone(),
                 place: at,
                 width: place.width,
                 feature: place.feature.clone(),
                 column: column.name.clone(),
-                stored: cell_json::cell(&column.cql_type, cell),
-                value: value(place, cell, TensorData::new(input.element)),
+                stored,
+                value,
             });
             at += place.width;
         }
@@ -61,29 +70,18 @@ fn value(place: &Place, cell: Option<&[u8]>, mut data: TensorData) -> Result<Val
     place
         .append(cell, &mut data)
         .map_err(|fault| fault.reject(place).to_string())?;
-    let mut values = crate::each_tensor!(&data, values => {
-        values.iter().map(ToText::shown).collect::<Vec<Value>>()
-    });
-    if let Some(shown) = tokens(place, cell, &values) {
-        return Ok(shown);
-    }
+    let mut values = shown_values(&data);
     Ok(match values.len() {
         1 => values.remove(0),
         _ => Value::Array(values),
     })
 }
 
-/// Returns how many tokens a text has, the first of them, and what they give to the input.
-fn tokens(place: &Place, cell: Option<&[u8]>, values: &[Value]) -> Option<Value> {
-    let Conversion::Prepared(preparation) = &place.conversion else {
-        return None;
-    };
-    let PreparationKind::Tokens(rule) = &preparation.kind else {
-        return None;
-    };
-    let (names, length) = rule.described(cell?, FIRST_TOKENS)?;
-    let first = &values[..values.len().min(FIRST_TOKENS)];
-    Some(json!({"as": "tokens", "length": length, "tokens": names, "first": first}))
+/// Returns a tensor's values as JSON.
+pub(super) fn shown_values(data: &TensorData) -> Vec<Value> {
+    crate::each_tensor!(data, values => {
+        values.iter().map(ToText::shown).collect()
+    })
 }
 
 /// Converts a tensor's value to JSON.
@@ -123,6 +121,8 @@ shown_as_json!(i32, i64, bool, str);
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::domain::{fixture, model::tensor::Element};
 

@@ -106,11 +106,11 @@ fn problems(
 }
 
 /// Returns the column types and element types of a kind.
-fn takes(kind: &PreparationKind) -> (&'static [CqlType], &'static [Element]) {
+fn takes(kind: &PreparationKind) -> (Vec<CqlType>, &'static [Element]) {
     match kind {
         // Tokens are mapped by `tokens.rs`, whose features fill several inputs.
         PreparationKind::Bytes(_) | PreparationKind::Tokens(_) => (
-            &[CqlType::Blob, CqlType::Text, CqlType::Ascii],
+            vec![CqlType::Blob, CqlType::Text, CqlType::Ascii],
             &[
                 Element::Int32,
                 Element::Int64,

@@ -99,4 +99,25 @@ impl PreparationKind {
             Self::Tokens(rule) => rule.append(content, data, tokens),
         }
     }
+
+    /// Returns the names of what [`PreparationKind::measure`] measures.
+    pub fn measures(&self) -> &'static [&'static str] {
+        match self {
+            Self::Bytes(_) => &["bytes"],
+            // Once for all inputs that a text fills.
+            Self::Tokens(rule) if rule.part == TokenPart::Ids => &["tokens"],
+            Self::Tokens(_) => &[],
+        }
+    }
+
+    /// Measures a content without preparing it, for profiles: one number for each of
+    /// [`PreparationKind::measures`].
+    pub fn measure(&self, content: &[u8]) -> Vec<f64> {
+        let bytes = content.len() as f64;
+        match self {
+            Self::Bytes(_) => vec![bytes],
+            Self::Tokens(rule) if rule.part == TokenPart::Ids => vec![rule.length(content)],
+            Self::Tokens(_) => Vec::new(),
+        }
+    }
 }

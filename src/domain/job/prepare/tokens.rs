@@ -112,6 +112,13 @@ impl TokensRule {
         self.tokenizer.described(text, limit).ok()
     }
 
+    /// Returns the number of tokens without padding, `max_length` at most; NaN if the content cannot
+    /// be tokenized.
+    pub(super) fn length(&self, content: &[u8]) -> f64 {
+        let described = self.described(content, 0);
+        described.map_or(f64::NAN, |(_, length)| length as f64)
+    }
+
     pub(super) fn fingerprint(&self) -> Value {
         let shape = self.shape();
         json!([

@@ -236,7 +236,8 @@ def check_golden(verdict, folder, scorer, layout) -> None:
 
 def main() -> int:
     wanted = [a for a in sys.argv[1:] if not a.startswith("--")]
-    names = wanted or sorted(p.parent.name for p in common.ROOT.glob("*/model.onnx"))
+    # A folder with a tokenizer was held against numpy by its own script, which knows tokens.
+    names = wanted or sorted(p.parent.name for p in common.ROOT.glob("*/model.onnx") if not (p.parent / "tokenizer.json").exists())
     verdicts = []
     for name in names:
         verdicts.append(v := verify(name))

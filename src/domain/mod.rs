@@ -22,4 +22,5 @@ pub mod retraining;
 pub mod rounding;
 pub mod run;
 pub mod token;
+pub mod tokenizer;
 pub mod trigger;

@@ -1,9 +1,9 @@
 //! A job with its models in one file: all that scoring needs, without Cassandra and credentials.
 //!
 //! The file is a line with the format's name, the header's sha256 in hex and its length as two more
-//! lines, the header (JSON), then the bytes of each model. Whoever reads it compiles the job again
-//! from the manifest, the schemas and the admissions, and refuses it if that gives another job than
-//! where it was made.
+//! lines, the header (JSON), then the bytes of each model, then those of each artifact. Whoever
+//! reads it compiles the job again from the manifest, the schemas and the admissions, and refuses it
+//! if that gives another job than where it was made.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::jobs::{self, PreparedJob};
+use super::{
+    artifacts,
+    jobs::{self, PreparedJob},
+};
 use crate::{
     codec::schema::TableSchema,
     domain::{
@@ -23,7 +26,10 @@ use crate::{
             compile::{Asked, Existing, compile},
             manifest::{Manifest, VersionWish},
         },
-        model::{Admitted, ReadyVersion},
+        model::{
+            Admitted, ReadyVersion,
+            artifact::{Artifact, Artifacts, LoadedArtifact, MAX_ARTIFACT},
+        },
         problem::Problem,
     },
     failure::Failure,
@@ -166,8 +172,8 @@ fn without_expected_rows(text: &str) -> Result<String, Failure> {
 }
 
 impl BundleHeader {
-    /// Writes the bundle, with the bytes of its models from Cassandra; returns how many bytes of
-    /// models.
+    /// Writes the bundle, with the bytes of its models and artifacts from Cassandra; returns how
+    /// many bytes of these.
     ///
     /// # Errors
     /// A chunk is missing or altered; the file can't be written.
@@ -184,8 +190,22 @@ impl BundleHeader {
             out.write_all(&bytes).map_err(|error| unusable(&error))?;
             size += bytes.len() as u64;
         }
+        for artifact in self.artifacts() {
+            let bytes = store.download_small(&artifact.sha256, MAX_ARTIFACT).await?;
+            out.write_all(&bytes).map_err(|error| unusable(&error))?;
+            size += bytes.len() as u64;
+        }
         out.flush().map_err(|error| unusable(&error))?;
         Ok(size)
+    }
+
+    /// Returns the artifacts of all versions, each once, in order: the job is compiled with all of
+    /// them.
+    fn artifacts(&self) -> impl Iterator<Item = &Artifact> {
+        let versions = self.versions.iter();
+        let all = versions.flat_map(|version| version.admitted.artifacts.values());
+        let by_sha: BTreeMap<_, _> = all.map(|artifact| (artifact.sha256, artifact)).collect();
+        by_sha.into_values()
     }
 
     /// Returns the versions whose bytes are in the bundle, in order.
@@ -228,15 +248,25 @@ impl Bundle {
         let header: BundleHeader =
             serde_json::from_slice(&header).map_err(|error| damaged(&error))?;
         let mut models = Vec::new();
-        for version in header.scored() {
+        let mut artifacts = BTreeMap::new();
+        let mut part = |size: u64| {
             let mut bytes = Vec::new();
-            (&mut input)
-                .take(version.admitted.size)
-                .read_to_end(&mut bytes)
-                .map_err(|error| damaged(&error))?;
+            let mut limited = (&mut input).take(size);
+            let read = limited.read_to_end(&mut bytes);
+            read.map(|_| bytes).map_err(|error| damaged(&error))
+        };
+        for version in header.scored() {
+            let bytes = part(version.admitted.size)?;
             models.push(Image::new(bytes, &version.admitted).map_err(Failure::input)?);
         }
-        let job = compiled(&header)?;
+        for artifact in header.artifacts() {
+            let loaded = artifacts::read_now(&part(artifact.size)?).map_err(Failure::input)?;
+            if loaded.sha256 != artifact.sha256 {
+                return Err(damaged(&"an artifact is altered or cut off"));
+            }
+            artifacts.insert(artifact.sha256, loaded);
+        }
+        let job = compiled(&header, &artifacts)?;
         Ok(Self {
             header,
             job,
@@ -246,7 +276,10 @@ impl Bundle {
 }
 
 /// Compiles the job of a bundle, as it was compiled where the bundle was made.
-fn compiled(header: &BundleHeader) -> Result<CompiledJob, Failure> {
+fn compiled(
+    header: &BundleHeader,
+    artifacts: &BTreeMap<[u8; 32], LoadedArtifact>,
+) -> Result<CompiledJob, Failure> {
     let manifest = Manifest::parse(&header.manifest).map_err(Failure::inputs)?;
     let asked: Vec<Asked> = header
         .versions
@@ -264,6 +297,13 @@ fn compiled(header: &BundleHeader) -> Result<CompiledJob, Failure> {
                 by: std::iter::once(VersionWish::Number(number))
                     .chain(aliases)
                     .collect(),
+                artifacts: Artifacts(
+                    (bundled.admitted.artifacts.iter())
+                        .filter_map(|(name, artifact)| {
+                            Some((name.clone(), artifacts.get(&artifact.sha256)?.clone()))
+                        })
+                        .collect(),
+                ),
             }
         })
         .collect();

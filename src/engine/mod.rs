@@ -4,6 +4,7 @@
 //! and its versions, [`models`] loads them, [`predict`] scores a batch of rows, and [`admission`] decides what may be loaded at all.
 
 pub mod admission;
+pub mod artifacts;
 pub mod bundle;
 pub mod clock;
 pub mod forecast;

@@ -51,7 +51,7 @@ impl SecondLook<'_> {
                 return Ok(false);
             }
             for copy in 0..scored.outputs.rows {
-                if outputs::encode(self.version, &scored.outputs, copy, &mut observed).is_err() {
+                if outputs::encode(self.version, scored.row(copy, copy), &mut observed).is_err() {
                     return Ok(false);
                 }
             }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
+    artifacts::{self, ArtifactFile},
     class_names, golden_check,
     graph::{Categories, GraphInfo},
     image::{Image, unreadable},
@@ -50,6 +51,8 @@ pub struct Request {
     pub max_size: u64,
     /// The file's required sha256, if it is known.
     pub sha256: Option<Sha>,
+    /// Files beside the model, by name.
+    pub artifacts: BTreeMap<String, ArtifactFile>,
 }
 
 /// A sha256, hex in JSON.
@@ -71,6 +74,7 @@ impl Request {
             accepts: Vec::new(),
             max_size: MAX_SIZE,
             sha256: None,
+            artifacts: BTreeMap::new(),
         }
     }
 }
@@ -98,6 +102,9 @@ pub fn admit(request: &Request, stage: &mut dyn FnMut(&str)) -> Result<Admitted,
         Some(text) => Some(Golden::parse(text)?),
         None => None,
     };
+
+    stage("reading the artifacts");
+    let artifacts = artifacts::admit(&request.artifacts)?;
 
     stage("walking the graph");
     let file = Bytes::from(file);
@@ -204,6 +211,8 @@ pub fn admit(request: &Request, stage: &mut dyn FnMut(&str)) -> Result<Admitted,
         ir_version: told.ir_version,
         warnings,
         runtime_version: runtime.version.clone(),
+        artifacts,
+        index_limits: told.index_limits,
     })
 }
 

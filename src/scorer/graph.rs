@@ -6,6 +6,7 @@ use prost::{Message, bytes::Bytes};
 
 use super::{
     causes::Causes,
+    index_limits,
     onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto},
     tokens,
 };
@@ -64,6 +65,8 @@ pub struct GraphInfo {
     /// `domain -> version`, the default domain as `ai.onnx`.
     pub opsets: BTreeMap<String, i64>,
     pub ir_version: i64,
+    /// Exclusive limits of inputs that index tables.
+    pub index_limits: BTreeMap<String, u64>,
     /// Properties that explain findings of trial rows.
     pub(super) causes: Causes,
 }
@@ -112,6 +115,7 @@ impl GraphInfo {
             ir_version: model.ir_version,
             causes: Causes::find(model),
             warnings: tokens::warnings(graph.graph),
+            index_limits: index_limits::find(graph.graph),
             outputs,
             zipmaps,
             sequences,

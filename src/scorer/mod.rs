@@ -6,6 +6,7 @@
 //! ([`isolate`]).
 
 pub mod admit;
+pub mod artifacts;
 mod causes;
 pub mod child;
 mod class_names;
@@ -17,6 +18,7 @@ mod golden_check;
 mod golden_verdict;
 mod graph;
 pub mod image;
+mod index_limits;
 pub mod isolate;
 mod judge;
 mod labels;

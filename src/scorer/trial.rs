@@ -22,6 +22,9 @@ use crate::domain::{
     problem::Problem,
 };
 
+/// Largest rank of an output: the batch, tokens, and a vector for each.
+const MAX_RANK: usize = 3;
+
 /// Tried rows, and the model's result for each of them alone.
 #[derive(Debug)]
 pub(super) struct Tried {
@@ -140,10 +143,10 @@ fn observe_outputs(model: &mut Model, all: &InputBatch, stop: &Stop) -> Result<(
                 )
                 .help("export the model with one output row per input row"));
             }
-            if one.len() > 2 {
+            if one.len() > MAX_RANK {
                 return Err(Problem::new(
                     "model.output_rank",
-                    format!("output `{name}` has shape {one:?}, which is more than one dimension per row"),
+                    format!("output `{name}` has shape {one:?}, which is more than two dimensions per row"),
                 )
                 .help("flatten the output to [N, k] before the export"));
             }
@@ -157,7 +160,7 @@ fn observe_outputs(model: &mut Model, all: &InputBatch, stop: &Stop) -> Result<(
             }
             output.element = element;
             output.dims = one[1..].iter().map(|dim| *dim as usize).collect();
-            if output.dims == [0] {
+            if output.dims.contains(&0) {
                 return Err(Problem::new(
                     "model.output_shape",
                     format!("output `{name}` has no values"),

@@ -15,6 +15,7 @@ use helenus::{
     },
     scorer::{
         admit::{Request, Sha},
+        artifacts::ArtifactFile,
         child::{self, Limits, Outcome},
         runtime,
     },
@@ -49,6 +50,21 @@ pub(crate) fn shipped(name: &str) -> Request {
     request.feature_names = read("features.txt")
         .map(|text| text.lines().map(str::to_owned).collect())
         .unwrap_or_default();
+    let options = read("push.txt").unwrap_or_default();
+    let options: Vec<&str> = options.lines().collect();
+    for pair in options.chunks(2) {
+        let (name, value) = pair[1].split_once('=').expect("NAME=VALUE");
+        if pair[0] == "--width" {
+            let width = value.parse().expect("a width");
+            request.widths.insert(name.to_owned(), width);
+        } else {
+            let path = value
+                .replace("{folder}", &folder.display().to_string())
+                .into();
+            let artifact = ArtifactFile { path, sha256: None };
+            request.artifacts.insert(name.to_owned(), artifact);
+        }
+    }
     if let Some(text) = read("tolerance.toml") {
         let tolerance: toml::Table = text.parse().expect("tolerance.toml");
         request.tolerance = Tolerance {

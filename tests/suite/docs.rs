@@ -47,11 +47,14 @@ fn every_manifest_shown_is_one_and_every_fragment_fits_into_one() {
         "docs/manifest.md",
         "docs/manifest-expect.md",
         "docs/manifest-features.md",
+        "docs/manifest-documents.md",
+        "docs/documents.md",
         "docs/manifest-outputs.md",
         "docs/manifest-rules.md",
         "docs/similar.md",
         "docs/drift.md",
         "docs/cassandra-4.1.md",
+        "docs/text.md",
     ];
     for block in pages.into_iter().flat_map(blocks) {
         let text = match block.words.as_str() {

@@ -64,6 +64,7 @@ parity!(
     iris_mlp,
     iris_mlp_batch1,
     mails_pairs,
+    mails_tokens,
     mails_vectors,
     mails_vectors_pairs,
     mails_words,

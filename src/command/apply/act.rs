@@ -23,7 +23,7 @@ use crate::{
         problem::Problem,
         trigger::TriggerRow,
     },
-    engine::reference,
+    engine::{artifacts, reference},
     failpoint,
     failure::Failure,
     inspect::{experiment::state::states, folder::facts},
@@ -63,6 +63,7 @@ impl Actor<'_> {
                 let new = NewRevision {
                     text: &job.text,
                     manifest: &job.manifest,
+                    path: None,
                     by: &self.author(),
                     note: None,
                 };
@@ -121,6 +122,7 @@ impl Actor<'_> {
             let mut row = self.row(version, number);
             let opened = push::open(file, context)?;
             push::upload(store, context, &mut row, opened, version.golden.as_deref()).await?;
+            row.artifacts = artifacts::upload(store, &version.artifacts).await?;
             if hex::encode(row.sha256.as_deref().unwrap_or_default()) != version.facts.sha256 {
                 return Err(moved_on("the model's file"));
             }

@@ -7,11 +7,14 @@ use serde_json::json;
 use super::super::Context;
 use crate::{
     domain::{
-        model::{Admitted, ClassSource, tolerance::Tolerance},
+        model::{Admitted, ClassSource, artifact::check_artifact_name, tolerance::Tolerance},
         printable::printable,
         problem::Problem,
     },
-    engine::model_files,
+    engine::{
+        artifacts::{self, ArtifactPaths},
+        model_files,
+    },
     failure::{Exit, Failure},
     inspect::catalog::{FoundModel, FoundOutput},
     output::Answer,
@@ -34,7 +37,8 @@ use crate::{
 ///     helenus model check model.onnx --features features.txt --golden golden.csv
 ///
 /// JSON result: {"accepted": bool, "sha256", "size", "inputs": […], "outputs": […], "fixed_batch",
-///   "feature_names": […], "opsets": {…}, "ir_version", "runtime_version"}
+///   "feature_names": […], "opsets": {…}, "ir_version", "runtime_version",
+///   "artifacts": {name: {"sha256", "size", "kind": "tokenizer" | "labels" | "json", …}}}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -77,6 +81,10 @@ pub struct Facts {
     /// verifies
     #[arg(long, value_name = "WHAT", value_parser = [SHAPE_DIFFERS])]
     pub accept: Vec<String>,
+    /// File that inputs or outputs need beside the model: a tokenizer.json, a list of labels (can be
+    /// repeated)
+    #[arg(long = "artifact", value_name = "NAME=FILE")]
+    pub artifacts: Vec<String>,
 }
 
 impl Facts {
@@ -111,6 +119,27 @@ impl Facts {
             }
         }
         Ok(widths)
+    }
+
+    /// Returns the files of the artifacts, by name.
+    ///
+    /// # Errors
+    /// Exit 2: not `name=file`, an invalid name, or a name given twice.
+    pub fn artifact_files(&self) -> Result<ArtifactPaths, Failure> {
+        let mut files = ArtifactPaths::new();
+        for text in &self.artifacts {
+            let usage = |problem: Problem| Failure::input(problem.at("--artifact"));
+            let (name, file) = text.split_once('=').ok_or_else(|| {
+                let message = format!("invalid artifact `{text}`");
+                usage(Problem::new("usage", message).help("write NAME=FILE"))
+            })?;
+            check_artifact_name(name).map_err(usage)?;
+            if files.insert(name.to_owned(), PathBuf::from(file)).is_some() {
+                let message = format!("two files for artifact `{name}`");
+                return Err(usage(Problem::new("usage", message)));
+            }
+        }
+        Ok(files)
     }
 
     /// Reads the golden rows as text. Their columns are not checked against the model yet.
@@ -179,6 +208,8 @@ pub fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     request.golden = args.facts.golden_text()?;
     request.tolerance = args.facts.tolerance()?;
     request.accepts.clone_from(&args.facts.accept);
+    request.artifacts =
+        artifacts::to_admit(&args.facts.artifact_files()?).map_err(Failure::input)?;
     request.max_size = args.max_size.unwrap_or(config.max_model_mib as u64) << 20;
     let limits = Limits {
         time: config.admission_timeout,
@@ -229,6 +260,13 @@ pub fn summary(found: &FoundModel) -> String {
             printable(&output.name),
             shape(output.element, &output.dims),
             columns(output)
+        ));
+    }
+    for (name, artifact) in &found.artifacts {
+        lines.push(format!(
+            "artifact {name}: {}, {} bytes",
+            artifact.kind.described(),
+            artifact.size
         ));
     }
     if !found.feature_names.is_empty() {

@@ -14,7 +14,7 @@ use crate::{
         model::{AdmissionState, check_name, tolerance::Tolerance},
         problem::Problem,
     },
-    engine::{model_files, reference},
+    engine::{artifacts, model_files, reference},
     failure::{Exit, Failure},
     inspect::{
         folder::{examine, facts},
@@ -134,6 +134,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     refuse_early(context, &row, &file, golden.clone(), tolerance).await?;
     let store = context.store().await?;
     let (blob, sent) = push::upload(&store, context, &mut row, opened, golden.as_deref()).await?;
+    row.artifacts = artifacts::upload(&store, &args.facts.artifact_files()?).await?;
     let version = store.insert_version(row).await?;
     if let Some(reference) = &reference {
         store.put_reference(&name, version, reference).await?;

@@ -13,14 +13,18 @@ use super::{
 };
 use crate::{
     domain::{
-        model::{AdmissionState, check_name},
+        model::{AdmissionState, artifact::MAX_ARTIFACT, check_name},
+        printable::printable,
         problem::Problem,
     },
     failure::Failure,
     output::{Answer, Format},
     store::{
         Store,
-        registry::{chunks::Blob, models::VersionRow},
+        registry::{
+            chunks::{Blob, BlobError},
+            models::VersionRow,
+        },
     },
 };
 
@@ -35,6 +39,7 @@ use crate::{
 ///     helenus model pull tumour 2
 ///     helenus model pull tumour champion -o model.onnx
 ///     helenus model pull tumour 2 -o - | sha256sum
+///     helenus model pull mails 1 --artifact minilm -o tokenizer.json
 ///
 /// JSON result: {"name", "version", "file", "size", "sha256"}
 #[derive(Debug, clap::Args)]
@@ -44,12 +49,15 @@ pub struct Args {
     name: String,
     /// The version, by number or alias
     version: String,
-    /// Output file; `-` is standard output [default: NAME-VERSION.onnx]
+    /// Output file; `-` is standard output [default: NAME-VERSION.onnx, or NAME-VERSION-ARTIFACT]
     #[arg(short = 'o', long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Replace the file if it exists, and keep its mode and owner
     #[arg(long)]
     force: bool,
+    /// Write this artifact of the version instead of its model
+    #[arg(long, value_name = "NAME")]
+    artifact: Option<String>,
 }
 
 /// Downloads the bytes.
@@ -72,32 +80,72 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         return Err(no_version(&args.name, Some(version)));
     };
     let blob = trusted_blob(&store, &row).await?;
-    let path = args
-        .file
-        .unwrap_or_else(|| PathBuf::from(format!("{}-{version}.onnx", args.name)));
+    let artifact = match &args.artifact {
+        Some(name) => Some(artifact_bytes(&store, &row, name).await?),
+        None => None,
+    };
+    let usual = match &args.artifact {
+        Some(artifact) => format!("{}-{version}-{artifact}", args.name),
+        None => format!("{}-{version}.onnx", args.name),
+    };
+    let path = args.file.unwrap_or_else(|| PathBuf::from(usual));
     let existing = match args.force {
         true => Existing::Replace,
         false => Existing::Keep,
     };
     let mut file = WholeFile::begin(&path, Content::Public, existing)?;
     file.refuse_terminal("a model")?;
-    store.download(&blob, |bytes| file.write_all(bytes)).await?;
+    let (sha256, size) = match artifact {
+        Some((sha256, bytes)) => {
+            let written = file.write_all(&bytes);
+            written.map_err(BlobError::Local)?;
+            (sha256, bytes.len() as u64)
+        }
+        None => {
+            store.download(&blob, |bytes| file.write_all(bytes)).await?;
+            (blob.sha256, blob.size)
+        }
+    };
     file.finish()?;
     if to_stdout {
         return Ok(Answer::default());
     }
-    let sha256 = hex::encode(blob.sha256);
-    let text = format!("{}: {} bytes, sha256 {sha256}", path.display(), blob.size);
+    let sha256 = hex::encode(sha256);
+    let text = format!("{}: {size} bytes, sha256 {sha256}", path.display());
     Ok(Answer::new(
         json!({
             "name": args.name,
             "version": version,
             "file": path,
-            "size": blob.size,
+            "size": size,
             "sha256": sha256,
         }),
         text,
     ))
+}
+
+/// Returns an artifact's sha256 and bytes.
+async fn artifact_bytes(
+    store: &Store,
+    row: &VersionRow,
+    name: &str,
+) -> Result<([u8; 32], Vec<u8>), Failure> {
+    let all = row.artifact_shas();
+    let sha256 = all.get(name).copied().ok_or_else(|| {
+        let message = format!(
+            "version {} of model `{}` has no artifact `{}`",
+            row.version,
+            row.name,
+            printable(name)
+        );
+        let problem = Problem::new("artifact.unknown", message);
+        let known: Vec<&str> = all.keys().map(String::as_str).collect();
+        Failure::not_found(match known.as_slice() {
+            [] => problem,
+            known => problem.help(format!("it has {}", known.join(", "))),
+        })
+    })?;
+    Ok((sha256, store.download_small(&sha256, MAX_ARTIFACT).await?))
 }
 
 /// Returns the blob of a version row; refuses a row that was altered since its admission.

@@ -25,7 +25,7 @@ use crate::{
     },
     engine::{
         admission::{Answer as Verdict, Service},
-        reference,
+        artifacts, reference,
     },
     failure::Failure,
     output::{Answer, Format},
@@ -54,6 +54,8 @@ use crate::{
 ///     helenus model push tumour model.onnx --features features.txt --golden golden.csv
 ///     helenus model push tumour model.onnx --classes benign,malignant --metric auc=0.991
 ///     helenus model push tumour model.onnx --features features.txt --reference training.parquet
+///     helenus model push mails encoder.onnx --width input_ids=64 --width attention_mask=64 \
+///       --artifact minilm=tokenizer.json
 ///
 /// JSON result: {"name", "version", "sha256", "size", "bytes_sent", "state": "ready" | "rejected" |
 ///   "undecided", "found": null or as of `model check`}
@@ -96,6 +98,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let mut row = row(&args)?;
     let opened = open(&args.file, context)?;
     let golden = args.facts.golden_text()?;
+    let artifacts = args.facts.artifact_files()?;
+    artifacts::check_here(&artifacts)?;
     let reference = match &args.reference {
         Some(path) => Some(reference::read(
             path,
@@ -107,6 +111,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
 
     let (blob, sent) = upload(&store, context, &mut row, opened, golden.as_deref()).await?;
+    row.artifacts = artifacts::upload(&store, &artifacts).await?;
     let same: Vec<_> = store
         .versions(&args.name)
         .await?

@@ -21,7 +21,7 @@ use crate::{
 ///
 /// JSON result: {"name", "version", "state", "aliases", "registered": {…, "sha256", "size",
 ///   "chunks", "feature_names", "class_names", "widths", "golden_sha256", "rtol", "atol", "accepts",
-///   "tags", "metrics", "note", "by", "at"}, "admission": null or {"state", "reason", "warnings",
+///   "artifacts", "tags", "metrics", "note", "by", "at"}, "admission": null or {"state", "reason", "warnings",
 ///   "signature", "decided_by", "decided_at", "found": as `model check`}}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]

@@ -63,6 +63,8 @@ pub struct DesiredVersion {
     pub file: Option<PathBuf>,
     /// Text of the golden rows.
     pub golden: Option<String>,
+    /// Files beside the model, by name.
+    pub artifacts: BTreeMap<String, PathBuf>,
     /// File of the training rows that runs are compared with.
     pub reference: Option<PathBuf>,
     pub tags: BTreeMap<String, String>,
@@ -83,6 +85,9 @@ pub struct VersionFacts {
     pub atol: Option<f64>,
     pub widths: BTreeMap<String, i32>,
     pub accepts: BTreeSet<String>,
+    /// sha256 of each artifact, in hex, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub artifacts: BTreeMap<String, String>,
     /// sha256 of the reference's file, in hex. Unknown for versions that were not registered from a
     /// folder.
     pub reference_sha256: Option<String>,

@@ -15,6 +15,8 @@ pub mod hash;
 pub mod manifest;
 pub mod mapping;
 pub mod outputs;
+pub mod postprocess;
+pub mod prepare;
 pub mod rejection;
 pub mod served;
 mod server_fit;
@@ -24,11 +26,15 @@ pub mod stream;
 use std::sync::Arc;
 
 use self::{
+    postprocess::Postprocess,
     served::Served,
     similarity::{OutputIndex, Similarity},
     stream::StreamRules,
 };
-use super::{model::ReadyVersion, percent::Percent};
+use super::{
+    model::{Output, ReadyVersion},
+    percent::Percent,
+};
 use crate::{
     codec::{
         cql_type::CqlType,
@@ -37,6 +43,7 @@ use crate::{
     domain::model::tensor::Element,
 };
 pub use drift::DriftRules;
+pub use prepare::{Preparation, PreparationKind};
 
 /// Everything a run needs to know about what it reads, scores and writes.
 #[derive(Debug, Clone)]
@@ -122,7 +129,44 @@ pub struct Place {
     /// Number of consecutive values it fills.
     pub width: usize,
     /// Conversion of a cell to values.
-    pub rule: Rule,
+    pub conversion: Conversion,
+}
+
+impl Place {
+    /// Returns the rule of a place that is converted as soon as its row is read.
+    pub fn rule(&self) -> Option<&Rule> {
+        match &self.conversion {
+            Conversion::Cell(rule) => Some(rule),
+            Conversion::Prepared(_) => None,
+        }
+    }
+}
+
+/// When and how a cell becomes the values of its place.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Conversion {
+    /// When the row is read; the values are hashed.
+    Cell(Rule),
+    /// Only if the row must be scored; the cell's bytes are hashed. The place fills its input alone.
+    Prepared(Preparation),
+}
+
+impl Conversion {
+    /// Returns the column's type.
+    pub fn cql_type(&self) -> &CqlType {
+        match self {
+            Self::Cell(rule) => &rule.cql_type,
+            Self::Prepared(preparation) => &preparation.cql_type,
+        }
+    }
+
+    /// Returns the input's element type.
+    pub fn element(&self) -> Element {
+        match self {
+            Self::Cell(rule) => rule.element,
+            Self::Prepared(preparation) => preparation.element,
+        }
+    }
 }
 
 /// Conversion of one cell to tensor values. Validated against column type and element by
@@ -272,12 +316,21 @@ pub struct OutputCell {
     pub output: usize,
     /// Offset within a row of that output.
     pub offset: usize,
-    /// 1, or the vector's width.
+    /// Number of the output's values that the column is made from: 1, or the vector's width.
     pub width: usize,
     /// For labels: names of integer labels, if the column is text and the tensor is not.
     pub rename: Option<Vec<(i64, String)>>,
     /// The function of the index that its column has, or will have, for search by similarity.
     pub similarity: Option<Similarity>,
+    /// What becomes of the values.
+    pub postprocess: Postprocess,
+}
+
+impl OutputCell {
+    /// Returns how far rounding in the model may move value `place` of the column.
+    pub fn rounding(&self, output: &Output, place: usize) -> f64 {
+        self.postprocess.rounding(output, self.offset + place)
+    }
 }
 
 /// The manifest's `[rules]`.

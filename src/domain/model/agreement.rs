@@ -13,7 +13,7 @@ use crate::{
         wire::{Parts, part_type},
     },
     domain::{
-        job::{CompiledVersion, OutputCell, OutputColumn},
+        job::{CompiledVersion, OutputCell, OutputColumn, postprocess::Postprocess},
         model::Output,
     },
 };
@@ -158,13 +158,11 @@ impl<'a> Compare<'a> {
     }
 
     fn close(&self, place: usize, stored: f64, recomputed: f64) -> bool {
-        let offset = self.cell.map_or(0, |cell| cell.offset);
-        let rounding = self
-            .output
-            .map_or(0.0, |output| output.rounding(offset + place));
-        let half = self
-            .output
-            .is_some_and(|output| output.element == Element::Float16);
+        let pair = self.cell.zip(self.output);
+        let rounding = pair.map_or(0.0, |(cell, output)| cell.rounding(output, place));
+        let half = pair.is_some_and(|(cell, output)| {
+            output.element == Element::Float16 && cell.postprocess == Postprocess::Nothing
+        });
         self.tolerance.close_within(stored, recomputed, rounding)
             || (half && neighbours(f16::from_f64(stored), f16::from_f64(recomputed)))
     }
@@ -221,6 +219,7 @@ mod tests {
                 width,
                 rename: None,
                 similarity: None,
+                postprocess: Postprocess::Nothing,
             })
         };
         version.outputs = vec![cell(0, 1), cell(1, 1), cell(1, 2), cell(2, 1), None];

@@ -2,6 +2,7 @@
 
 pub mod agreement;
 pub mod alias;
+pub mod artifact;
 pub mod golden;
 pub mod mlmodel;
 pub mod proof;
@@ -10,8 +11,11 @@ pub mod texts;
 pub mod tolerance;
 pub mod verdict;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use self::artifact::Artifact;
 use super::problem::Problem;
 use crate::domain::model::tensor::Element;
 
@@ -151,13 +155,20 @@ pub struct Admitted {
     /// Names of the places of all wide inputs, concatenated in signature order; empty when unknown.
     pub feature_names: Vec<String>,
     /// `domain -> opset` of the file's imports.
-    pub opsets: std::collections::BTreeMap<String, i64>,
+    pub opsets: BTreeMap<String, i64>,
     /// The file's IR version.
     pub ir_version: i64,
     /// Lasting warnings such as `order_unproven: …`.
     pub warnings: Vec<String>,
     /// Version of ONNX Runtime that admitted the model.
     pub runtime_version: String,
+    /// Files beside the model, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub artifacts: BTreeMap<String, Artifact>,
+    /// Exclusive limit of the values of inputs that index a table of the graph, such as an
+    /// embedding, by input name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub index_limits: BTreeMap<String, u64>,
 }
 
 /// A model version that is ready: the key of `admissions` and the result.

@@ -115,6 +115,7 @@ mod tests {
             width: 1,
             rename: None,
             similarity: None,
+            postprocess: Default::default(),
         })];
         version
     }

@@ -5,6 +5,7 @@ use std::{io::Write, path::PathBuf, time::Duration};
 use super::DEATHS;
 use crate::{
     domain::{csv, model::tolerance::Tolerance, printable::printable, problem::Problem},
+    engine::artifacts,
     failure::Failure,
     scorer::{
         admit::{Request, Sha, too_big},
@@ -134,6 +135,12 @@ impl Looker {
             Err(BlobError::Local(error)) => return Err(Trouble::local(error)),
         }
         drop(file);
+        let artifacts = match artifacts::fetch(store, row, place.path()).await {
+            Ok(artifacts) => artifacts,
+            Err(BlobError::Damaged(problem)) => return rejected(problem.line()),
+            Err(BlobError::Store(error)) => return Err(error.into()),
+            Err(BlobError::Local(error)) => return Err(Trouble::local(error)),
+        };
         let usual = Tolerance::default();
         let request = Request {
             feature_names: row.feature_names.clone().unwrap_or_default(),
@@ -147,6 +154,7 @@ impl Looker {
             accepts: row.accepts.iter().flatten().cloned().collect(),
             max_size: self.max_size,
             sha256: Some(Sha(blob.sha256)),
+            artifacts,
             ..Request::new(path, self.library.clone())
         };
         let mut last = String::new();

@@ -22,6 +22,7 @@ use crate::{
         problem::Problem,
         run::Run,
     },
+    engine::artifacts,
     failure::{Exit, Failure},
     store::{
         Store,
@@ -284,7 +285,14 @@ async fn planned_versions(
                 let mut by = vec![VersionWish::Number(*number)];
                 let aliases = run.aliases.iter().filter(|(_, at)| *at == number);
                 by.extend(aliases.map(|(alias, _)| VersionWish::Alias(alias.clone())));
-                asked.push(Asked { ready, by });
+                match artifacts::load(store, &ready.admitted).await? {
+                    Ok(artifacts) => asked.push(Asked {
+                        ready,
+                        by,
+                        artifacts,
+                    }),
+                    Err(problem) => problems.push(problem),
+                }
             }
         }
     }

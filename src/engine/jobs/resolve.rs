@@ -14,10 +14,11 @@ use crate::{
             manifest::{Manifest, TableName, VersionWish},
             mapping::listed,
         },
-        model::{ReadyVersion, alias::PREVIOUS},
+        model::{ReadyVersion, alias::PREVIOUS, artifact::Artifacts},
         names::nearest,
         problem::Problem,
     },
+    engine::artifacts,
     store::{
         Store,
         driver::{error::StoreError, names::aliases_of},
@@ -50,12 +51,13 @@ pub struct Outlook {
 pub struct PlannedVersion {
     pub ready: ReadyVersion,
     pub file: PathBuf,
+    pub artifacts: Artifacts,
 }
 
 impl Outlook {
-    fn version(&self, model: &str, number: i32) -> Option<&ReadyVersion> {
-        let mut versions = self.versions.iter().map(|planned| &planned.ready);
-        versions.find(|ready| ready.model == model && ready.version == number)
+    fn version(&self, model: &str, number: i32) -> Option<&PlannedVersion> {
+        let mut versions = self.versions.iter();
+        versions.find(|it| it.ready.model == model && it.ready.version == number)
     }
 }
 
@@ -380,12 +382,27 @@ async fn versions(
     }
     let mut asked = Vec::new();
     for (number, by) in numbers {
-        if let Some(ready) = outlook.version(model, number).cloned() {
-            asked.push(Asked { ready, by });
+        if let Some(planned) = outlook.version(model, number).cloned() {
+            asked.push(Asked {
+                ready: planned.ready,
+                by,
+                artifacts: planned.artifacts,
+            });
             continue;
         }
-        match ready(store, model, number, &pushed).await? {
-            Ok(ready) => asked.push(Asked { ready, by }),
+        let ready = match ready(store, model, number, &pushed).await? {
+            Ok(ready) => ready,
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
+        match artifacts::load(store, &ready.admitted).await? {
+            Ok(artifacts) => asked.push(Asked {
+                ready,
+                by,
+                artifacts,
+            }),
             Err(problem) => problems.push(problem),
         }
     }

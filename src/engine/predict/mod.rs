@@ -1,19 +1,20 @@
 //! From source cells to predictions: the one function that runs, requests and streams call.
 //!
 //! [`Batch::offer`] converts a row's cells into the tensors of each version and hashes them, and
-//! [`predict`] scores one version's rows and encodes its outputs as cells.
+//! [`predict`] prepares what waits for it, scores one version's rows and encodes its outputs as
+//! cells.
 
 mod batch;
 pub mod profile;
+mod score;
 
-pub use batch::{BATCH_BYTES, Batch, RejectedRow, Stored, VersionRows};
+pub use batch::{BATCH_BYTES, Batch, RejectedRow, Stored, TENSOR_BYTES, VersionRows};
+use score::rows_at_once;
+pub use score::{ScoredRows, prepare, score};
 
 use crate::{
     codec::cells::CellBuffer,
-    domain::{
-        job::{CompiledVersion, outputs},
-        model::tensor::{InputBatch, OutputBatch},
-    },
+    domain::job::{CompiledVersion, outputs},
     scorer::pool::{Pool, ScoreError},
 };
 
@@ -57,50 +58,59 @@ pub async fn predict(
     predicted: &mut Predicted,
     mut scored: impl FnMut(&CellBuffer, usize),
 ) -> Result<(), ScoreError> {
-    let mut outputs = OutputBatch::default();
-    if rows.inputs.rows > 0 {
-        let inputs = std::mem::replace(&mut rows.inputs, InputBatch::new(&[]));
-        let answer = pool.score(at, inputs).await?;
-        (rows.inputs, outputs) = (answer.inputs, answer.outputs);
-        rows.refuse(&answer.refused);
-    }
     predicted.cells.clear();
     predicted.scored.clear();
     predicted.rejected.clear();
-    predicted.rejected.append(&mut rows.rejected);
-    for (at, (row, input_hash)) in rows.scored().enumerate() {
-        match outputs::encode(version, &outputs, at, &mut predicted.cells) {
-            Ok(()) => {
-                scored(&predicted.cells, predicted.scored.len());
-                predicted.scored.push((row, input_hash));
+    let mut rest = std::mem::take(&mut rows.inputs);
+    let most = rows_at_once(&rest);
+    let mut refused = Vec::new();
+    let mut used = None;
+    let mut first = 0;
+    // Outputs of a part are encoded while what the model was given is still there: a mean over
+    // tokens needs their mask.
+    while rest.rows() > 0 {
+        let next = rest.split_off(most);
+        let count = rest.rows();
+        let answer = score((pool, at), rest).await?;
+        for row in answer.accepted() {
+            let (batch_row, input_hash) = (rows.rows[first + row], rows.hashes[first + row]);
+            match outputs::encode(version, answer.row(row), &mut predicted.cells) {
+                Ok(()) => {
+                    scored(&predicted.cells, predicted.scored.len());
+                    predicted.scored.push((batch_row, input_hash));
+                }
+                Err(rejection) => predicted.rejected.push(RejectedRow {
+                    row: batch_row,
+                    input_hash,
+                    reason: rejection.to_string(),
+                }),
             }
-            Err(rejection) => predicted.rejected.push(RejectedRow {
-                row,
-                input_hash,
-                reason: rejection.to_string(),
-            }),
         }
+        let shifted = answer.rejected.into_iter();
+        refused.extend(shifted.map(|(row, reason)| (first + row, reason)));
+        first += count;
+        used = Some(answer.rows);
+        rest = next;
     }
+    // The buffers, for reuse.
+    rows.inputs = used.unwrap_or(rest);
+    rows.reject(&refused);
+    predicted.rejected.append(&mut rows.rejected);
     predicted.rejected.sort_by_key(|rejected| rejected.row);
     Ok(())
 }
 
 impl VersionRows {
-    /// Moves the rows that the model refused to `rejected`. They are given by their index in
-    /// `rows`, ascending.
-    fn refuse(&mut self, refused: &[(usize, String)]) {
-        for (at, reason) in refused.iter().rev() {
+    /// Moves rows that could not be prepared or that the model refused to `rejected`. They are given
+    /// by their index in `rows`, ascending.
+    fn reject(&mut self, rejected: &[(usize, String)]) {
+        for (at, reason) in rejected.iter().rev() {
             let (row, input_hash) = (self.rows.remove(*at), self.hashes.remove(*at));
             self.rejected.push(RejectedRow {
                 row,
                 input_hash,
-                reason: format!("refused: {reason}"),
+                reason: reason.clone(),
             });
         }
-    }
-
-    /// Returns the index in the batch and the `input_hash` of each row that the model accepted.
-    fn scored(&self) -> impl Iterator<Item = (u32, u128)> + '_ {
-        self.rows.iter().copied().zip(self.hashes.iter().copied())
     }
 }

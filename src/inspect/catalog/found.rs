@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::domain::model::{Admitted, ClassSource, Input, Observed, Output, tensor::Element};
+use crate::domain::model::{
+    Admitted, ClassSource, Input, Observed, Output, artifact::Artifact, tensor::Element,
+};
 
 /// A model that admission accepted.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
@@ -29,6 +31,9 @@ pub struct FoundModel {
     pub ir_version: i64,
     /// Version of ONNX Runtime that examined it.
     pub runtime_version: String,
+    /// `{"sha256", "size", "kind": "tokenizer" | "labels" | "json", …}` by name.
+    #[schema(value_type = Object)]
+    pub artifacts: BTreeMap<String, Artifact>,
 }
 
 /// An output tensor.
@@ -83,6 +88,7 @@ impl From<&Admitted> for FoundModel {
             opsets: admitted.opsets.clone(),
             ir_version: admitted.ir_version,
             runtime_version: admitted.runtime_version.clone(),
+            artifacts: admitted.artifacts.clone(),
         }
     }
 }

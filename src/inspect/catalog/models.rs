@@ -111,6 +111,8 @@ pub struct RegisteredDetail {
     pub rtol: Option<f64>,
     pub atol: Option<f64>,
     pub accepts: Option<BTreeSet<String>>,
+    /// SHA-256 of each artifact, in hex, by name.
+    pub artifacts: Option<BTreeMap<String, String>>,
     pub tags: Option<BTreeMap<String, String>>,
     /// NaN and infinities are strings.
     #[schema(value_type = Option<BTreeMap<String, Value>>)]
@@ -244,6 +246,11 @@ impl From<VersionRow> for RegisteredDetail {
             rtol: row.rtol,
             atol: row.atol,
             accepts: row.accepts,
+            artifacts: row.artifacts.map(|artifacts| {
+                let hex = artifacts.into_iter();
+                hex.map(|(name, sha256)| (name, hex::encode(sha256)))
+                    .collect()
+            }),
             tags: row.tags,
             note: row.note,
             by: row.registered_by,

@@ -110,6 +110,9 @@ pub fn facts(row: &VersionRow) -> VersionFacts {
         atol: row.atol,
         widths: row.widths.clone().unwrap_or_default(),
         accepts: row.accepts.clone().unwrap_or_default(),
+        artifacts: (row.artifacts.iter().flatten())
+            .map(|(name, sha256)| (name.clone(), hex::encode(sha256)))
+            .collect(),
         reference_sha256: tags.and_then(|tags| tags.get(REFERENCE_TAG).cloned()),
     }
 }

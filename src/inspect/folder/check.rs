@@ -15,6 +15,7 @@ use crate::{
         problem::Problem,
     },
     engine::{
+        artifacts,
         jobs::{self, Outlook, PlannedVersion},
         models::ModelFiles,
         reference,
@@ -140,6 +141,8 @@ impl Planned {
             .map_err(|error| Failure::system(Problem::new("system.threads", error.to_string())))?;
         match verdict {
             Ok(Ok(admitted)) => {
+                let artifacts = artifacts::load_files(&version.artifacts).await;
+                let artifacts = artifacts.map_err(Failure::input)?;
                 checked.warnings.extend(admitted.warnings.iter().cloned());
                 self.versions.push(PlannedVersion {
                     ready: ReadyVersion {
@@ -148,6 +151,7 @@ impl Planned {
                         admitted,
                     },
                     file: file.clone(),
+                    artifacts,
                 });
             }
             Ok(Err(problems)) => {
@@ -335,6 +339,7 @@ pub fn examine(
         atol: facts.atol.unwrap_or(usual.atol),
     };
     request.accepts = facts.accepts.iter().cloned().collect();
+    request.artifacts = artifacts::to_admit(&version.artifacts)?;
     request.max_size = (config.max_model_mib as u64) << 20;
     let limits = Limits {
         time: config.admission_timeout,

@@ -342,6 +342,17 @@ impl FolderReader {
             let sha256 = self.sha256(&path, place, "reference")?;
             Some((path, sha256))
         });
+        let mut artifacts = BTreeMap::new();
+        let mut artifact_shas = BTreeMap::new();
+        for (name, beside) in &file.artifacts {
+            let key = format!("artifacts.{name}");
+            if let Some(path) = self.beside(directory, place, &key, beside)
+                && let Some(sha256) = self.sha256(&path, place, &key)
+            {
+                artifact_shas.insert(name.clone(), sha256);
+                artifacts.insert(name.clone(), path);
+            }
+        }
         let (bytes, sha256) = self.bytes(directory, place, &file);
         if let Some(text) = &golden {
             let name = format!("{place}: golden");
@@ -361,10 +372,12 @@ impl FolderReader {
                 atol: file.atol,
                 widths: file.widths,
                 accepts: file.accept,
+                artifacts: artifact_shas,
                 reference_sha256: reference.as_ref().map(|(_, sha256)| sha256.clone()),
             },
             file: bytes,
             golden,
+            artifacts,
             reference: reference.map(|(path, _)| path),
             tags: file.tags,
             metrics: file.metrics,

@@ -40,6 +40,7 @@ use super::{
 };
 use crate::{
     domain::{
+        job::outputs::ScoredRow,
         model::{
             Signature,
             tensor::{InputBatch, OutputBatch},
@@ -62,6 +63,18 @@ pub struct Scored {
     pub inputs: InputBatch,
     /// Time in ONNX Runtime, including communication with a separate process.
     pub nanoseconds: u64,
+}
+
+impl Scored {
+    /// Returns an accepted row by its index in the inputs and its index in the outputs.
+    pub fn row(&self, input_row: usize, row: usize) -> ScoredRow<'_> {
+        ScoredRow {
+            inputs: &self.inputs,
+            input_row,
+            outputs: &self.outputs,
+            row,
+        }
+    }
 }
 
 /// Reason why a batch was not scored.

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt};
 use crate::store::{Store, driver::error::StoreError};
 
 const ALL: &str = "SELECT DISTINCT sha256, chunk FROM model_chunks";
-const NAMED: &str = "SELECT sha256, golden_sha256 FROM model_versions";
+const NAMED: &str = "SELECT sha256, golden_sha256, artifacts FROM model_versions";
 const WRITTEN: &str =
     "SELECT WRITETIME(data), WRITETIME(checksum) FROM model_chunks WHERE sha256 = ? AND chunk = ?";
 const DELETE: &str = "DELETE FROM model_chunks USING TIMESTAMP ? WHERE sha256 = ? AND chunk = ?";
@@ -27,14 +27,17 @@ impl Store {
         Ok(files)
     }
 
-    /// Returns the files that a version of any model names: the model itself, its golden rows.
+    /// Returns the files that a version of any model names: the model itself, its golden rows, its
+    /// artifacts.
     pub async fn named_files(&self) -> Result<BTreeSet<Sha>, StoreError> {
-        let rows: Vec<(Option<Sha>, Option<Sha>)> = self.rows(NAMED, ()).await?;
-        Ok(rows
-            .into_iter()
-            .flat_map(|(model, golden)| [model, golden])
-            .flatten()
-            .collect())
+        type Row = (Option<Sha>, Option<Sha>, Option<BTreeMap<String, Sha>>);
+        let rows: Vec<Row> = self.rows(NAMED, ()).await?;
+        let mut named = BTreeSet::new();
+        for (model, golden, artifacts) in rows {
+            named.extend(model.into_iter().chain(golden));
+            named.extend(artifacts.into_iter().flat_map(BTreeMap::into_values));
+        }
+        Ok(named)
     }
 
     /// Returns when each of a file's chunks was last written, in microseconds, without chunks that

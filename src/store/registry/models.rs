@@ -7,16 +7,19 @@ use scylla::{DeserializeRow, SerializeRow, value::CqlTimestamp};
 use sha2::{Digest, Sha256};
 
 use super::chunks::{Blob, CHUNK};
-use crate::store::{
-    Store,
-    driver::{
-        codec::encode,
-        columns::{Cell, insert},
-        error::StoreError,
+use crate::{
+    domain::model::artifact::{MAX_ARTIFACTS, check_artifact_name},
+    store::{
+        Store,
+        driver::{
+            codec::encode,
+            columns::{Cell, insert},
+            error::StoreError,
+        },
     },
 };
 
-const COLUMNS: &str = "name, version, format, sha256, size, chunks, feature_names, class_names, golden_sha256, rtol, atol, widths, accepts, tags, metrics, note, registered_by, registered_at";
+const COLUMNS: &str = "name, version, format, sha256, size, chunks, feature_names, class_names, golden_sha256, rtol, atol, widths, accepts, artifacts, tags, metrics, note, registered_by, registered_at";
 /// A row as the client wrote it; only its key is certain to be valid.
 #[derive(Debug, Clone, Default, PartialEq, DeserializeRow, SerializeRow)]
 pub struct VersionRow {
@@ -41,6 +44,8 @@ pub struct VersionRow {
     pub registered_at: Option<CqlTimestamp>,
     /// Values per row of inputs whose width the file leaves open, by name.
     pub widths: Option<BTreeMap<String, i32>>,
+    /// sha256 of files that inputs or outputs need, by name; their bytes are chunks, as the model's.
+    pub artifacts: Option<BTreeMap<String, Vec<u8>>>,
 }
 
 impl VersionRow {
@@ -87,6 +92,22 @@ impl VersionRow {
             if *width < 1 {
                 wrong.push(format!("widths: `{input}` is {width}; it must be from 1"));
             }
+        }
+        for (name, sha256) in self.artifacts.iter().flatten() {
+            if let Err(problem) = check_artifact_name(name) {
+                wrong.push(format!("artifacts: {}", problem.message));
+            }
+            if sha256.len() != 32 {
+                wrong.push(format!(
+                    "artifacts: the sha256 of `{name}` is not 32 bytes long"
+                ));
+            }
+        }
+        let artifacts = self.artifacts.as_ref().map_or(0, BTreeMap::len);
+        if artifacts > MAX_ARTIFACTS {
+            wrong.push(format!(
+                "artifacts has {artifacts}; the limit is {MAX_ARTIFACTS}"
+            ));
         }
         if self
             .golden_sha256
@@ -137,7 +158,16 @@ impl VersionRow {
         feed("registered_by", self.registered_by.as_ref().map(encode_one));
         feed("registered_at", self.registered_at.map(|at| encode(&at.0)));
         feed("widths", self.widths.as_ref().map(encode_one));
+        feed("artifacts", self.artifacts.as_ref().map(encode_one));
         hash.finalize().into()
+    }
+
+    /// Returns the sha256 of each artifact, by name; one of another length is left out.
+    pub fn artifact_shas(&self) -> BTreeMap<String, [u8; 32]> {
+        let artifacts = self.artifacts.iter().flatten();
+        artifacts
+            .filter_map(|(name, sha256)| Some((name.clone(), sha256.as_slice().try_into().ok()?)))
+            .collect()
     }
 
     /// Returns when it was registered, for users.
@@ -294,6 +324,10 @@ mod tests {
                 widths: Some(BTreeMap::from([("ids".to_owned(), 16)])),
                 ..row()
             },
+            VersionRow {
+                artifacts: Some(BTreeMap::from([("labels".to_owned(), vec![7; 32])])),
+                ..row()
+            },
         ];
         let mut hashes: Vec<_> = altered.iter().map(VersionRow::hash).collect();
         hashes.push(row().hash());
@@ -318,9 +352,10 @@ mod tests {
             chunks: Some(0),
             golden_sha256: Some(vec![]),
             widths: Some(BTreeMap::from([("ids".to_owned(), 0)])),
+            artifacts: Some(BTreeMap::from([("../labels".to_owned(), vec![7])])),
             ..bare
         };
-        assert_eq!(odd.blob().unwrap_err().len(), 6);
+        assert_eq!(odd.blob().unwrap_err().len(), 8);
         let many = VersionRow {
             chunks: Some(2),
             ..row()

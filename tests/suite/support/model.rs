@@ -57,7 +57,8 @@ impl Model {
         self.folder.join(file).is_file()
     }
 
-    /// `model push NAME FILE` with what the folder brings: features, golden rows, tolerances.
+    /// `model push NAME FILE` with what the folder brings: features, golden rows, tolerances, and the
+    /// options of `push.txt`.
     pub fn push_arguments(&self, model: &str) -> Vec<String> {
         let mut arguments = vec![
             "model".to_owned(),
@@ -69,6 +70,11 @@ impl Model {
             if self.has(file) {
                 arguments.extend([option.to_owned(), self.path(file)]);
             }
+        }
+        if self.has("push.txt") {
+            let lines = self.text("push.txt");
+            let folder = self.folder.display().to_string();
+            arguments.extend(lines.lines().map(|line| line.replace("{folder}", &folder)));
         }
         if self.has("tolerance.toml") {
             let (rtol, atol) = self.tolerance();

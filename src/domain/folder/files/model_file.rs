@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::read;
-use crate::domain::problem::Problem;
+use crate::domain::{model::artifact::check_artifact_name, problem::Problem};
 
 /// `model.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -30,6 +30,9 @@ pub struct ModelFile {
     pub widths: BTreeMap<String, i32>,
     #[serde(default)]
     pub accept: BTreeSet<String>,
+    /// Files beside the model, by name.
+    #[serde(default)]
+    pub artifacts: BTreeMap<String, String>,
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
     #[serde(default)]
@@ -89,6 +92,12 @@ pub fn model(text: &str) -> Result<ModelFile, Vec<Problem>> {
                 format!("`{input}` has width {width}"),
                 "write 1 or more",
             );
+        }
+    }
+    for name in file.artifacts.keys() {
+        if let Err(problem) = check_artifact_name(name) {
+            let help = problem.help.unwrap_or_default();
+            wrong("artifacts", problem.message, &help);
         }
     }
     for (name, value) in &file.metrics {

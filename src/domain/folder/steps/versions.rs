@@ -205,6 +205,9 @@ fn differences(old: &VersionFacts, new: &VersionFacts) -> Vec<String> {
     let json = |facts: &VersionFacts| {
         let mut facts = facts.clone();
         facts.sha256 = short(&facts.sha256).to_owned();
+        for sha in facts.artifacts.values_mut() {
+            *sha = short(sha).to_owned();
+        }
         for sha in [&mut facts.golden_sha256, &mut facts.reference_sha256] {
             *sha = sha.as_deref().map(|sha| short(sha).to_owned());
         }

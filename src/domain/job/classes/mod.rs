@@ -1,8 +1,10 @@
 //! Maps a version's outputs to columns and names these columns.
 
 mod columns;
+mod embedding;
 mod omitted;
 mod requested;
+mod top;
 
 use std::collections::BTreeMap;
 
@@ -13,8 +15,8 @@ use super::{
 use crate::{
     codec::cql_type::CqlType,
     domain::{
-        job::{OutputCell, OutputColumn},
-        model::{Output, ReadyVersion, tensor::Element},
+        job::{OutputCell, OutputColumn, postprocess::Postprocess},
+        model::{Input, Output, ReadyVersion, artifact::Artifacts, tensor::Element},
         names::nearest,
         problem::Problem,
     },
@@ -37,6 +39,7 @@ pub struct Filled {
 pub fn output_columns(
     manifest: &Outputs,
     version: &ReadyVersion,
+    artifacts: &Artifacts,
     problems: &mut Vec<Problem>,
 ) -> Vec<Filled> {
     let mut outputs = Named::new(manifest, version, problems);
@@ -60,16 +63,19 @@ pub fn output_columns(
             requested.push((filled, name));
         }
     }
+    let requested: Vec<Filled> = requested.into_iter().map(|(filled, _)| filled).collect();
+    let top = outputs.top(artifacts, &requested);
+    let named: Vec<Filled> = requested.into_iter().chain(top).collect();
     let usual = outputs.usual();
     let mut filled: Vec<Filled> = outputs
         .without_omitted(usual)
         .into_iter()
         .filter(|usual| {
-            !requested
+            !named
                 .iter()
-                .any(|(column, _)| overlap(&column.cell, &usual.cell))
+                .any(|column| overlap(&column.cell, &usual.cell))
         })
-        .chain(requested.iter().map(|(column, _)| column.clone()))
+        .chain(named.iter().cloned())
         .collect();
     filled.sort_by_key(|filled| (filled.cell.output, filled.cell.offset));
     if filled.is_empty() && outputs.problems.is_empty() {
@@ -83,13 +89,19 @@ pub fn output_columns(
         );
     }
     for filled in &filled {
-        if filled.cell.width > MAX_VECTOR {
+        outputs.check_rank(filled);
+        let width = match (&filled.cell.postprocess, &filled.column.cql_type) {
+            (Postprocess::Nothing, _) => filled.cell.width,
+            (_, CqlType::Vector(_, width)) => usize::from(*width),
+            _ => 1,
+        };
+        if width > MAX_VECTOR {
             outputs.report(
                 Problem::new(
                     "job.vector_width",
                     format!(
                         "column `{}` has {} values; Cassandra's limit for vectors is {MAX_VECTOR}",
-                        filled.column.name, filled.cell.width
+                        filled.column.name, width
                     ),
                 )
                 .at("outputs"),
@@ -111,6 +123,7 @@ fn place(column: &str) -> String {
 struct Named<'a> {
     manifest: &'a Outputs,
     version: i32,
+    inputs: &'a [Input],
     outputs: &'a [Output],
     /// Output index -> class names in column order.
     classes: BTreeMap<usize, Vec<String>>,
@@ -128,6 +141,7 @@ impl<'a> Named<'a> {
         let mut named = Self {
             manifest,
             version: version.version,
+            inputs: &version.admitted.signature.inputs,
             outputs,
             classes: outputs
                 .iter()
@@ -332,6 +346,7 @@ impl<'a> Named<'a> {
                 width,
                 rename: None,
                 similarity: None,
+                postprocess: Postprocess::Nothing,
             },
         }
     }

@@ -62,6 +62,9 @@ impl Named<'_> {
                 self.filled(name.to_owned(), at, offset, 1, vec![class.clone()])
             }
         };
+        if spec.mean_pool.is_some() || spec.l2_normalise {
+            self.embed(name, spec, &mut filled)?;
+        }
         filled.column.index = spec.index;
         if let Some(problem) = misplaced_index(&filled.column) {
             self.report(problem.at(place(name)));

@@ -10,7 +10,8 @@ use crate::{
     codec::schema::Column,
     domain::{
         job::{
-            CompiledVersion, InputMapping, NanOutput, NullRule, OutputCell, PredictionTable, Rule,
+            CompiledVersion, Conversion, InputMapping, NanOutput, NullRule, OutputCell,
+            PredictionTable, Rule,
         },
         model::ReadyVersion,
     },
@@ -57,7 +58,12 @@ fn mapping(ready: &ReadyVersion, inputs: &[InputMapping], columns: &[Column]) ->
         .map(|(mapping, input)| {
             let places = mapping.places.iter().map(|place| {
                 let column = columns.get(place.column).map(|column| &column.name);
-                json!([place.feature, column, place.width, rule(&place.rule)])
+                json!([
+                    place.feature,
+                    column,
+                    place.width,
+                    conversion(&place.conversion)
+                ])
             });
             json!([
                 input.name,
@@ -67,6 +73,17 @@ fn mapping(ready: &ReadyVersion, inputs: &[InputMapping], columns: &[Column]) ->
             ])
         });
     json!([CASTS, inputs.collect::<Vec<_>>()])
+}
+
+fn conversion(conversion: &Conversion) -> Value {
+    match conversion {
+        Conversion::Cell(cell) => rule(cell),
+        Conversion::Prepared(preparation) => json!([
+            "prepared",
+            preparation.cql_type.to_string(),
+            preparation.fingerprint()
+        ]),
+    }
 }
 
 fn rule(rule: &Rule) -> Value {
@@ -115,20 +132,25 @@ fn outputs(
     nan: NanOutput,
 ) -> Value {
     let outputs = &ready.admitted.signature.outputs;
+    let inputs = &ready.admitted.signature.inputs;
+    let input = |at: usize| inputs.get(at).map(|input| input.name.as_str());
     let mut columns: Vec<Value> = target
         .outputs
         .iter()
         .zip(cells)
         .filter_map(|(column, cell)| {
             let cell = cell.as_ref()?;
-            Some(json!([
-                column.name,
-                column.cql_type.to_string(),
-                outputs.get(cell.output).map(|output| &output.name),
-                cell.offset,
-                cell.width,
-                cell.rename
-            ]))
+            let mut parts = vec![
+                json!(column.name),
+                json!(column.cql_type.to_string()),
+                json!(outputs.get(cell.output).map(|output| &output.name)),
+                json!(cell.offset),
+                json!(cell.width),
+                json!(cell.rename),
+            ];
+            // Only if there is any, so that rows of jobs from before it existed keep their hash.
+            parts.extend(cell.postprocess.fingerprint(input));
+            Some(Value::Array(parts))
         })
         .collect();
     // The order of columns does not matter.

@@ -29,18 +29,20 @@ use crate::{
             CompiledJob, CompiledVersion, HistoryTable, OutputCell, OutputColumn, PredictionTable,
             served::Served, similarity::Similarity,
         },
-        model::ReadyVersion,
+        model::{ReadyVersion, artifact::Artifacts},
         problem::Problem,
     },
 };
 
 /// A version that the manifest requests.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Asked {
     /// The result of its admission.
     pub ready: ReadyVersion,
     /// How the manifest names it: its number, and the aliases of `versions` that point to it now.
     pub by: Vec<VersionWish>,
+    /// Its artifacts.
+    pub artifacts: Artifacts,
 }
 
 /// The live prediction table, and the columns that helenus created in it.
@@ -78,13 +80,18 @@ pub fn compile(
     }
     let mapped: Vec<Mapped> = versions
         .iter()
-        .map(|asked| mapper.map(&asked.ready, &asked.by))
+        .map(|asked| mapper.map(&asked.ready, &asked.by, &asked.artifacts))
         .collect();
     let mut filled: Vec<Vec<Filled>> = versions
         .iter()
         .map(|asked| {
             let mut found = Vec::new();
-            let filled = output_columns(&manifest.outputs, &asked.ready, &mut found);
+            let filled = output_columns(
+                &manifest.outputs,
+                &asked.ready,
+                &asked.artifacts,
+                &mut found,
+            );
             problems.append(&mut found);
             filled
         })

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ColumnSpec, Expect, Feature, Manifest, Outputs, TableName, VersionWish, Wide,
+    ColumnSpec, Expect, Manifest, Outputs, TableName, TopK, VersionWish, Wide,
     drift::check_drift,
-    read::{CountOrShare, Raw, RawColumn, RawExpect, RawFeature, RawRules, TrueOrWord},
+    feature::check_feature,
+    read::{CountOrShare, Raw, RawColumn, RawExpect, RawRules, RawTopK, TrueOrWord},
     stream::check_stream,
 };
 use crate::domain::{
     duration,
     job::{
-        Cast, Epoch, Guard, MaxRejected, NanOutput, Rules, TextRule,
+        Guard, MaxRejected, NanOutput, Rules,
         similarity::{OutputIndex, Similarity},
     },
     model::alias::CHAMPION,
@@ -25,6 +26,8 @@ use crate::domain::{
 const DEFAULT_MAX_REJECTED: Percent = Percent::ONE_IN_A_THOUSAND;
 /// Default for `outputs.history_ttl`.
 const DEFAULT_HISTORY_TTL: &str = "365d";
+/// Largest `outputs.top_k.k`.
+const MAX_TOP_K: usize = 16;
 /// Cassandra's limit: 20 years.
 const MAX_TTL_SECONDS: u64 = 630_720_000;
 
@@ -101,6 +104,7 @@ pub(super) fn check(raw: Raw) -> Result<Manifest, Vec<Problem>> {
             raw.outputs.nan.as_deref().unwrap_or("reject"),
             &[("reject", NanOutput::Reject), ("allow", NanOutput::Allow)],
         ),
+        top_k: raw.outputs.top_k.map(|raw| check_top_k(raw, p)),
         columns: raw
             .outputs
             .columns
@@ -179,52 +183,6 @@ fn check_order(order: &[String], place: &str, p: &mut Problems) {
     }
 }
 
-fn check_feature(name: &str, raw: RawFeature, p: &mut Problems) -> Feature {
-    let place = format!("features.{}", key(name));
-    let at = |word: &str| format!("{place}.{word}");
-    if raw.width == Some(0) {
-        p.report(
-            &at("width"),
-            "`width` must be at least 1",
-            "remove it for a single number",
-        );
-    }
-    Feature {
-        column: raw.column,
-        cast: raw.cast.map(|cast| {
-            p.word(
-                &at("cast"),
-                &cast,
-                &[("float", Cast::Float), ("lossy", Cast::Lossy)],
-            )
-        }),
-        epoch: raw.epoch.map(|epoch| {
-            p.word(
-                &at("as"),
-                &epoch,
-                &[
-                    ("epoch_s", Epoch::Seconds),
-                    ("epoch_ms", Epoch::Milliseconds),
-                    ("epoch_days", Epoch::Days),
-                ],
-            )
-        }),
-        null: raw.null,
-        text: raw
-            .text
-            .map(|text| p.word(&at("text"), &text, &TextRule::ALL)),
-        width: raw.width,
-        pad: raw.pad,
-        reject_nonfinite: raw.nonfinite.map(|word| {
-            p.word(
-                &at("nonfinite"),
-                &word,
-                &[("reject", true), ("allow", false)],
-            )
-        }),
-    }
-}
-
 fn check_column(name: &str, raw: RawColumn, p: &mut Problems) -> ColumnSpec {
     let place = format!("outputs.columns.{}", key(name));
     if name.is_empty() {
@@ -264,6 +222,23 @@ fn check_column(name: &str, raw: RawColumn, p: &mut Problems) -> ColumnSpec {
         class: raw.class,
         index,
         labels,
+        mean_pool: raw.mean_pool,
+        l2_normalise: raw.l2_normalise,
+    }
+}
+
+fn check_top_k(raw: RawTopK, p: &mut Problems) -> TopK {
+    if !(1..=MAX_TOP_K).contains(&raw.k) {
+        p.report(
+            "outputs.top_k.k",
+            format!("`k` is {}", raw.k),
+            format!("write a number from 1 to {MAX_TOP_K}: each class takes two columns"),
+        );
+    }
+    TopK {
+        k: raw.k,
+        output: raw.output,
+        labels: raw.labels,
     }
 }
 
@@ -320,7 +295,7 @@ fn check_history(wanted: Option<bool>, ttl: Option<&str>, p: &mut Problems) -> O
 }
 
 fn check_expect(raw: RawExpect, p: &mut Problems) -> Expect {
-    if raw.file.is_none() && raw.rows.is_none() {
+    if raw.file.is_none() && raw.rows.is_none() && raw.files.is_none() {
         p.report(
             "expect",
             "no expected rows are given",
@@ -344,6 +319,7 @@ fn check_expect(raw: RawExpect, p: &mut Problems) -> Expect {
         atol: tolerance("atol", raw.atol, 1e-6),
         file: raw.file,
         rows: raw.rows,
+        files: raw.files,
     }
 }
 

@@ -1,10 +1,13 @@
 //! A job's manifest: a TOML text and its meaning.
 
+mod bytes;
 mod check;
 mod drift;
+mod feature;
 mod inline;
 mod read;
 mod stream;
+mod tokens;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,11 +16,12 @@ use std::{
 
 pub use check::key;
 pub use inline::inline_expect;
+pub use tokens::TokensSpec;
 
 use crate::domain::{
     job::{
-        Cast, DriftRules, Epoch, NanOutput, Rules, TextRule, similarity::OutputIndex,
-        stream::StreamRules,
+        Cast, DriftRules, Epoch, NanOutput, PreparationKind, Rules, TextRule,
+        similarity::OutputIndex, stream::StreamRules,
     },
     problem::Problem,
 };
@@ -87,9 +91,13 @@ impl std::fmt::Display for TableName {
 pub struct Feature {
     /// Exact column name.
     pub column: String,
+    /// `as`, if the column's content is prepared; then nothing below is given.
+    pub prepared: Option<PreparationKind>,
+    /// `as = "tokens"`, for all inputs that it fills; then nothing else is given.
+    pub tokens: Option<TokensSpec>,
     /// `cast`.
     pub cast: Option<Cast>,
-    /// `as`.
+    /// `as`, for a time.
     pub epoch: Option<Epoch>,
     /// `null`.
     pub null: Option<NullSpec>,
@@ -136,6 +144,8 @@ pub struct Outputs {
     pub omit_classes: Vec<String>,
     /// `nan`.
     pub nan: NanOutput,
+    /// `top_k`.
+    pub top_k: Option<TopK>,
     /// `history` with its `history_ttl`: TTL of its rows in seconds, 0 is none.
     pub history: Option<i32>,
     /// `current`: whether there is a table of the champion's predictions.
@@ -164,6 +174,21 @@ pub struct ColumnSpec {
     pub index: Option<OutputIndex>,
     /// `labels`: integer label -> text stored for it.
     pub labels: Option<BTreeMap<i64, String>>,
+    /// `mean_pool`: the input with the mask.
+    pub mean_pool: Option<String>,
+    /// `l2_normalise`.
+    pub l2_normalise: bool,
+}
+
+/// `outputs.top_k`: only the classes with the highest scores are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopK {
+    /// Number of classes.
+    pub k: usize,
+    /// The output with the scores; `None`: the only one.
+    pub output: Option<String>,
+    /// The artifact with the labels; `None`: the classes' names.
+    pub labels: Option<String>,
 }
 
 /// `[expect]`.
@@ -173,6 +198,8 @@ pub struct Expect {
     pub file: Option<String>,
     /// The CSV text itself, as `job create` inlines it.
     pub rows: Option<String>,
+    /// Path of a CSV file that names documents, relative to the manifest; not inlined.
+    pub files: Option<String>,
     /// Relative tolerance (default 1e-5).
     pub rtol: f64,
     /// Absolute tolerance (default 1e-6).

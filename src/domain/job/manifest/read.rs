@@ -10,7 +10,7 @@ use serde::{
     },
 };
 
-use super::{ClassNames, NullSpec, VersionWish};
+use super::{ClassNames, NullSpec, VersionWish, feature::RawFeature};
 use crate::domain::problem::Problem;
 
 #[derive(Debug, Deserialize)]
@@ -45,35 +45,6 @@ pub(super) struct RawSource {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawFeature {
-    pub column: String,
-    pub cast: Option<String>,
-    #[serde(rename = "as")]
-    pub epoch: Option<String>,
-    pub null: Option<NullSpec>,
-    pub text: Option<String>,
-    pub width: Option<usize>,
-    pub pad: Option<NullSpec>,
-    pub nonfinite: Option<String>,
-}
-
-impl From<String> for RawFeature {
-    fn from(column: String) -> Self {
-        Self {
-            column,
-            cast: None,
-            epoch: None,
-            null: None,
-            text: None,
-            width: None,
-            pad: None,
-            nonfinite: None,
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RawWide {
     pub for_versions: Vec<VersionWish>,
     pub order: Vec<String>,
@@ -90,6 +61,7 @@ pub(super) struct RawOutputs {
     #[serde(default)]
     pub omit_classes: Vec<String>,
     pub nan: Option<String>,
+    pub top_k: Option<RawTopK>,
     pub history: Option<bool>,
     pub history_ttl: Option<String>,
     #[serde(default)]
@@ -105,6 +77,17 @@ pub(super) struct RawColumn {
     pub class: Option<String>,
     pub index: Option<TrueOrWord>,
     pub labels: Option<BTreeMap<String, String>>,
+    pub mean_pool: Option<String>,
+    #[serde(default)]
+    pub l2_normalise: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTopK {
+    pub k: usize,
+    pub output: Option<String>,
+    pub labels: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -178,6 +161,7 @@ pub(super) enum CountOrShare {
 pub(super) struct RawExpect {
     pub file: Option<String>,
     pub rows: Option<String>,
+    pub files: Option<String>,
     pub rtol: Option<f64>,
     pub atol: Option<f64>,
 }

@@ -1,7 +1,9 @@
 //! Maps columns to places of inputs: features by name, never by position.
 
 mod order;
+mod prepared;
 mod rule;
+mod tokens;
 mod vectors;
 
 use std::collections::BTreeMap;
@@ -10,8 +12,8 @@ use super::manifest::{Feature, Manifest, VersionWish, key};
 use crate::{
     codec::schema::{Column, TableSchema},
     domain::{
-        job::{InputMapping, Place},
-        model::{Input, ReadyVersion},
+        job::{Conversion, InputMapping, Place},
+        model::{Input, ReadyVersion, artifact::Artifacts},
         names::{as_identifier, nearest},
         problem::Problem,
     },
@@ -28,6 +30,8 @@ pub struct Mapper<'a> {
     /// Inputs of the current version whose order only `[wide]` gives.
     by_manifest: Vec<String>,
     used: BTreeMap<String, bool>,
+    /// Those of the current version.
+    artifacts: Artifacts,
 }
 
 pub struct Mapped {
@@ -52,6 +56,7 @@ impl<'a> Mapper<'a> {
             features,
             problems: Vec::new(),
             by_manifest: Vec::new(),
+            artifacts: Artifacts::default(),
         };
         for (name, feature) in mapper.features.clone() {
             if source.column(&feature.column).is_none() {
@@ -100,7 +105,14 @@ impl<'a> Mapper<'a> {
 
     /// Maps the inputs of one version. `asked` are the manifest's names for the version. Problems
     /// are added to `problems`; the result is then incomplete.
-    pub fn map(&mut self, version: &ReadyVersion, asked: &[VersionWish]) -> Mapped {
+    pub fn map(
+        &mut self,
+        version: &ReadyVersion,
+        asked: &[VersionWish],
+        artifacts: &Artifacts,
+    ) -> Mapped {
+        self.artifacts.clone_from(artifacts);
+        self.check_tokens(version);
         let signature = &version.admitted.signature;
         let mut names = self.file_names(version);
         self.check_wide(version, asked);
@@ -179,13 +191,21 @@ impl<'a> Mapper<'a> {
         self.used.insert(name.to_owned(), true);
         // An unknown column was reported when the manifest was read.
         let column = self.source.column(&feature.column)?;
+        if feature.tokens.is_some() {
+            let place = self.place_tokens(version, input, (name, &feature), column)?;
+            return Some((place, feature.column));
+        }
+        if feature.prepared.is_some() {
+            let place = self.place_prepared(version, input, (name, &feature), column)?;
+            return Some((place, feature.column));
+        }
         match rule::rule(name, &feature, column, input.element) {
             Ok((rule, width)) => Some((
                 Place {
                     feature: name.to_owned(),
                     column: 0,
                     width,
-                    rule,
+                    conversion: Conversion::Cell(rule),
                 },
                 feature.column,
             )),

@@ -43,6 +43,12 @@ impl Mapper<'_> {
         names: Option<&mut FileNames<'_>>,
     ) -> Vec<String> {
         let width = input.width();
+        if let Some(feature) = self.tokens_of(&input.name) {
+            return vec![feature];
+        }
+        if self.is_prepared(&input.name) {
+            return vec![input.name.clone()];
+        }
         let from_file =
             names.filter(|names| names.for_all || (width > 1 && !names.rest.is_empty()));
         let wide = self

@@ -1,26 +1,40 @@
 //! Converts a model's output tensors to cells of the prediction table.
 
-use super::rejection::Rejection;
+mod postprocessed;
+
+use std::ops::Range;
+
+use super::{postprocess::Postprocess, rejection::Rejection};
 use crate::{
     codec::{cells::CellBuffer, wire::write_unsigned_vint},
     domain::{
         job::{CompiledVersion, NanOutput, OutputCell},
-        model::tensor::{OutputBatch, TensorData},
+        model::tensor::{InputBatch, OutputBatch, TensorData},
     },
 };
+
+/// A row that the model scored.
+#[derive(Debug, Clone, Copy)]
+pub struct ScoredRow<'a> {
+    pub inputs: &'a InputBatch,
+    /// The row's index in `inputs`.
+    pub input_row: usize,
+    pub outputs: &'a OutputBatch,
+    /// The row's index in `outputs`, which have no refused rows.
+    pub row: usize,
+}
 
 /// Appends the output cells of one row to `cells`, in the target's column order. A rejected row
 /// leaves `cells` unchanged.
 pub fn encode(
     version: &CompiledVersion,
-    outputs: &OutputBatch,
-    row: usize,
+    row: ScoredRow<'_>,
     cells: &mut CellBuffer,
 ) -> Result<(), Rejection> {
     let before = cells.len();
     let encoded = version.outputs.iter().try_for_each(|cell| match cell {
         Some(cell) => {
-            encode_cell(version, cell, outputs, row, cells)?;
+            encode_cell(version, cell, row, cells)?;
             check_index(version, cell, cells)
         }
         None => {
@@ -57,10 +71,10 @@ fn public_name<'a>(version: &'a CompiledVersion, cell: &OutputCell) -> &'a str {
 fn encode_cell(
     version: &CompiledVersion,
     cell: &OutputCell,
-    outputs: &OutputBatch,
-    row: usize,
+    scored: ScoredRow<'_>,
     cells: &mut CellBuffer,
 ) -> Result<(), Rejection> {
+    let ScoredRow { outputs, row, .. } = scored;
     let named = || public_name(version, cell);
     let misshapen = || {
         Rejection::new(
@@ -82,6 +96,16 @@ fn encode_cell(
         )),
         _ => Ok(()),
     };
+    if cell.postprocess != Postprocess::Nothing {
+        check(has_nan(data, range.clone()))?;
+    }
+    match &cell.postprocess {
+        Postprocess::Nothing => {}
+        Postprocess::Embedding(rule) => {
+            return postprocessed::push_embedding(rule, scored, (data, range), cells);
+        }
+        Postprocess::Top(rule) => return postprocessed::push_top(rule, (data, range), cells),
+    }
     if let Some(names) = &cell.rename {
         let label = match data {
             TensorData::Int64(values) => values[start],
@@ -99,17 +123,15 @@ fn encode_cell(
         cells.push(Some(name.as_bytes()));
         return Ok(());
     }
+    check(has_nan(data, range.clone()))?;
     match data {
         TensorData::Float(values) => {
-            check(values[range.clone()].iter().any(|value| value.is_nan()))?;
             push_fixed(&values[range], cells, f32::to_be_bytes);
         }
         TensorData::Double(values) => {
-            check(values[range.clone()].iter().any(|value| value.is_nan()))?;
             push_fixed(&values[range], cells, f64::to_be_bytes);
         }
         TensorData::Float16(values) => {
-            check(values[range.clone()].iter().any(|value| value.is_nan()))?;
             push_fixed(&values[range], cells, |value| value.to_f32().to_be_bytes());
         }
         TensorData::Int64(values) => push_fixed(&values[range], cells, i64::to_be_bytes),
@@ -127,6 +149,15 @@ fn encode_cell(
         }),
     }
     Ok(())
+}
+
+fn has_nan(data: &TensorData, range: Range<usize>) -> bool {
+    match data {
+        TensorData::Float(values) => values[range].iter().any(|value| value.is_nan()),
+        TensorData::Double(values) => values[range].iter().any(|value| value.is_nan()),
+        TensorData::Float16(values) => values[range].iter().any(|value| value.is_nan()),
+        _ => false,
+    }
 }
 
 /// Appends elements, big-endian without framing: scalar and vector columns have the same bytes.

@@ -20,7 +20,24 @@ fn cell(output: usize, offset: usize, width: usize) -> OutputCell {
         width,
         rename: None,
         similarity: None,
+        postprocess: Default::default(),
     }
+}
+
+fn encode(
+    version: &CompiledVersion,
+    outputs: &OutputBatch,
+    row: usize,
+    cells: &mut CellBuffer,
+) -> Result<(), Rejection> {
+    let inputs = InputBatch::new(&[]);
+    let row = ScoredRow {
+        inputs: &inputs,
+        input_row: row,
+        outputs,
+        row,
+    };
+    super::encode(version, row, cells)
 }
 
 fn two_rows() -> OutputBatch {

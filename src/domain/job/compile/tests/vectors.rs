@@ -23,6 +23,7 @@ fn version(width: usize, names: &[&str]) -> Asked {
     Asked {
         ready,
         by: vec![VersionWish::Number(1)],
+        artifacts: Default::default(),
     }
 }
 
@@ -156,10 +157,13 @@ fn how_texts_are_changed_is_part_of_the_mapping() {
     let texts = table("t", &["word: text", "words: list<text>"]);
     let print = |line: &str, width: usize| {
         let inputs = vec![input("X", Element::String, &[width])];
-        let ready = ready(1, inputs, vec![output("y", Element::Float, &[])]);
-        let by = vec![VersionWish::Number(1)];
+        let version = Asked {
+            ready: ready(1, inputs, vec![output("y", Element::Float, &[])]),
+            by: vec![VersionWish::Number(1)],
+            artifacts: Default::default(),
+        };
         let manifest = Manifest::parse(&format!("{HEAD}[features]\nX = {line}\n")).unwrap();
-        let job = compile(&manifest, &texts, None, None, &[Asked { ready, by }]).unwrap();
+        let job = compile(&manifest, &texts, None, None, &[version]).unwrap();
         job.versions[0].hash_prefix
     };
     let rules = crate::domain::job::TextRule::ALL.map(|(rule, _)| rule);

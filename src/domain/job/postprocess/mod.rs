@@ -64,7 +64,7 @@ impl Postprocess {
                 it.is_normalised
             ])),
             Self::Top(Top { rank, value }) => Some(match value {
-                TopValue::Label(names) => json!(["top", rank, names]),
+                TopValue::Label(names) => json!(["top", rank, &names[..]]),
                 TopValue::Score => json!(["top", rank]),
             }),
         }

@@ -13,7 +13,7 @@ impl CompiledJob {
     /// Returns whether a release that lacks something might be unable to store the outputs.
     pub fn needs_server_features(&self) -> bool {
         let mut outputs = self.target.outputs.iter();
-        outputs.any(|column| column.index || is_vector(&column.cql_type))
+        outputs.any(|column| column.index.is_some() || is_vector(&column.cql_type))
     }
 
     /// Returns a problem for each output that `release` cannot store or index.
@@ -34,7 +34,7 @@ impl CompiledJob {
                     .help("store single values of it in [outputs.columns] or name up to 32 in outputs.classes, leave it out with outputs.omit, or upgrade to Cassandra 5.0"),
                 );
             }
-            if column.index && !release.has(ServerFeature::Sai) {
+            if column.index.is_some() && !release.has(ServerFeature::Sai) {
                 problems.push(
                     Problem::new(
                         "job.server_lacks_sai",

@@ -44,7 +44,9 @@ class World:
         self.cassandra = Cassandra(instance, "--nodes", str(nodes), "--heap", "1G")
         hosts, port = zip(*(contact.split(":") for contact in self.cassandra.contacts))
         profile = ExecutionProfile(consistency_level=ConsistencyLevel.LOCAL_QUORUM, request_timeout=120)
-        self.cluster = Cluster(list(hosts), port=int(port[0]), execution_profiles={EXEC_PROFILE_DEFAULT: profile})
+        # A node that has just started is slow.
+        patience = {"connect_timeout": 30, "control_connection_timeout": 30}
+        self.cluster = Cluster(list(hosts), port=int(port[0]), execution_profiles={EXEC_PROFILE_DEFAULT: profile}, **patience)
         self.session = self.cluster.connect()
         self.environment = {
             "HELENUS_CONFIG": "/dev/null",

@@ -114,7 +114,7 @@ def check(world, what, answer, count, sample):
     expected = sample_of(world, "spark_alone")
     alike = sample.keys() == expected.keys() and all(math.isclose(sample[key], expected[key], rel_tol=1e-5, abs_tol=1e-6) for key in expected)
     if count != world.rows or not alike or len(expected) != SAMPLE or answer.get("state", "succeeded") != "succeeded":
-        sys.exit(f"{what}: {count} of {world.rows} predictions, the sample is {'alike' if alike else 'another'}: {answer}")
+        sys.exit(f"{what}: {count} of {world.rows} predictions, the sample {'agrees' if alike else 'differs'}: {answer}")
 
 
 def told(points, alone, rows):

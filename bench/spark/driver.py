@@ -55,7 +55,11 @@ class Driver:
         self.peak_mib = 0.0
         self.watching = threading.Thread(target=self._watch, daemon=True)
         self.watching.start()
-        self._answer()
+        try:
+            self._answer()
+        except BaseException:
+            self._kill()
+            raise
         self.startup = {"seconds": time.monotonic() - began, "cpu_s": cpu_seconds(self.process.pid)}
 
     def _watch(self):
@@ -91,6 +95,9 @@ class Driver:
             self.process.stdin.close()
             self.process.wait(120)
         else:
-            # Spark's JVM ends when its driver has.
-            self.process.kill()
-            self.process.wait()
+            self._kill()
+
+    def _kill(self):
+        # Spark's JVM ends when its driver has.
+        self.process.kill()
+        self.process.wait()

@@ -220,10 +220,13 @@ struct Waiting {
 
 impl<'a> Looking<'a> {
     fn new(job: &'a CompiledJob, rows: u64) -> Self {
-        let inputs = job
-            .versions
-            .iter()
-            .map(|version| (version.ready.version, TypedRows::new(version)));
+        let waiting = job.versions.iter().map(|version| {
+            let waiting = Waiting {
+                rows: TypedRows::new(version),
+                seen: Vec::new(),
+            };
+            (version.ready.version, waiting)
+        });
         Self {
             job,
             left: rows,

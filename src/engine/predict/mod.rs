@@ -9,6 +9,7 @@ pub mod profile;
 mod score;
 
 pub use batch::{BATCH_BYTES, Batch, RejectedRow, Stored, TENSOR_BYTES, VersionRows};
+use score::score_in_parts;
 pub use score::{ScoredRows, prepare, score};
 
 use crate::{
@@ -62,7 +63,7 @@ pub async fn predict(
 ) -> Result<(), ScoreError> {
     let mut outputs = OutputBatch::default();
     if rows.inputs.rows() > 0 {
-        let answer = score((pool, at), std::mem::take(&mut rows.inputs)).await?;
+        let answer = score_in_parts((pool, at), std::mem::take(&mut rows.inputs)).await?;
         rows.reject(&answer.rejected);
         (rows.inputs, outputs) = (answer.rows, answer.outputs);
     }

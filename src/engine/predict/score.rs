@@ -12,6 +12,7 @@ use std::{
 use futures::future::join_all;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
+use super::TENSOR_BYTES;
 use crate::{
     domain::{
         job::prepare::{PreparedPart, TypedRows, Unprepared},
@@ -92,6 +93,41 @@ pub async fn score(
         unprepared: gone,
         rows,
     })
+}
+
+/// Does the same in parts, however many rows there are: no more than twice [`TENSOR_BYTES`] of
+/// prepared tensors exist at a time. What the model was given is kept of the last part only.
+///
+/// # Errors
+/// As [`score`].
+pub async fn score_in_parts(
+    (pool, at): (&Pool, usize),
+    mut rows: TypedRows,
+) -> Result<ScoredRows, ScoreError> {
+    let most = (2 * TENSOR_BYTES).checked_div(rows.prepared_row_bytes());
+    let most = most.unwrap_or(usize::MAX).max(1);
+    if rows.rows() <= most {
+        return score((pool, at), rows).await;
+    }
+    let mut rest = rows.split_off(most);
+    let mut first = rows.rows();
+    let mut scored = score((pool, at), rows).await?;
+    while rest.rows() > 0 {
+        let next = rest.split_off(most);
+        let count = rest.rows();
+        let part = score((pool, at), rest).await?;
+        let shifted = part.rejected.into_iter();
+        scored
+            .rejected
+            .extend(shifted.map(|(row, reason)| (first + row, reason)));
+        let gone = part.unprepared.into_iter();
+        scored.unprepared.extend(gone.map(|row| first + row));
+        scored.outputs.append(part.outputs);
+        scored.rows = part.rows;
+        first += count;
+        rest = next;
+    }
+    Ok(scored)
 }
 
 /// Returns the index that a row had before the rows `gone`, ascending, were removed.

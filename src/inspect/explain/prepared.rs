@@ -22,8 +22,7 @@ pub(super) fn stored(cell: Option<&[u8]>) -> Value {
     }
 }
 
-/// Returns what the model is given: its kind, the content's header, the tensor's shape, mean,
-/// extremes and first values; or why there is none.
+/// Returns what the model is given: its kind, the tensor's shape, mean, extremes and first values; or why there is none.
 pub(super) fn value(
     (place, preparation): (&Place, &Preparation),
     input: &Input,
@@ -36,19 +35,14 @@ pub(super) fn value(
     let numbers = numbers(&data);
     let count = numbers.len().max(1) as f64;
     let first = shown_values(&data.slice(0..data.len().min(FIRST)));
-    let mut shown = json!({
+    Ok(json!({
         "as": preparation.kind.name(),
         "shape": input.dims,
         "mean": numbers.iter().sum::<f64>() / count,
         "min": numbers.iter().copied().reduce(f64::min),
         "max": numbers.iter().copied().reduce(f64::max),
         "first": first,
-    });
-    let header = cell.and_then(|content| preparation.kind.header(content));
-    if let (Some(shown), Some(Value::Object(header))) = (shown.as_object_mut(), header) {
-        shown.extend(header);
-    }
-    Ok(shown)
+    }))
 }
 
 fn numbers(data: &TensorData) -> Vec<f64> {

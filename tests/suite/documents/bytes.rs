@@ -1,12 +1,7 @@
 //! `as = "bytes"` and magika, which tells the kind of a file.
 
-use scylla::value::CqlValue;
-
-use super::{manifest, prepared, rejected};
-use crate::{
-    serve_parity,
-    support::{Sandbox, block_on, cassandra::session, documents},
-};
+use super::{assert_served_alike, manifest, prepared, rejected};
+use crate::support::{Sandbox, block_on, cassandra::session, documents};
 use helenus::domain::model::tensor::TensorData;
 
 const OPTIONS: &str = "as = \"bytes\", head = 1024, tail = 1024, strip = true, pad = 256";
@@ -41,10 +36,17 @@ fn magika_scores_blobs_as_its_own_library_does() {
     documents::insert(&sandbox, "files", &files);
     sandbox.cql("INSERT INTO {data}.files (id, content) VALUES (1000, null)");
     let feature = format!("bytes = {{ column = \"content\", {OPTIONS} }}");
-    let path = sandbox.file("kinds.toml", manifest(&sandbox, &job, &name, &feature));
-    sandbox
-        .helenus(&["job", "create", path.to_str().unwrap()])
-        .ok();
+    let expected = documents::words("scores.bin", f32::from_le_bytes);
+    let text = manifest(&sandbox, &job, &name, &feature);
+    let text = format!("{text}[expect]\nfiles = \"golden.csv\"\nrtol = 1e-3\natol = 1e-5\n");
+    let path = sandbox.file("kinds.toml", text);
+    let path = path.to_str().unwrap();
+    // The library's scores of other files than those named, then of these.
+    sandbox.file("golden.csv", golden(&expected, [1, 0, 2]));
+    let refused = sandbox.json(&["job", "create", path]).code(2).error();
+    assert!(refused.to_string().contains("files/001"), "{refused}");
+    sandbox.file("golden.csv", golden(&expected, [0, 1, 2]));
+    sandbox.helenus(&["job", "create", path]).ok();
     let plan = sandbox.json(&["job", "plan", &job]).ok().result();
     let place = &plan["versions"][0]["inputs"][0]["places"][0];
     assert_eq!(
@@ -59,7 +61,6 @@ fn magika_scores_blobs_as_its_own_library_does() {
     assert_eq!(reasons.len(), 2, "{reasons:?}");
     assert!(reasons[&(count as i32)].starts_with("empty: feature `bytes`"));
     assert!(reasons[&1000].starts_with("null: feature `bytes`"));
-    let expected = documents::words("scores.bin", f32::from_le_bytes);
     let rows = sandbox.rows(&format!("SELECT * FROM {{data}}.{table}"));
     let mut worst = 0.0_f32;
     for row in rows {
@@ -67,12 +68,9 @@ fn magika_scores_blobs_as_its_own_library_does() {
         if id >= count {
             continue;
         }
-        let Some(CqlValue::Vector(scores)) = row.get("target_label").or_else(|| row.get("scores"))
-        else {
-            panic!("{:?}", row.keys().collect::<Vec<_>>())
-        };
+        let scores = row.values().find_map(|value| value.as_vector()).unwrap();
         for (got, expected) in scores.iter().zip(&expected[id * 214..(id + 1) * 214]) {
-            let CqlValue::Float(got) = got else { panic!() };
+            let got = got.as_float().unwrap();
             worst = worst.max((got - expected).abs() / (1e-5 + 1e-3 * expected.abs()));
         }
     }
@@ -93,5 +91,19 @@ fn magika_scores_blobs_as_its_own_library_does() {
     assert_eq!(changed["scored"]["1"], 1, "{changed}");
     let proof = sandbox.json(&["verify", &job]).ok().result();
     assert_eq!(proof["versions"]["1"]["matching"], count, "{proof}");
-    serve_parity::assert_same(&sandbox, &job);
+    assert_served_alike(&sandbox, &job, &files[..3], (b"", "empty: feature `bytes`"));
+}
+
+/// Golden files: the first three, with the scores of these.
+fn golden(scores: &[f32], of: [usize; 3]) -> String {
+    let mut csv = "file,target_label\n".to_owned();
+    for (at, of) in of.into_iter().enumerate() {
+        let file = documents::folder().join(format!("files/{at:03}"));
+        let scores: Vec<String> = scores[of * 214..(of + 1) * 214]
+            .iter()
+            .map(f32::to_string)
+            .collect();
+        csv.push_str(&format!("{},\"[{}]\"\n", file.display(), scores.join(", ")));
+    }
+    csv
 }

@@ -264,7 +264,7 @@ fn check_history(wanted: Option<bool>, ttl: Option<&str>, p: &mut Problems) -> O
 }
 
 fn check_expect(raw: RawExpect, p: &mut Problems) -> Expect {
-    if raw.file.is_none() && raw.rows.is_none() {
+    if raw.file.is_none() && raw.rows.is_none() && raw.files.is_none() {
         p.report(
             "expect",
             "no expected rows are given",
@@ -288,6 +288,7 @@ fn check_expect(raw: RawExpect, p: &mut Problems) -> Expect {
         atol: tolerance("atol", raw.atol, 1e-6),
         file: raw.file,
         rows: raw.rows,
+        files: raw.files,
     }
 }
 

@@ -176,6 +176,8 @@ pub struct Expect {
     pub file: Option<String>,
     /// The CSV text itself, as `job create` inlines it.
     pub rows: Option<String>,
+    /// Path of a CSV file that names documents, relative to the manifest; not inlined.
+    pub files: Option<String>,
     /// Relative tolerance (default 1e-5).
     pub rtol: f64,
     /// Absolute tolerance (default 1e-6).

@@ -150,6 +150,7 @@ pub(super) enum CountOrShare {
 pub(super) struct RawExpect {
     pub file: Option<String>,
     pub rows: Option<String>,
+    pub files: Option<String>,
     pub rtol: Option<f64>,
     pub atol: Option<f64>,
 }

@@ -106,10 +106,10 @@ fn problems(
 }
 
 /// Returns the column types and element types of a kind.
-fn takes(kind: &PreparationKind) -> (&'static [CqlType], &'static [Element]) {
+fn takes(kind: &PreparationKind) -> (Vec<CqlType>, &'static [Element]) {
     match kind {
         PreparationKind::Bytes(_) => (
-            &[CqlType::Blob, CqlType::Text, CqlType::Ascii],
+            vec![CqlType::Blob, CqlType::Text, CqlType::Ascii],
             &[
                 Element::Int32,
                 Element::Int64,

@@ -85,4 +85,20 @@ impl PreparationKind {
             Self::Bytes(rule) => rule.append(content, data),
         }
     }
+
+    /// Returns the names of what [`PreparationKind::measure`] measures.
+    pub fn measures(&self) -> &'static [&'static str] {
+        match self {
+            Self::Bytes(_) => &["bytes"],
+        }
+    }
+
+    /// Measures a content without preparing it, for profiles: one number for each of
+    /// [`PreparationKind::measures`].
+    pub fn measure(&self, content: &[u8]) -> Vec<f64> {
+        let bytes = content.len() as f64;
+        match self {
+            Self::Bytes(_) => vec![bytes],
+        }
+    }
 }

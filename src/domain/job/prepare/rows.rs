@@ -87,6 +87,31 @@ impl TypedRows {
         self.cells.truncate(rows * self.columns.len());
     }
 
+    /// Keeps the first `rows` rows, none of which is prepared yet, and returns the others.
+    pub fn split_off(&mut self, rows: usize) -> Self {
+        let all = self.tensors.rows;
+        let rows = rows.min(all);
+        let mut rest = Self {
+            tensors: InputBatch {
+                rows: all - rows,
+                inputs: self
+                    .tensors
+                    .inputs
+                    .iter()
+                    .map(|data| data.slice(data.len() / all.max(1) * rows..data.len()))
+                    .collect(),
+            },
+            columns: Arc::clone(&self.columns),
+            cells: CellBuffer::new(self.columns.len()),
+            row_bytes: self.row_bytes,
+        };
+        for row in rows..self.cells.rows() {
+            self.cells.row(row).for_each(|cell| rest.cells.push(cell));
+        }
+        self.truncate(rows);
+        rest
+    }
+
     /// Removes all rows and keeps the memory, except that of prepared inputs.
     pub fn clear(&mut self) {
         self.tensors.clear();

@@ -1,10 +1,7 @@
 //! `as = "bytes"` and magika, which tells the kind of a file.
 
-use super::{manifest, prepared, rejected};
-use crate::{
-    serve_parity,
-    support::{Sandbox, block_on, cassandra::session, documents},
-};
+use super::{assert_served_alike, manifest, prepared, rejected};
+use crate::support::{Sandbox, block_on, cassandra::session, documents};
 use helenus::domain::model::tensor::TensorData;
 
 const OPTIONS: &str = "as = \"bytes\", head = 1024, tail = 1024, strip = true, pad = 256";
@@ -94,7 +91,7 @@ fn magika_scores_blobs_as_its_own_library_does() {
     assert_eq!(changed["scored"]["1"], 1, "{changed}");
     let proof = sandbox.json(&["verify", &job]).ok().result();
     assert_eq!(proof["versions"]["1"]["matching"], count, "{proof}");
-    serve_parity::assert_same(&sandbox, &job);
+    assert_served_alike(&sandbox, &job, &files[..3], (b"", "empty: feature `bytes`"));
 }
 
 /// Golden files: the first three, with the scores of these.

@@ -66,7 +66,7 @@ const FILES: &[(i32, &str, &str)] = files! {
     25 "025_trigger_alarms.cql",
     26 "026_pause.cql",
     27 "027_streams.cql",
-    29 "029_artifacts.cql",
+    28 "028_artifacts.cql",
 };
 
 pub(in crate::store) const LAST: i32 = FILES[FILES.len() - 1].0;
@@ -361,8 +361,8 @@ mod tests {
         names.sort();
         let known: Vec<_> = FILES.iter().map(|(_, name, _)| *name).collect();
         assert_eq!(names, known);
-        assert!(FILES.is_sorted_by(|(a, ..), (b, ..)| a < b));
-        for (number, name, _) in FILES {
+        for (at, (number, name, _)) in FILES.iter().enumerate() {
+            assert_eq!(*number, i32::try_from(at).unwrap() + 1);
             assert!(name.starts_with(&format!("{number:03}_")), "{name}");
         }
     }

@@ -1,7 +1,9 @@
 //! Small signatures and versions for the domain's own tests.
 
 use super::{
-    job::{Cast, CompiledVersion, InputMapping, NanOutput, NullRule, Place, Rule, TextRule},
+    job::{
+        Cast, CompiledVersion, Conversion, InputMapping, NanOutput, NullRule, Place, Rule, TextRule,
+    },
     model::{Admitted, Input, Output, ReadyVersion, Signature},
 };
 use crate::{
@@ -59,7 +61,7 @@ pub fn place(feature: &str, column: usize, cql_type: &str, element: Element) -> 
         feature: feature.into(),
         column,
         width: 1,
-        rule: Rule {
+        conversion: Conversion::Cell(Rule {
             element,
             cql_type: CqlType::parse(cql_type).unwrap(),
             cast: Cast::Exact,
@@ -68,7 +70,7 @@ pub fn place(feature: &str, column: usize, cql_type: &str, element: Element) -> 
             pad: NullRule::Reject,
             text: TextRule::default(),
             reject_nonfinite: false,
-        },
+        }),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Passes a sample of the source's rows through the job's mapping to forecast what a run would
 //! reject.
 //!
-//! It uses the batch's own function, [`append_row`], without scoring. What the model itself refuses
-//! or answers with NaN shows only in the run. Nothing is written. Few rows are read, from random
+//! It uses the batch's own functions, [`append_row`] and [`prepare`], without scoring. What the model
+//! itself refuses or answers with NaN shows only in the run. Nothing is written. Few rows are read, from random
 //! places, as many places at a time as the job has readers.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -19,12 +19,14 @@ use super::run::{
 };
 use crate::{
     domain::{
-        job::{CompiledJob, Guard, hash::append_row},
-        model::tensor::InputBatch,
+        job::{CompiledJob, Guard, hash::append_row, prepare::TypedRows},
         problem::Problem,
         run::{Part, Scope, forecast::Forecast},
     },
-    engine::sample::{Stratum, strata, strata_at},
+    engine::{
+        predict::{TENSOR_BYTES, prepare},
+        sample::{Stratum, strata, strata_at},
+    },
     failure::Failure,
     store::{Store, driver::error::StoreError, runs::rejected_rows::key_text_of_cells},
 };
@@ -168,13 +170,15 @@ async fn source_only(
                     continue;
                 }
                 if looking.left == 0 {
-                    return Ok((looking.forecast, false));
+                    return Ok((looking.settled().await, false));
                 }
-                looking.see(&cells, |_| false);
+                if looking.see(&cells, |_| false) {
+                    looking.settle().await;
+                }
             }
         }
     }
-    Ok((looking.forecast, true))
+    Ok((looking.settled().await, true))
 }
 
 async fn with_standing(
@@ -187,10 +191,10 @@ async fn with_standing(
         let reading = looking.reading();
         visit_range(store, job, range, &reading, &mut looking).await?;
         if looking.is_cut {
-            return Ok((looking.forecast, false));
+            return Ok((looking.settled().await, false));
         }
     }
-    Ok((looking.forecast, true))
+    Ok((looking.settled().await, true))
 }
 
 /// Passes rows to the mapping of each version.
@@ -200,22 +204,36 @@ struct Looking<'a> {
     /// At least one row exists beyond the limit.
     is_cut: bool,
     forecast: Forecast,
-    inputs: BTreeMap<i32, InputBatch>,
+    /// By version.
+    waiting: BTreeMap<i32, Waiting>,
+    /// Bytes of the cells and tensors of all that wait.
+    bytes: usize,
     scratch: Vec<u8>,
+}
+
+/// Rows whose content must be prepared to know whether it can be.
+struct Waiting {
+    rows: TypedRows,
+    /// Each row's key, and whether it is stored as rejected.
+    seen: Vec<(BTreeMap<String, String>, bool)>,
 }
 
 impl<'a> Looking<'a> {
     fn new(job: &'a CompiledJob, rows: u64) -> Self {
-        let inputs = job.versions.iter().map(|version| {
-            let inputs = InputBatch::new(&version.ready.admitted.signature.inputs);
-            (version.ready.version, inputs)
+        let waiting = job.versions.iter().map(|version| {
+            let waiting = Waiting {
+                rows: TypedRows::new(version),
+                seen: Vec::new(),
+            };
+            (version.ready.version, waiting)
         });
         Self {
             job,
             left: rows,
             is_cut: false,
             forecast: Forecast::default(),
-            inputs: inputs.collect(),
+            waiting: waiting.collect(),
+            bytes: 0,
             scratch: Vec::new(),
         }
     }
@@ -228,22 +246,59 @@ impl<'a> Looking<'a> {
         }
     }
 
-    fn see(&mut self, cells: &[Option<&[u8]>], stands_rejected: impl Fn(i32) -> bool) {
+    /// Looks at a row. Returns whether as many rows wait as should be prepared at once.
+    fn see(&mut self, cells: &[Option<&[u8]>], stands_rejected: impl Fn(i32) -> bool) -> bool {
         let job = self.job;
         let (key, columns) = cells.split_at(job.key.len());
         for version in &job.versions {
             let number = version.ready.version;
-            let Some(inputs) = self.inputs.get_mut(&number) else {
+            let Some(waiting) = self.waiting.get_mut(&number) else {
                 continue;
             };
-            let (_, outcome) = append_row(version, columns, inputs, &mut self.scratch);
-            inputs.clear();
+            let rows = &mut waiting.rows;
+            let (_, outcome) = append_row(version, columns, rows, &mut self.scratch);
+            let stands = stands_rejected(number);
             let key = || key_text_of_cells(job, key.iter().copied());
-            self.forecast
-                .take(number, outcome, stands_rejected(number), key);
+            if outcome.is_ok() && rows.prepared_row_bytes() > 0 {
+                waiting.seen.push((key(), stands));
+                self.bytes += rows.prepared_row_bytes();
+                self.bytes += columns
+                    .iter()
+                    .flatten()
+                    .map(|cell| cell.len())
+                    .sum::<usize>();
+            } else {
+                if outcome.is_ok() {
+                    rows.clear();
+                }
+                self.forecast.take(number, outcome, stands, key);
+            }
         }
         self.forecast.count_row();
         self.left -= 1;
+        self.bytes >= TENSOR_BYTES
+    }
+
+    /// Prepares the rows that wait, and counts those that cannot be.
+    async fn settle(&mut self) {
+        self.bytes = 0;
+        for (number, waiting) in &mut self.waiting {
+            let mut rejected = prepare(&mut waiting.rows).await.into_iter().peekable();
+            waiting.rows.clear();
+            for (row, (key, stands)) in waiting.seen.drain(..).enumerate() {
+                let outcome = match rejected.next_if(|(rejected, _)| *rejected == row) {
+                    Some((_, rejection)) => Err(rejection),
+                    None => Ok(()),
+                };
+                self.forecast.take(*number, outcome, stands, || key);
+            }
+        }
+    }
+
+    /// Returns the forecast, once nothing waits.
+    async fn settled(mut self) -> Forecast {
+        self.settle().await;
+        self.forecast
     }
 }
 
@@ -255,14 +310,18 @@ impl Visit for Looking<'_> {
             self.is_cut = true;
             return Next::End;
         }
-        self.see(row.cells, |version| {
+        let is_full = self.see(row.cells, |version| {
             let stored = stored.get(row.identity, version);
             stored.is_some_and(|stored| stored.rejected)
         });
-        Next::Row
+        match is_full {
+            true => Next::Flush,
+            false => Next::Row,
+        }
     }
 
     async fn flush(&mut self) -> Result<(), SplitError> {
+        self.settle().await;
         Ok(())
     }
 }

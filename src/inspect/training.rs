@@ -271,7 +271,7 @@ fn describe(spec: &TrainingSpec, prepared: &PreparedJob, data: &TrainingData) ->
             "column": column.name,
             "type": column.cql_type.to_string(),
             "width": place.width,
-            "null": null_rule(&place.rule.null),
+            "null": place.rule().map_or(Value::Null, |rule| null_rule(&rule.null)),
         })
     });
     json!({

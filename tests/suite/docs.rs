@@ -47,6 +47,8 @@ fn every_manifest_shown_is_one_and_every_fragment_fits_into_one() {
         "docs/manifest.md",
         "docs/manifest-expect.md",
         "docs/manifest-features.md",
+        "docs/manifest-documents.md",
+        "docs/documents.md",
         "docs/manifest-outputs.md",
         "docs/manifest-rules.md",
         "docs/drift.md",

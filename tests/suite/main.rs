@@ -16,6 +16,7 @@ mod costs;
 mod coverage;
 mod current;
 mod docs;
+mod documents;
 mod drift;
 mod evaluate;
 mod evaluate_asked;

@@ -4,8 +4,8 @@
 //! integer or a decimal never passes through a float, and a `float` is rounded once. The depth of
 //! the recursion is the depth of the type, whatever the text is.
 //!
-//! Four things differ from Cassandra. Blobs are also read without `0x`, and infinities as `inf`,
-//! because [`super::cell_json`] writes them so. A finite number that is out of a float's range is
+//! Five things differ from Cassandra. Blobs are also read without `0x`, and infinities as `inf`,
+//! because [`super::cell_json`] writes them so. A blob is also read from `{"b64": "…"}`. A finite number that is out of a float's range is
 //! refused instead of becoming infinite. An empty string is refused where it is not a text or a
 //! blob (Cassandra stores an empty value), and `0x` is the empty value of every other type. A
 //! repeated name is refused in user types and maps.

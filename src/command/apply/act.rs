@@ -63,6 +63,7 @@ impl Actor<'_> {
                 let new = NewRevision {
                     text: &job.text,
                     manifest: &job.manifest,
+                    path: None,
                     by: &self.author(),
                     note: None,
                 };

@@ -386,6 +386,13 @@ fn short(value: &Value) -> String {
             let all: Vec<_> = values.iter().map(short).collect();
             format!("[{}]", all.join(", "))
         }
+        Value::Object(parts) => {
+            let parts: Vec<_> = parts
+                .iter()
+                .map(|(name, value)| format!("{name} {}", short(value)))
+                .collect();
+            parts.join(", ")
+        }
         other => {
             let text = plain(other);
             match text.char_indices().nth(CHARACTERS) {

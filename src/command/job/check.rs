@@ -33,7 +33,7 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let (_, manifest) = read_manifest(&args.file)?;
     let store = context.store().await?;
-    let checked = check_all(&store, &manifest).await?;
+    let checked = check_all(&store, &manifest, Some(&args.file)).await?;
     let versions: Vec<i32> = checked
         .job
         .versions

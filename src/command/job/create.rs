@@ -1,6 +1,6 @@
 //! `helenus job create`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::json;
@@ -61,6 +61,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let revision = NewRevision {
         text: &text,
         manifest: &manifest,
+        path: Some(&args.file),
         by: &process::user(),
         note: args.note.as_deref(),
     };
@@ -72,6 +73,8 @@ pub struct NewRevision<'r> {
     /// The manifest as it is stored.
     pub text: &'r str,
     pub manifest: &'r Manifest,
+    /// Its file, if it is one here.
+    pub path: Option<&'r Path>,
     /// Its author.
     pub by: &'r str,
     pub note: Option<&'r str>,
@@ -88,7 +91,7 @@ pub async fn add_revision(
     new: NewRevision<'_>,
     wait: Wait,
 ) -> Result<Answer, Failure> {
-    match check_all(store, new.manifest).await {
+    match check_all(store, new.manifest, new.path).await {
         Ok(_) => {}
         // Reading the expected rows, or admitting a version first.
         Err(failure) if failure.is(DENIED) => {

@@ -8,6 +8,8 @@ pub mod plan;
 pub mod show;
 pub mod target;
 
+use std::path::Path;
+
 use clap::Subcommand;
 
 use super::Context;
@@ -78,9 +80,13 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     }
 }
 
-/// Checks a manifest against its models, tables and expected rows. Admits versions that are waiting
-/// for admission first.
-async fn check_all(store: &Store, manifest: &Manifest) -> Result<Checked, Failure> {
+/// Checks a manifest against its models, tables, expected rows and, if it is a file
+/// (`path`), expected files. Admits versions that are waiting for admission first.
+async fn check_all(
+    store: &Store,
+    manifest: &Manifest,
+    path: Option<&Path>,
+) -> Result<Checked, Failure> {
     let mut checked = jobs::check(store, manifest).await?;
     if let Err(problems) = &checked
         && problems.iter().any(|problem| problem.code == jobs::PENDING)
@@ -92,6 +98,12 @@ async fn check_all(store: &Store, manifest: &Manifest) -> Result<Checked, Failur
     jobs::check_rows(store, manifest, &checked.aliases, &checked.job)
         .await?
         .map_err(Failure::inputs)?;
+    if let Some(path) = path {
+        let about = (&checked.aliases, &checked.job);
+        jobs::check_files(store, manifest, about, path)
+            .await?
+            .map_err(Failure::inputs)?;
+    }
     Ok(checked)
 }
 

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         evidence::drift::Thresholds,
         job::feature_places::place_labels,
-        job::{CompiledVersion, OutputColumn},
+        job::{CompiledVersion, Conversion, OutputColumn},
         model::{Input, tensor::Element},
     },
 };
@@ -61,13 +61,15 @@ pub struct FeatureAt {
     pub place: usize,
     /// Index of the value in the place.
     pub value: usize,
+    /// The input's element type; of a measure, double.
     pub element: Element,
 }
 
 /// Returns the features of a version, one for each value of a row, in the order of its inputs. A
 /// feature of one value has its mapping's name. The values of a column that fills an input alone
 /// have the model's names for them, if it has any; otherwise they are `embedding[0]`,
-/// `embedding[1]` …
+/// `embedding[1]` … A prepared feature has what is measured of its content: `page[bytes]`,
+/// `page[width]`.
 pub fn features(version: &CompiledVersion) -> Vec<FeatureAt> {
     let admitted = &version.ready.admitted;
     let inputs = &admitted.signature.inputs;
@@ -88,6 +90,18 @@ pub fn features(version: &CompiledVersion) -> Vec<FeatureAt> {
         passed += if width > 1 { width } else { 0 };
         let alone = mapping.places.len() == 1;
         for (index, place) in mapping.places.iter().enumerate() {
+            // A byte or a pixel by itself means nothing; the size of a document does.
+            if let Conversion::Prepared(preparation) = &place.conversion {
+                let measures = preparation.kind.measures().iter().enumerate();
+                features.extend(measures.map(|(value, measure)| FeatureAt {
+                    name: format!("{}[{measure}]", place.feature),
+                    input: at,
+                    place: index,
+                    value,
+                    element: Element::Double,
+                }));
+                continue;
+            }
             for value in 0..place.width {
                 let name = match (place.width, names) {
                     (1, _) => place.feature.clone(),

@@ -23,8 +23,10 @@ pub struct ExpectedRow {
     /// The model version, if the CSV names one. Otherwise the row applies to the version that
     /// `versions` names first and to each version whose order only `[wide]` gives.
     pub version: Option<i32>,
-    /// Key cells in the order of [`CompiledJob::key`].
+    /// Key cells in the order of [`CompiledJob::key`]; empty for a file.
     pub key: Vec<Vec<u8>>,
+    /// The file that is scored instead of a source row, as the CSV names it.
+    pub file: Option<String>,
     /// Output cells: index into the target's columns, and the value. Empty CSV fields are not
     /// compared.
     pub outputs: Vec<(usize, Vec<u8>)>,
@@ -78,8 +80,32 @@ pub fn read(
     job: &CompiledJob,
     follows_alias: bool,
 ) -> Result<Vec<ExpectedRow>, Vec<Problem>> {
+    read_about(Subject::Rows, text, job, follows_alias)
+}
+
+/// Parses expected files: column `file` instead of the key columns of [`read`].
+///
+/// # Errors
+/// As [`read`].
+pub fn read_files(text: &str, job: &CompiledJob) -> Result<Vec<ExpectedRow>, Vec<Problem>> {
+    read_about(Subject::Files, text, job, false)
+}
+
+/// What the rows of the CSV are about.
+#[derive(Clone, Copy, PartialEq)]
+enum Subject {
+    Rows,
+    Files,
+}
+
+fn read_about(
+    subject: Subject,
+    text: &str,
+    job: &CompiledJob,
+    follows_alias: bool,
+) -> Result<Vec<ExpectedRow>, Vec<Problem>> {
     let reader = csv::Reader::new(text).map_err(|problem| vec![within(problem)])?;
-    let columns = columns(&reader, job)?;
+    let columns = columns(subject, &reader, job)?;
     let mut problems = Vec::new();
     let mut rows = Vec::new();
     for record in reader {
@@ -104,11 +130,15 @@ pub fn read(
     }
 }
 
+/// The column of the CSV that names files.
+const FILE: &str = "file";
+
 enum Meaning {
     Key(usize),
     Output(usize),
     Version,
     Rejected,
+    File,
 }
 
 fn within(problem: Problem) -> Problem {
@@ -116,7 +146,11 @@ fn within(problem: Problem) -> Problem {
     problem.at(format!("expect, {place}"))
 }
 
-fn columns(reader: &csv::Reader<'_>, job: &CompiledJob) -> Result<Vec<Meaning>, Vec<Problem>> {
+fn columns(
+    subject: Subject,
+    reader: &csv::Reader<'_>,
+    job: &CompiledJob,
+) -> Result<Vec<Meaning>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut meanings = Vec::new();
     for name in &reader.header {
@@ -127,7 +161,8 @@ fn columns(reader: &csv::Reader<'_>, job: &CompiledJob) -> Result<Vec<Meaning>, 
             .iter()
             .position(|column| column.name == *name);
         meanings.push(match (key, output, name.as_str()) {
-            (Some(key), _, _) => Meaning::Key(key),
+            (_, _, FILE) if subject == Subject::Files => Meaning::File,
+            (Some(key), _, _) if subject == Subject::Rows => Meaning::Key(key),
             (_, Some(output), _) => Meaning::Output(output),
             (_, _, "model_version") => Meaning::Version,
             (_, _, "rejected") => Meaning::Rejected,
@@ -154,15 +189,18 @@ fn columns(reader: &csv::Reader<'_>, job: &CompiledJob) -> Result<Vec<Meaning>, 
             }
         });
     }
-    for column in &job.key {
-        if reader.column(&column.name).is_none() {
-            problems.push(
-                Problem::new(
-                    "job.expect_rows",
-                    format!("key column `{}` is missing", column.name),
-                )
-                .at("expect"),
-            );
+    let needed: Vec<&str> = match subject {
+        Subject::Rows => job.key.iter().map(|column| column.name.as_str()).collect(),
+        Subject::Files => vec![FILE],
+    };
+    for name in needed {
+        if reader.column(name).is_none() {
+            let what = match subject {
+                Subject::Rows => "key column",
+                Subject::Files => "column",
+            };
+            let message = format!("{what} `{name}` is missing");
+            problems.push(Problem::new("job.expect_rows", message).at("expect"));
         }
     }
     match problems.is_empty() {
@@ -182,6 +220,7 @@ fn row(
         line: record.line,
         version: None,
         key: vec![Vec::new(); job.key.len()],
+        file: None,
         outputs: Vec::new(),
         rejected: None,
     };
@@ -200,6 +239,11 @@ fn row(
                     Err(message) => wrong(message),
                 }
             }
+            (Meaning::File, Some(name)) => {
+                row.file = Some(name.to_owned());
+                row.key.clear();
+            }
+            (Meaning::File, None) => wrong("the file has no name".to_owned()),
             (Meaning::Key(at), None) => wrong(format!("key `{}` is null", job.key[*at].name)),
             (Meaning::Output(at), Some(text)) => {
                 let column = &job.target.outputs[*at];

@@ -15,6 +15,7 @@ pub mod hash;
 pub mod manifest;
 pub mod mapping;
 pub mod outputs;
+pub mod prepare;
 pub mod rejection;
 pub mod served;
 pub mod stream;
@@ -31,6 +32,7 @@ use crate::{
     domain::model::tensor::Element,
 };
 pub use drift::DriftRules;
+pub use prepare::{Preparation, PreparationKind};
 
 /// Everything a run needs to know about what it reads, scores and writes.
 #[derive(Debug, Clone)]
@@ -116,7 +118,44 @@ pub struct Place {
     /// Number of consecutive values it fills.
     pub width: usize,
     /// Conversion of a cell to values.
-    pub rule: Rule,
+    pub conversion: Conversion,
+}
+
+impl Place {
+    /// Returns the rule of a place that is converted as soon as its row is read.
+    pub fn rule(&self) -> Option<&Rule> {
+        match &self.conversion {
+            Conversion::Cell(rule) => Some(rule),
+            Conversion::Prepared(_) => None,
+        }
+    }
+}
+
+/// When and how a cell becomes the values of its place.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Conversion {
+    /// When the row is read; the values are hashed.
+    Cell(Rule),
+    /// Only if the row must be scored; the cell's bytes are hashed. The place fills its input alone.
+    Prepared(Preparation),
+}
+
+impl Conversion {
+    /// Returns the column's type.
+    pub fn cql_type(&self) -> &CqlType {
+        match self {
+            Self::Cell(rule) => &rule.cql_type,
+            Self::Prepared(preparation) => &preparation.cql_type,
+        }
+    }
+
+    /// Returns the input's element type.
+    pub fn element(&self) -> Element {
+        match self {
+            Self::Cell(rule) => rule.element,
+            Self::Prepared(preparation) => preparation.element,
+        }
+    }
 }
 
 /// Conversion of one cell to tensor values. Validated against column type and element by

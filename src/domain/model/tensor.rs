@@ -18,6 +18,19 @@ pub enum Element {
     String,
 }
 
+impl Element {
+    /// Returns the bytes of one value in memory; 0 for texts, whose length varies.
+    pub fn byte_len(self) -> usize {
+        match self {
+            Self::Bool => 1,
+            Self::Float16 => 2,
+            Self::Float | Self::Int32 => 4,
+            Self::Double | Self::Int64 => 8,
+            Self::String => 0,
+        }
+    }
+}
+
 /// Values of one tensor, row after row: `len = rows x width`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TensorData {
@@ -91,6 +104,37 @@ impl TensorData {
         self.truncate(0);
     }
 
+    /// Appends the values of `other`, of the same element type.
+    ///
+    /// # Panics
+    /// If the element types differ.
+    pub fn append(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Float16(values), Self::Float16(mut more)) => values.append(&mut more),
+            (Self::Float(values), Self::Float(mut more)) => values.append(&mut more),
+            (Self::Double(values), Self::Double(mut more)) => values.append(&mut more),
+            (Self::Int32(values), Self::Int32(mut more)) => values.append(&mut more),
+            (Self::Int64(values), Self::Int64(mut more)) => values.append(&mut more),
+            (Self::Bool(values), Self::Bool(mut more)) => values.append(&mut more),
+            (Self::String(values), Self::String(more)) => {
+                more.range(0..more.len()).for_each(|text| values.push(text));
+            }
+            (own, other) => panic!("{:?} appended to {:?}", other.element(), own.element()),
+        }
+    }
+
+    /// Removes some of `rows` rows, given ascending.
+    pub fn remove_rows(&mut self, rows: usize, removed: &[usize]) {
+        let width = self.len().checked_div(rows).unwrap_or(0);
+        let mut kept = Self::new(self.element());
+        let mut next = 0;
+        for row in removed.iter().copied().chain([rows]) {
+            kept.append(self.slice(next * width..row * width));
+            next = row + 1;
+        }
+        *self = kept;
+    }
+
     /// Returns a copy of the values in `range`.
     pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
         match self {
@@ -106,7 +150,7 @@ impl TensorData {
 }
 
 /// The inputs of one model version for `rows` rows; `inputs[i].len() == rows * signature.inputs[i].width()`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct InputBatch {
     /// Number of rows.
     pub rows: usize,
@@ -121,6 +165,21 @@ pub struct OutputBatch {
     pub rows: usize,
     /// One buffer per output, in signature order.
     pub outputs: Vec<TensorData>,
+}
+
+impl OutputBatch {
+    /// Appends the rows of `other`, of the same version.
+    pub fn append(&mut self, other: Self) {
+        if self.rows == 0 {
+            *self = other;
+            return;
+        }
+        self.rows += other.rows;
+        if other.rows > 0 {
+            let pairs = self.outputs.iter_mut().zip(other.outputs);
+            pairs.for_each(|(own, more)| own.append(more));
+        }
+    }
 }
 
 impl InputBatch {

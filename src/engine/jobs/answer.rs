@@ -354,6 +354,7 @@ pub(super) fn read(row: &JobRow) -> Result<Manifest, Vec<Problem>> {
     }
     if let Some(expect) = &manifest.expect
         && expect.rows.is_none()
+        && expect.file.is_some()
     {
         problems.push(
             Problem::new(

@@ -14,18 +14,17 @@ use crate::{
             hash,
             manifest::Manifest,
             outputs,
+            prepare::TypedRows,
         },
-        model::{tensor::InputBatch, tolerance::Tolerance},
+        model::tolerance::Tolerance,
         problem::Problem,
     },
-    engine::models::{self, ModelFiles},
-    failure::Failure,
-    scorer::pool::Scored,
-    store::{
-        Store,
-        driver::raw::{Page, push_cell},
-        predictions::selects,
+    engine::{
+        models::{self, ModelFiles},
+        predict::{self, ScoredRows},
     },
+    failure::Failure,
+    store::{Store, driver::raw::push_cell, predictions::selects},
 };
 
 /// Problem code for a row whose result differs from the expected one.
@@ -36,12 +35,12 @@ const READS: usize = 16;
 /// Largest number of differences that are reported.
 const TOLD: usize = 10;
 
-/// A manifest's expected rows, each with the source row that it names.
+/// A manifest's expected rows, each with the cells of the source row that it names, if there is one.
 pub struct Expected {
-    rows: Vec<(ExpectedRow, Page)>,
-    tolerance: Tolerance,
+    pub(super) rows: Vec<(ExpectedRow, Option<CellBuffer>)>,
+    pub(super) tolerance: Tolerance,
     /// The first version in the manifest's `versions`.
-    first: i32,
+    pub(super) first: i32,
 }
 
 /// Reads the manifest's expected rows that are about the job's versions, and the source rows that
@@ -77,7 +76,9 @@ pub async fn read_rows(
                 row.key
                     .iter()
                     .for_each(|cell| push_cell(&mut key, Some(cell)));
-                Ok::<_, Failure>((row, store.by_key(select, &key).await?))
+                let page = store.by_key(select, &key).await?;
+                let cells = (page.rows() > 0).then(|| page.copy_row(0, job.key.len()));
+                Ok::<_, Failure>((row, cells))
             }
         })
         .buffered(READS)
@@ -133,10 +134,10 @@ impl Expected {
     /// differed differ again.
     pub fn digest(&self) -> Vec<u8> {
         let mut read = Vec::new();
-        for (_, page) in &self.rows {
-            read.extend((page.rows() as u64).to_be_bytes());
-            if page.rows() > 0 {
-                page.row(0).for_each(|cell| push_cell(&mut read, cell));
+        for (_, cells) in &self.rows {
+            read.push(u8::from(cells.is_some()));
+            for cell in cells.iter().flat_map(|cells| cells.row(0)) {
+                push_cell(&mut read, cell);
             }
         }
         xxh3_128(&read).to_be_bytes().to_vec()
@@ -178,22 +179,21 @@ async fn check_version(
     (store, files): (&Store, &ModelFiles),
     job: &CompiledJob,
     version: &CompiledVersion,
-    asked: &[&(ExpectedRow, Page)],
+    asked: &[&(ExpectedRow, Option<CellBuffer>)],
     tolerance: Tolerance,
 ) -> Result<Vec<Problem>, Failure> {
-    let signature = &version.ready.admitted.signature;
-    let mut batch = InputBatch::new(&signature.inputs);
+    let mut batch = TypedRows::new(version);
     let mut scratch = Vec::new();
     let mut verdicts: Vec<Verdict> = Vec::new();
-    for (_, page) in asked {
-        if page.rows() == 0 {
+    for (_, cells) in asked {
+        let Some(cells) = cells else {
             verdicts.push(Verdict::NoRow);
             continue;
-        }
-        let cells: Vec<Option<&[u8]>> = page.row(0).skip(job.key.len()).collect();
+        };
+        let cells: Vec<Option<&[u8]>> = cells.row(0).collect();
         let (_, appended) = hash::append_row(version, &cells, &mut batch, &mut scratch);
         verdicts.push(match appended {
-            Ok(()) => Verdict::Row(batch.rows - 1),
+            Ok(()) => Verdict::Row(batch.rows() - 1),
             Err(rejection) => Verdict::Rejected(rejection.to_string()),
         });
     }
@@ -253,7 +253,7 @@ impl Verdict {
         job: &CompiledJob,
         version: &CompiledVersion,
         expected: &ExpectedRow,
-        scored: &Scored,
+        scored: &ScoredRows,
         tolerance: Tolerance,
     ) -> Vec<String> {
         let rejected = |reason: String| match expected.rejected {
@@ -265,16 +265,10 @@ impl Verdict {
             Self::Rejected(reason) => return rejected(reason),
             Self::Row(row) => row,
         };
-        if let Some((_, reason)) = scored.refused.iter().find(|(refused, _)| *refused == row) {
-            return rejected(format!("refused: {reason}"));
+        if let Some(reason) = scored.reason(row) {
+            return rejected(reason.to_owned());
         }
-        // Outputs do not contain the refused rows.
-        let at = row
-            - scored
-                .refused
-                .iter()
-                .filter(|(refused, _)| *refused < row)
-                .count();
+        let at = scored.output_row(row);
         let mut cells = CellBuffer::new(job.target.outputs.len());
         if let Err(rejection) = outputs::encode(version, &scored.outputs, at, &mut cells) {
             return rejected(rejection.to_string());
@@ -292,16 +286,19 @@ async fn score(
     store: &Store,
     files: &ModelFiles,
     version: &CompiledVersion,
-    batch: InputBatch,
-) -> Result<Scored, Failure> {
+    rows: TypedRows,
+) -> Result<ScoredRows, Failure> {
     let pool = models::load_planned(store, std::slice::from_ref(version), 1, files).await?;
-    let scored = pool.score(0, batch).await;
+    let scored = predict::score((&pool, 0), rows).await;
     models::unload(pool).await;
     scored.map_err(|error| Failure::system(Problem::new("scorer.failed", error.to_string())))
 }
 
 /// Formats the row's key for users.
 fn named(job: &CompiledJob, row: &ExpectedRow) -> String {
+    if let Some(file) = &row.file {
+        return format!("file {file}");
+    }
     let mut text = String::new();
     for (column, bytes) in job.key.iter().zip(&row.key) {
         let separator = if text.is_empty() { "" } else { ", " };

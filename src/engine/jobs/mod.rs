@@ -3,6 +3,7 @@
 
 mod answer;
 mod expect;
+mod golden_files;
 mod manifest_file;
 mod order;
 mod prepare;
@@ -11,6 +12,7 @@ mod tamper;
 
 pub use answer::{run_once, serve};
 pub use expect::{DIFFERS as EXPECT_DIFFERS, check_planned_rows, check_rows};
+pub use golden_files::check_files;
 pub use manifest_file::read_manifest;
 pub use order::{check_order, due as order_due, pointing, prove_order};
 pub use prepare::{

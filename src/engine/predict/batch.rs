@@ -8,8 +8,8 @@ use crate::{
         job::{
             CompiledJob, CompiledVersion,
             hash::{append_row, source_hash},
+            prepare::TypedRows,
         },
-        model::tensor::InputBatch,
         run::Counts,
     },
     engine::run::stored::Standing,
@@ -19,6 +19,8 @@ use crate::{
 /// Size at which a batch is full, however few rows it has. A row's cells count once for each
 /// version that scores it.
 pub const BATCH_BYTES: usize = 2 << 20;
+/// Size of the tensors to be prepared at which a batch is full: 13 images of 224 x 224 pixels.
+pub const TENSOR_BYTES: usize = 8 << 20;
 
 /// The stored state of a row's prediction by one version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct Batch {
     pub counted: Vec<u32>,
     /// Bytes of the source cells of its rows, counted for each version that uses them.
     bytes: usize,
+    /// Bytes of the tensors that are prepared from them.
+    tensor_bytes: usize,
     /// The batch's share of the row memory budget, held while it is scored and written.
     held: Option<Share>,
 }
@@ -59,8 +63,8 @@ pub struct VersionRows {
     pub rows: Vec<u32>,
     /// `input_hash` of each row.
     pub hashes: Vec<u128>,
-    /// The rows' input tensors.
-    pub inputs: InputBatch,
+    /// The rows' input tensors, as far as they are not prepared later.
+    pub inputs: TypedRows,
     /// Rows whose cells could not be converted to tensor values.
     pub rejected: Vec<RejectedRow>,
     /// Rows among `rows` and `rejected` whose values are unchanged and that are only rewritten,
@@ -90,7 +94,7 @@ impl Batch {
             version: version.ready.version,
             rows: Vec::new(),
             hashes: Vec::new(),
-            inputs: InputBatch::new(&version.ready.admitted.signature.inputs),
+            inputs: TypedRows::new(version),
             rejected: Vec::new(),
             kept: Vec::new(),
             copied: Vec::new(),
@@ -103,6 +107,7 @@ impl Batch {
             versions: job.versions.iter().map(version).collect(),
             counted: Vec::new(),
             bytes: 0,
+            tensor_bytes: 0,
             held: None,
         }
     }
@@ -112,14 +117,16 @@ impl Batch {
         self.source_hashes.len()
     }
 
-    /// Returns whether the batch has `rows` rows, or has reached [`BATCH_BYTES`].
+    /// Returns whether the batch has `rows` rows, or has reached [`BATCH_BYTES`] or
+    /// [`TENSOR_BYTES`].
     pub fn is_full(&self, rows: usize) -> bool {
-        self.rows() >= rows || self.bytes >= BATCH_BYTES
+        self.rows() >= rows || self.bytes >= BATCH_BYTES || self.tensor_bytes >= TENSOR_BYTES
     }
 
-    /// Returns the bytes of the source cells of its rows, counted for each version that uses them.
+    /// Returns the bytes of the source cells of its rows, counted for each version that uses them,
+    /// and of the tensors that will be prepared from them.
     pub fn byte_len(&self) -> usize {
-        self.bytes
+        self.bytes + self.tensor_bytes
     }
 
     /// Counts the batch's bytes against the row budget until [`Batch::release`].
@@ -135,6 +142,7 @@ impl Batch {
     /// Drops all rows and keeps the allocated memory.
     pub fn clear(&mut self) {
         self.bytes = 0;
+        self.tensor_bytes = 0;
         self.release();
         self.keys.clear();
         self.source_hashes.clear();
@@ -182,7 +190,7 @@ impl Batch {
             match (stands, outcome) {
                 (Some(stored), outcome) => {
                     if outcome.is_ok() {
-                        rows.inputs.truncate(rows.inputs.rows - 1);
+                        rows.inputs.truncate(rows.inputs.rows() - 1);
                     }
                     let count = match stored.rejected {
                         true => &mut counts.rejected,
@@ -198,6 +206,7 @@ impl Batch {
                     }
                 }
                 (None, Ok(())) => {
+                    self.tensor_bytes += rows.inputs.prepared_row_bytes();
                     rows.rows.push(row);
                     rows.hashes.push(input_hash);
                     uses += 1;

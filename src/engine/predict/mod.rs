@@ -1,18 +1,22 @@
 //! From source cells to predictions: the one function that runs, requests and streams call.
 //!
 //! [`Batch::offer`] converts a row's cells into the tensors of each version and hashes them, and
-//! [`predict`] scores one version's rows and encodes its outputs as cells.
+//! [`predict`] prepares what waits for it, scores one version's rows and encodes its outputs as
+//! cells.
 
 mod batch;
 pub mod profile;
+mod score;
 
-pub use batch::{BATCH_BYTES, Batch, RejectedRow, Stored, VersionRows};
+pub use batch::{BATCH_BYTES, Batch, RejectedRow, Stored, TENSOR_BYTES, VersionRows};
+use score::score_in_parts;
+pub use score::{ScoredRows, prepare, score};
 
 use crate::{
     codec::cells::CellBuffer,
     domain::{
         job::{CompiledVersion, outputs},
-        model::tensor::{InputBatch, OutputBatch},
+        model::tensor::OutputBatch,
     },
     scorer::pool::{Pool, ScoreError},
 };
@@ -58,11 +62,10 @@ pub async fn predict(
     mut scored: impl FnMut(&CellBuffer, usize),
 ) -> Result<(), ScoreError> {
     let mut outputs = OutputBatch::default();
-    if rows.inputs.rows > 0 {
-        let inputs = std::mem::replace(&mut rows.inputs, InputBatch::new(&[]));
-        let answer = pool.score(at, inputs).await?;
-        (rows.inputs, outputs) = (answer.inputs, answer.outputs);
-        rows.refuse(&answer.refused);
+    if rows.inputs.rows() > 0 {
+        let answer = score_in_parts((pool, at), std::mem::take(&mut rows.inputs)).await?;
+        rows.reject(&answer.rejected);
+        (rows.inputs, outputs) = (answer.rows, answer.outputs);
     }
     predicted.cells.clear();
     predicted.scored.clear();
@@ -86,15 +89,15 @@ pub async fn predict(
 }
 
 impl VersionRows {
-    /// Moves the rows that the model refused to `rejected`. They are given by their index in
-    /// `rows`, ascending.
-    fn refuse(&mut self, refused: &[(usize, String)]) {
-        for (at, reason) in refused.iter().rev() {
+    /// Moves rows that could not be prepared or that the model refused to `rejected`. They are given
+    /// by their index in `rows`, ascending.
+    fn reject(&mut self, rejected: &[(usize, String)]) {
+        for (at, reason) in rejected.iter().rev() {
             let (row, input_hash) = (self.rows.remove(*at), self.hashes.remove(*at));
             self.rejected.push(RejectedRow {
                 row,
                 input_hash,
-                reason: format!("refused: {reason}"),
+                reason: reason.clone(),
             });
         }
     }

@@ -13,7 +13,7 @@ use crate::{
             segment,
         },
         job::{
-            CompiledJob, CompiledVersion,
+            CompiledJob, CompiledVersion, Conversion,
             drift::{self, FeatureAt, OutputKind},
         },
         model::tensor::{Element, TensorData},
@@ -150,7 +150,7 @@ impl Features<'_> {
         }
     }
 
-    /// Converts a place as scoring does. Returns `false` if its cell is null, even where the mapping
+    /// Converts a place as scoring does, or measures what would be prepared. Returns `false` if its cell is null, even where the mapping
     /// replaces nulls, or cannot be converted.
     fn convert(&self, at: &FeatureAt, columns: &[Option<&[u8]>], values: &mut TensorData) -> bool {
         if values.element() == at.element {
@@ -163,8 +163,16 @@ impl Features<'_> {
         let Some(place) = place else {
             return false;
         };
-        let cell = columns.get(place.column).copied().flatten();
-        cell.is_some() && place.append(cell, values).is_ok()
+        let Some(cell) = columns.get(place.column).copied().flatten() else {
+            return false;
+        };
+        match (&place.conversion, values) {
+            (Conversion::Prepared(preparation), TensorData::Double(values)) => {
+                values.extend(preparation.kind.measure(cell));
+                true
+            }
+            (_, values) => place.append(Some(cell), values).is_ok(),
+        }
     }
 }
 

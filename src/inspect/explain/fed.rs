@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
+use super::prepared;
 use crate::{
     codec::cell_json,
     domain::{
-        job::{CompiledJob, CompiledVersion, Place},
+        job::{CompiledJob, CompiledVersion, Conversion, Place},
         model::tensor::TensorData,
     },
 };
@@ -23,9 +24,10 @@ pub struct Fed {
     pub feature: String,
     /// The source column.
     pub column: String,
-    /// The cell as it is stored.
+    /// The cell as it is stored; of one that is prepared, its size and first bytes.
     pub stored: Value,
-    /// The value, or an array if it fills several places; or the reason why there is none.
+    /// The value, an array if it fills several places, or what a prepared cell became in a few
+    /// numbers; or the reason why there is none.
     pub value: Result<Value, String>,
 }
 
@@ -39,14 +41,24 @@ pub fn fed(job: &CompiledJob, version: &CompiledVersion, cells: &[Option<&[u8]>]
         for place in &mapping.places {
             let column = &job.columns[place.column];
             let cell = cells.get(place.column).copied().flatten();
+            let (stored, value) = match &place.conversion {
+                Conversion::Cell(_) => (
+                    cell_json::cell(&column.cql_type, cell),
+                    value(place, cell, TensorData::new(input.element)),
+                ),
+                Conversion::Prepared(preparation) => (
+                    prepared::stored(cell),
+                    prepared::value((place, preparation), input, cell),
+                ),
+            };
             fed.push(Fed {
                 input: input.name.clone(),
                 place: at,
                 width: place.width,
                 feature: place.feature.clone(),
                 column: column.name.clone(),
-                stored: cell_json::cell(&column.cql_type, cell),
-                value: value(place, cell, TensorData::new(input.element)),
+                stored,
+                value,
             });
             at += place.width;
         }
@@ -58,12 +70,17 @@ fn value(place: &Place, cell: Option<&[u8]>, mut data: TensorData) -> Result<Val
     place
         .append(cell, &mut data)
         .map_err(|fault| fault.reject(place).to_string())?;
-    let mut values = crate::each_tensor!(&data, values => {
-        values.iter().map(ToText::shown).collect::<Vec<Value>>()
-    });
+    let mut values = shown_values(&data);
     Ok(match values.len() {
         1 => values.remove(0),
         _ => Value::Array(values),
+    })
+}
+
+/// Returns a tensor's values as JSON.
+pub(super) fn shown_values(data: &TensorData) -> Vec<Value> {
+    crate::each_tensor!(data, values => {
+        values.iter().map(ToText::shown).collect()
     })
 }
 

@@ -3,6 +3,7 @@
 mod at;
 mod fed;
 mod key;
+mod prepared;
 mod standing;
 mod version;
 

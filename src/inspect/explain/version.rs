@@ -14,6 +14,7 @@ use crate::{
             CompiledJob, CompiledVersion,
             hash::{append_row, source_hash},
             outputs,
+            prepare::TypedRows,
         },
         model::{
             proof::Prediction,
@@ -23,7 +24,7 @@ use crate::{
         },
         problem::Problem,
     },
-    engine::{models, second_look::SecondLook},
+    engine::{models, predict, second_look::SecondLook},
     failure::Failure,
     scorer::pool::ScoreError,
     store::Store,
@@ -73,7 +74,7 @@ impl VersionView<'_> {
         };
         let cells: Vec<_> = source.row(0).collect();
         let mut scratch = Vec::new();
-        let mut batch = InputBatch::new(&ready.admitted.signature.inputs);
+        let mut batch = TypedRows::new(self.version);
         let (hash, typed) = append_row(self.version, &cells, &mut batch, &mut scratch);
         explained.fed = fed(self.job, self.version, &cells);
         explained.input_hash = Some(hash);
@@ -91,13 +92,13 @@ impl VersionView<'_> {
         Ok(explained)
     }
 
-    async fn score(&self, batch: InputBatch) -> Result<Scored, Failure> {
+    async fn score(&self, rows: TypedRows) -> Result<Scored, Failure> {
         let pool = models::load(self.store, std::slice::from_ref(self.version), 1).await?;
-        let scored = pool.score(0, batch).await;
+        let scored = predict::score((&pool, 0), rows).await;
         models::unload(pool).await;
         let scored = scored.map_err(failed)?;
-        if let Some((_, reason)) = scored.refused.first() {
-            return Ok(Scored::Rejected(format!("refused: {reason}")));
+        if let Some(reason) = scored.reason(0) {
+            return Ok(Scored::Rejected(reason.to_owned()));
         }
         let mut cells = CellBuffer::new(self.job.target.outputs.len());
         Ok(
@@ -113,7 +114,7 @@ impl VersionView<'_> {
                     Scored::Cells {
                         cells,
                         tied,
-                        inputs: scored.inputs,
+                        inputs: scored.rows.tensors,
                     }
                 }
             },

@@ -7,8 +7,9 @@ use crate::{
         job::{
             CompiledVersion,
             hash::{append_row, source_hash},
+            prepare::TypedRows,
         },
-        model::{proof::Prediction, tensor::InputBatch},
+        model::proof::Prediction,
     },
     engine::run::{
         pace::{Pace, Turn},
@@ -27,7 +28,7 @@ pub struct Join<'a, F: Fold> {
     fold: &'a F,
     pace: &'a Pace,
     /// One entry per version of the scope: its index in the job, and a buffer for its inputs.
-    inputs: Vec<(usize, InputBatch)>,
+    inputs: Vec<(usize, TypedRows)>,
     labels: Option<Side>,
     past: Option<Past>,
     group: u64,
@@ -49,8 +50,7 @@ impl<'a, F: Fold> Join<'a, F> {
         let places = scope.versions.iter().filter_map(|number| {
             let versions = scope.job.versions.iter();
             let at = versions.clone().position(|v| v.ready.version == *number)?;
-            let signature = &scope.job.versions[at].ready.admitted.signature;
-            Some((at, InputBatch::new(&signature.inputs)))
+            Some((at, TypedRows::new(&scope.job.versions[at])))
         });
         Self {
             scope,
@@ -88,7 +88,7 @@ fn is_current(
     prediction: Prediction<'_>,
     columns: &[Option<&[u8]>],
     source: u128,
-    inputs: &mut InputBatch,
+    inputs: &mut TypedRows,
     scratch: &mut Vec<u8>,
 ) -> bool {
     if prediction.model_sha256() != Some(&version.ready.admitted.sha256[..]) {

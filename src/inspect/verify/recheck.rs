@@ -6,7 +6,7 @@ use super::tally::{Difference, LISTED, Tally};
 use crate::{
     codec::{cell_json, cells::CellBuffer},
     domain::{
-        job::{CompiledJob, CompiledVersion, hash::append_row, outputs},
+        job::{CompiledJob, CompiledVersion, hash::append_row, outputs, prepare::TypedRows},
         model::{
             tensor::InputBatch,
             tolerance::Tolerance,
@@ -14,7 +14,7 @@ use crate::{
         },
     },
     engine::{
-        predict::BATCH_BYTES,
+        predict::{BATCH_BYTES, ScoredRows, TENSOR_BYTES, score},
         run::{
             split::SplitError,
             stored::StoredPredictions,
@@ -22,7 +22,7 @@ use crate::{
         },
         second_look::SecondLook,
     },
-    scorer::pool::{Pool, ScoreError, Scored},
+    scorer::pool::{Pool, ScoreError},
     store::runs::rejected_rows::key_text_of_cells,
 };
 
@@ -44,6 +44,8 @@ pub struct Recheck<'a> {
     keys: CellBuffer,
     /// Bytes of the waiting rows' cells, counted for each version that scores them.
     bytes: usize,
+    /// Bytes of the tensors that are prepared from them.
+    tensor_bytes: usize,
     /// One entry per version of the job, in the job's order.
     waiting: Vec<Waiting>,
     scratch: Vec<u8>,
@@ -53,7 +55,7 @@ pub struct Recheck<'a> {
 
 /// Rows of one version that wait to be scored.
 struct Waiting {
-    inputs: InputBatch,
+    inputs: TypedRows,
     /// The waiting rows, aligned with the rows of `inputs`.
     rows: Vec<RecheckedRow>,
     /// Stored outputs, aligned with the rows of `inputs`.
@@ -70,7 +72,7 @@ struct RecheckedRow {
 impl Waiting {
     fn new(job: &CompiledJob, version: &CompiledVersion) -> Self {
         Self {
-            inputs: InputBatch::new(&version.ready.admitted.signature.inputs),
+            inputs: TypedRows::new(version),
             rows: Vec::new(),
             stored: CellBuffer::new(job.target.outputs.len()),
         }
@@ -95,6 +97,7 @@ impl<'a> Recheck<'a> {
             left: limit,
             keys: CellBuffer::new(job.key.len()),
             bytes: 0,
+            tensor_bytes: 0,
             waiting: waiting(job),
             scratch: Vec::new(),
             tally: Tally::default(),
@@ -118,28 +121,23 @@ impl<'a> Recheck<'a> {
         at: usize,
         waiting: Waiting,
         keys: &CellBuffer,
-        scored: &Scored,
+        scored: &ScoredRows,
     ) -> Result<(), ScoreError> {
         let job = self.job;
         let version = &job.versions[at];
         let signature = &version.ready.admitted.signature;
-        let mut refused = scored.refused.iter().peekable();
-        let mut accepted = 0;
         let mut cells = CellBuffer::new(job.target.outputs.len());
         for (row, waits) in waiting.rows.iter().enumerate() {
             cells.clear();
-            let recomputed = match refused.next_if(|(refused, _)| *refused == row) {
-                Some((_, reason)) => Err(format!("refused: {reason}")),
-                None => {
-                    accepted += 1;
-                    outputs::encode(version, &scored.outputs, accepted - 1, &mut cells)
-                        .map_err(|rejection| rejection.to_string())
-                }
+            let output_row = scored.output_row(row);
+            let recomputed = match scored.reason(row) {
+                Some(reason) => Err(reason.to_owned()),
+                None => outputs::encode(version, &scored.outputs, output_row, &mut cells)
+                    .map_err(|rejection| rejection.to_string()),
             };
             let is_scored = recomputed.is_ok() && waits.rejected.is_none();
-            let tied = |label| {
-                (self.tolerance).label_ties(signature, label, &scored.outputs, accepted - 1)
-            };
+            let tied =
+                |label| (self.tolerance).label_ties(signature, label, &scored.outputs, output_row);
             let mut verdict = after_scoring(
                 version,
                 &job.target.outputs,
@@ -152,7 +150,10 @@ impl<'a> Recheck<'a> {
             if is_scored && matches!(verdict, Verdict::Differing(_)) {
                 let mut stored = CellBuffer::new(job.target.outputs.len());
                 waiting.stored.row(row).for_each(|cell| stored.push(cell));
-                if self.is_rounding(at, &scored.inputs, row, &stored).await? {
+                if self
+                    .is_rounding(at, &scored.rows.tensors, scored.tensor_row(row), &stored)
+                    .await?
+                {
                     verdict = Verdict::Matching;
                 }
             }
@@ -230,11 +231,12 @@ impl Visit for Recheck<'_> {
                     });
                     waits = true;
                     self.bytes += row_bytes;
+                    self.tensor_bytes += waiting.inputs.prepared_row_bytes();
                     continue;
                 }
                 (Some(verdict), typed) => {
                     if typed.is_ok() {
-                        waiting.inputs.truncate(waiting.inputs.rows - 1);
+                        waiting.inputs.truncate(waiting.inputs.rows() - 1);
                     }
                     verdict
                 }
@@ -268,7 +270,10 @@ impl Visit for Recheck<'_> {
                 return Next::End;
             }
         }
-        match self.keys.rows() >= self.batch_rows || self.bytes >= BATCH_BYTES {
+        let is_full = self.keys.rows() >= self.batch_rows
+            || self.bytes >= BATCH_BYTES
+            || self.tensor_bytes >= TENSOR_BYTES;
+        match is_full {
             true => Next::Flush,
             false => Next::Row,
         }
@@ -279,16 +284,15 @@ impl Visit for Recheck<'_> {
             return Ok(());
         }
         self.bytes = 0;
+        self.tensor_bytes = 0;
         let all = std::mem::replace(&mut self.waiting, waiting(self.job));
         let keys = std::mem::replace(&mut self.keys, CellBuffer::new(self.job.key.len()));
         for (at, mut waiting) in all.into_iter().enumerate() {
             if waiting.rows.is_empty() {
                 continue;
             }
-            let inputs = std::mem::replace(&mut waiting.inputs, InputBatch::new(&[]));
-            let scored = self
-                .pool
-                .score(at, inputs)
+            let rows = std::mem::take(&mut waiting.inputs);
+            let scored = score((self.pool, at), rows)
                 .await
                 .map_err(SplitError::Score)?;
             self.judge(at, waiting, &keys, &scored)

@@ -24,8 +24,8 @@ use super::{
 use crate::{
     codec::{cell_json, cells::CellBuffer},
     domain::{
-        job::hash::append_row,
-        model::{proof::Prediction, tensor::InputBatch},
+        job::{hash::append_row, prepare::TypedRows},
+        model::proof::Prediction,
         problem::Problem,
     },
     engine::run::source::AskedKey,
@@ -317,6 +317,6 @@ async fn current(
 fn input_hash(served: &ServedVersion, source: &CellBuffer) -> u128 {
     let version = served.version();
     let cells: Vec<_> = source.row(0).collect();
-    let mut inputs = InputBatch::new(&version.ready.admitted.signature.inputs);
+    let mut inputs = TypedRows::new(version);
     append_row(version, &cells, &mut inputs, &mut Vec::new()).0
 }

@@ -34,6 +34,8 @@ const MOST_KEYS: i32 = 5_000;
 /// Rows of the first page of such a statement in this process, and the assumed bytes of each.
 const FIRST_ROWS: i32 = 16;
 const FIRST_ROW_BYTES: usize = 1 << 20;
+/// Rows of the first page if a column holds blobs, which may be whole documents.
+const FIRST_BLOBS: i32 = 4;
 /// Largest number of rows in the first page of each further range.
 const START_ROWS: i32 = 500;
 /// How long a first page is waited for: first pages of empty ranges give no row size.
@@ -45,6 +47,8 @@ pub struct PageRows {
     most: i32,
     /// The types bound every row's size, so pages have `most` rows.
     bounded: bool,
+    /// A column holds blobs.
+    blobs: bool,
     /// Rows are keys and what helenus adds to them: Cassandra limits a key to 64 KiB.
     keys: bool,
 }
@@ -52,15 +56,17 @@ pub struct PageRows {
 impl PageRows {
     /// Returns the page size for rows with columns of these types.
     pub fn of<'a>(types: impl Iterator<Item = &'a CqlType>) -> Self {
-        let (mut bytes, mut bounded) = (0, true);
+        let (mut bytes, mut bounded, mut blobs) = (0, true, false);
         for cql_type in types {
             bytes += 4 + weight(cql_type);
+            blobs |= *cql_type == CqlType::Blob;
             bounded &= is_bounded(cql_type);
         }
         let most = (PAGE_BYTES / bytes.max(1)).clamp(50, 5_000) as i32;
         Self {
             most: if bounded { most } else { most.min(MOST_ROWS) },
             bounded,
+            blobs,
             keys: false,
         }
     }
@@ -70,6 +76,7 @@ impl PageRows {
         Self {
             most: MOST_KEYS,
             bounded: types.all(is_bounded),
+            blobs: false,
             keys: true,
         }
     }
@@ -205,6 +212,7 @@ impl Steering {
             self.rows = match self.size.is_known() {
                 true if self.pages.keys => self.size.rows(),
                 true => self.size.rows().min(START_ROWS),
+                false if self.pages.blobs => FIRST_BLOBS,
                 false => FIRST_ROWS,
             };
             self.rows = self.rows.min(self.pages.most);
@@ -290,6 +298,14 @@ mod tests {
         let read = steer(pages, |_| 60_000, 6);
         assert_eq!(read[0], (FIRST_ROWS, 16 * 60_000));
         assert!(read[1..].iter().all(|(rows, _)| *rows == 4), "{read:?}");
+    }
+
+    #[test]
+    fn the_first_page_of_blobs_is_smaller_still() {
+        let pages = PageRows::of([CqlType::Int, CqlType::Blob].iter());
+        let read = steer(pages, |_| 10 << 20, 4);
+        let rows: Vec<i32> = read.iter().map(|page| page.0).collect();
+        assert_eq!(rows, [4, 1, 1, 1]);
     }
 
     #[test]

@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use super::{Context, rows_of};
 use crate::{
     domain::{
-        job::{Cast, CompiledJob, CompiledVersion, Epoch, NullRule, Place, manifest::Manifest},
+        job::{
+            Cast, CompiledJob, CompiledVersion, Conversion, Epoch, NullRule, Place, Rule,
+            manifest::Manifest,
+        },
         printable::printable,
     },
     engine::{
@@ -129,21 +132,20 @@ fn mapping_text(job: &CompiledJob, version: &CompiledVersion) -> String {
                     (_, width) => format!("[{start}..{}]", start + width),
                 };
                 let column = &job.columns[place.column];
-                let rule = &place.rule;
-                let text = text_rule(place);
-                let pad = pad_text(&rule.pad).map(|pad| format!("pad = {pad}"));
-                let conversions = [cast(rule.cast), epoch(rule.epoch)];
-                let finite = rule.reject_nonfinite.then_some("nonfinite = reject");
-                let more = [text, pad.as_deref(), finite];
-                let rules: Vec<&str> = conversions.into_iter().chain(more).flatten().collect();
+                let (conversion, null) = match &place.conversion {
+                    Conversion::Cell(rule) => (rule_text(rule), null_text(&rule.null)),
+                    Conversion::Prepared(preparation) => {
+                        (preparation.describe(), null_text(&NullRule::Reject))
+                    }
+                };
                 [
                     format!("{}{at}", printable(&input.name)),
                     printable(&place.feature).into_owned(),
                     column.name.clone(),
                     column.cql_type.to_string(),
                     input.element.name().to_owned(),
-                    rules.join(", "),
-                    null_text(&rule.null),
+                    conversion,
+                    null,
                 ]
             })
         });
@@ -167,20 +169,34 @@ fn mapping_json(job: &CompiledJob, version: &CompiledVersion) -> Value {
         .map(|(mapping, input)| {
             let places = starts(&mapping.places).map(|(start, place)| {
                 let column = &job.columns[place.column];
-                let rule = &place.rule;
-                json!({
+                let mut shown = json!({
                     "place": start,
                     "width": place.width,
                     "feature": place.feature,
                     "column": column.name,
                     "type": column.cql_type.to_string(),
-                    "cast": cast(rule.cast),
-                    "as": epoch(rule.epoch),
-                    "null": null_text(&rule.null),
-                    "text": text_rule(place),
-                    "pad": pad_text(&rule.pad),
-                    "nonfinite": if rule.reject_nonfinite { "reject" } else { "allow" },
-                })
+                });
+                let conversion = match &place.conversion {
+                    Conversion::Cell(rule) => json!({
+                        "cast": cast(rule.cast),
+                        "as": epoch(rule.epoch),
+                        "null": null_text(&rule.null),
+                        "text": text_rule(rule),
+                        "pad": pad_text(&rule.pad),
+                        "nonfinite": if rule.reject_nonfinite { "reject" } else { "allow" },
+                    }),
+                    Conversion::Prepared(preparation) => json!({
+                        "as": preparation.kind.name(),
+                        "null": "reject",
+                        "prepared": preparation.describe(),
+                    }),
+                };
+                if let (Some(shown), Value::Object(conversion)) =
+                    (shown.as_object_mut(), conversion)
+                {
+                    shown.extend(conversion);
+                }
+                shown
             });
             json!({
                 "name": input.name,
@@ -211,8 +227,18 @@ fn epoch(epoch: Option<Epoch>) -> Option<&'static str> {
     })
 }
 
-fn text_rule(place: &Place) -> Option<&'static str> {
-    Some(place.rule.text.name()).filter(|name| *name != "raw")
+/// Returns the options of a rule other than `null`.
+fn rule_text(rule: &Rule) -> String {
+    let pad = pad_text(&rule.pad).map(|pad| format!("pad = {pad}"));
+    let conversions = [cast(rule.cast), epoch(rule.epoch)];
+    let finite = rule.reject_nonfinite.then_some("nonfinite = reject");
+    let more = [text_rule(rule), pad.as_deref(), finite];
+    let rules: Vec<&str> = conversions.into_iter().chain(more).flatten().collect();
+    rules.join(", ")
+}
+
+fn text_rule(rule: &Rule) -> Option<&'static str> {
+    Some(rule.text.name()).filter(|name| *name != "raw")
 }
 
 fn pad_text(rule: &NullRule) -> Option<String> {

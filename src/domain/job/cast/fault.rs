@@ -27,6 +27,8 @@ pub enum Fault {
     },
     /// A decimal of thousands of digits.
     TooManyDigits,
+    /// Content that cannot be prepared: a stable code, and the reason.
+    Unprepared(&'static str, String),
     /// The column type cannot be converted to the element type (compilation rejects such a pair).
     Unsupported,
 }
@@ -35,13 +37,17 @@ impl Fault {
     /// Returns the row's rejection, which names the feature.
     pub fn reject(&self, place: &Place) -> Rejection {
         let feature = &place.feature;
-        let element = place.rule.element;
+        let element = place.conversion.element();
         match self {
             Self::Null => Rejection::new("null", format!("feature `{feature}` is null")),
             Self::Empty => Rejection::new(
                 "empty",
                 format!(
-                    "feature `{feature}` is an empty value, which is neither a number nor null"
+                    "feature `{feature}` is an empty value, which is neither {} nor null",
+                    match place.rule() {
+                        Some(_) => "a number",
+                        None => "content",
+                    }
                 ),
             ),
             Self::NullElement => {
@@ -51,7 +57,7 @@ impl Fault {
                 "malformed",
                 format!(
                     "feature `{feature}` holds bytes that are not a valid {}",
-                    place.rule.cql_type
+                    place.conversion.cql_type()
                 ),
             ),
             Self::Inexact(number) => Rejection::new(
@@ -87,11 +93,14 @@ impl Fault {
                 "overflow",
                 format!("feature `{feature}` has too many digits"),
             ),
+            Self::Unprepared(code, reason) => {
+                Rejection::new(code, format!("feature `{feature}`: {reason}"))
+            }
             Self::Unsupported => Rejection::new(
                 "unsupported",
                 format!(
                     "feature `{feature}`: {} cannot be converted to {}",
-                    place.rule.cql_type,
+                    place.conversion.cql_type(),
                     element.name()
                 ),
             ),

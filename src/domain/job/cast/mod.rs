@@ -20,7 +20,7 @@ use crate::{
         wire::Parts,
     },
     domain::{
-        job::{Cast, Epoch, NullRule, Place, Rule},
+        job::{Cast, Conversion, Epoch, NullRule, Place, Rule},
         model::tensor::{Element, TensorData},
     },
 };
@@ -29,27 +29,40 @@ impl Place {
     /// Appends this place's `width` values to `data`, the buffer of its input. After a fault,
     /// `data` may hold some of them; the caller removes the row.
     pub fn append(&self, cell: Option<&[u8]>, data: &mut TensorData) -> Result<(), Fault> {
-        let rule = &self.rule;
-        let Some(bytes) = cell else {
-            return rule.append_fill(&rule.null, self.width, data);
-        };
-        match rule.cql_type.thawed() {
-            CqlType::Vector(element, width) => {
-                if usize::from(*width) != self.width {
-                    return Err(Fault::Width {
-                        got: usize::from(*width),
-                        want: self.width,
-                    });
-                }
-                rule.append_elements(element, bytes, self.width, data)
-            }
-            CqlType::List(element) => rule.append_elements(element, bytes, self.width, data),
-            scalar => rule.append_scalar(scalar, bytes, data),
+        match &self.conversion {
+            Conversion::Cell(rule) => rule.append(cell, self.width, data),
+            Conversion::Prepared(preparation) => preparation.append(preparation.check(cell)?, data),
         }
     }
 }
 
 impl Rule {
+    /// Appends `width` values. After a fault, `data` may hold some of them.
+    pub(super) fn append(
+        &self,
+        cell: Option<&[u8]>,
+        width: usize,
+        data: &mut TensorData,
+    ) -> Result<(), Fault> {
+        let Some(bytes) = cell else {
+            return self.append_fill(&self.null, width, data);
+        };
+        match self.cql_type.thawed() {
+            CqlType::Vector(element, has) => {
+                let has = usize::from(*has);
+                if has != width {
+                    return Err(Fault::Width {
+                        got: has,
+                        want: width,
+                    });
+                }
+                self.append_elements(element, bytes, width, data)
+            }
+            CqlType::List(element) => self.append_elements(element, bytes, width, data),
+            scalar => self.append_scalar(scalar, bytes, data),
+        }
+    }
+
     fn append_fill(
         &self,
         fill: &NullRule,

@@ -11,7 +11,7 @@ fn place(cql_type: &str, element: Element) -> Place {
         feature: "f".into(),
         column: 0,
         width: 1,
-        rule: Rule {
+        conversion: Conversion::Cell(Rule {
             element,
             cql_type: CqlType::parse(cql_type).unwrap(),
             cast: Cast::Exact,
@@ -20,19 +20,26 @@ fn place(cql_type: &str, element: Element) -> Place {
             pad: NullRule::Reject,
             text: TextRule::default(),
             reject_nonfinite: false,
-        },
+        }),
+    }
+}
+
+fn rule_of(place: &mut Place) -> &mut Rule {
+    match &mut place.conversion {
+        Conversion::Cell(rule) => rule,
+        Conversion::Prepared(other) => panic!("{other:?}"),
     }
 }
 
 fn feed(place: &Place, cell: Option<&[u8]>) -> Result<TensorData, Fault> {
-    let mut data = TensorData::new(place.rule.element);
+    let mut data = TensorData::new(place.conversion.element());
     place.append(cell, &mut data)?;
     assert_eq!(data.len(), place.width);
     Ok(data)
 }
 
 fn with(mut place: Place, change: impl FnOnce(&mut Rule)) -> Place {
-    change(&mut place.rule);
+    change(rule_of(&mut place));
     place
 }
 
@@ -146,13 +153,13 @@ fn null_follows_its_rule_and_an_empty_value_never_does() {
     let mut place = place("float", Element::Float);
     assert_eq!(feed(&place, None), Err(Fault::Null));
     assert_eq!(feed(&place, Some(&[])), Err(Fault::Empty));
-    place.rule.null = NullRule::Number(2.5);
+    rule_of(&mut place).null = NullRule::Number(2.5);
     assert_eq!(feed(&place, None), Ok(TensorData::Float(vec![2.5])));
     assert_eq!(feed(&place, Some(&[])), Err(Fault::Empty));
-    place.rule.null = NullRule::Nan;
+    rule_of(&mut place).null = NullRule::Nan;
     assert!(matches!(feed(&place, None), Ok(TensorData::Float(v)) if v[0].is_nan()));
     let mut text = super::tests::place("text", Element::String);
-    text.rule.null = NullRule::Text("?".into());
+    rule_of(&mut text).null = NullRule::Text("?".into());
     assert_eq!(feed(&text, None), Ok(TensorData::String(["?"].into())));
     assert_eq!(feed(&text, Some(&[])), Ok(TensorData::String([""].into())));
 }
@@ -162,7 +169,7 @@ fn text_is_raw_or_normalised() {
     let nfd = "  cafe\u{301} ";
     let mut place = place("text", Element::String);
     let mut fed = |rule| {
-        place.rule.text = rule;
+        rule_of(&mut place).text = rule;
         match feed(&place, Some(nfd.as_bytes())) {
             Ok(TensorData::String(values)) => values[0].to_owned(),
             other => panic!("{other:?}"),
@@ -201,7 +208,7 @@ fn every_text_rule_has_its_own_name() {
 fn lower_case_is_that_of_python() {
     let mut place = place("text", Element::String);
     let mut fed = |name: &str, text: &str| {
-        place.rule.text = rule(name);
+        rule_of(&mut place).text = rule(name);
         match feed(&place, Some(text.as_bytes())) {
             Ok(TensorData::String(values)) => values[0].to_owned(),
             other => panic!("{other:?}"),

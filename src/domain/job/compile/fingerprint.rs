@@ -10,7 +10,8 @@ use crate::{
     codec::schema::Column,
     domain::{
         job::{
-            CompiledVersion, InputMapping, NanOutput, NullRule, OutputCell, PredictionTable, Rule,
+            CompiledVersion, Conversion, InputMapping, NanOutput, NullRule, OutputCell,
+            PredictionTable, Rule,
         },
         model::ReadyVersion,
     },
@@ -57,7 +58,12 @@ fn mapping(ready: &ReadyVersion, inputs: &[InputMapping], columns: &[Column]) ->
         .map(|(mapping, input)| {
             let places = mapping.places.iter().map(|place| {
                 let column = columns.get(place.column).map(|column| &column.name);
-                json!([place.feature, column, place.width, rule(&place.rule)])
+                json!([
+                    place.feature,
+                    column,
+                    place.width,
+                    conversion(&place.conversion)
+                ])
             });
             json!([
                 input.name,
@@ -67,6 +73,17 @@ fn mapping(ready: &ReadyVersion, inputs: &[InputMapping], columns: &[Column]) ->
             ])
         });
     json!([CASTS, inputs.collect::<Vec<_>>()])
+}
+
+fn conversion(conversion: &Conversion) -> Value {
+    match conversion {
+        Conversion::Cell(cell) => rule(cell),
+        Conversion::Prepared(preparation) => json!([
+            "prepared",
+            preparation.cql_type.to_string(),
+            preparation.fingerprint()
+        ]),
+    }
 }
 
 fn rule(rule: &Rule) -> Value {

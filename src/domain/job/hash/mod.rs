@@ -4,21 +4,22 @@
 //!
 //! - the version's prefix, 16 bytes (model sha256, mapping and output fingerprint);
 //! - 0 and the typed values as passed to the model, in signature order: numbers little-endian at
-//!   their element's size, Booleans as one byte, texts as length (u32, little-endian) and bytes;
+//!   their element's size, Booleans as one byte, texts as length (u32, little-endian) and bytes; an
+//!   input that is prepared as the xxh3-128 of its cell, big-endian;
 //! - or, for a row that cannot be typed, 1, then place after place its values as above or the cell
 //!   framed by [`canonical::append_cell`], then the indices of the latter places and their number
 //!   (u32, little-endian). So "unchanged, and still rejected" is recognised as well.
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::rejection::Rejection;
+use super::{prepare::TypedRows, rejection::Rejection};
 use crate::{
     codec::{
         canonical::{self, Zeros},
         schema::Column,
     },
     domain::{
-        job::{CompiledVersion, Place},
+        job::{CompiledVersion, Conversion, Place, cast::Fault},
         model::tensor::{InputBatch, TensorData},
     },
 };
@@ -26,49 +27,60 @@ use crate::{
 const TYPED: u8 = 0;
 const REJECTED: u8 = 1;
 
-/// Appends one row to all inputs of `batch` and returns its `input_hash`. A rejected row leaves
-/// `batch` unchanged; an unchanged one is removed by [`InputBatch::truncate`].
+/// Appends one row to `rows` and returns its `input_hash`. A rejected row leaves `rows` unchanged;
+/// an unchanged one is removed by [`TypedRows::truncate`]. Cells that are prepared are only hashed
+/// and kept: their content may reject the row later, under the same hash.
 ///
 /// `cells` are the job's columns in the order of `CompiledJob::columns`. `scratch` is overwritten.
 pub fn append_row(
     version: &CompiledVersion,
     cells: &[Option<&[u8]>],
-    batch: &mut InputBatch,
+    rows: &mut TypedRows,
     scratch: &mut Vec<u8>,
 ) -> (u128, Result<(), Rejection>) {
     scratch.clear();
     scratch.extend_from_slice(&version.hash_prefix);
     scratch.push(TYPED);
+    let batch = &mut rows.tensors;
     let row = batch.rows;
     for at in 0..version.inputs.len() {
         let data = &mut batch.inputs[at];
         let start = data.len();
-        let appended = version.inputs[at]
-            .places
-            .iter()
-            .try_for_each(|place| append_place(place, cells, data));
-        match appended {
-            Ok(()) => push_values(data, start, scratch),
-            Err(rejection) => {
-                undo(version, batch, row, at, start);
-                hash_rejected(version, cells, batch, scratch);
-                return (xxh3_128(scratch), Err(rejection));
-            }
+        let mut places = version.inputs[at].places.iter();
+        let appended = places.try_for_each(|place| {
+            hash_place(place, cells, data, scratch).map_err(|fault| fault.reject(place))
+        });
+        if let Err(rejection) = appended {
+            undo(version, batch, row, at, start);
+            hash_rejected(version, cells, batch, scratch);
+            return (xxh3_128(scratch), Err(rejection));
         }
     }
-    batch.rows += 1;
+    rows.end_row(cells);
     (xxh3_128(scratch), Ok(()))
 }
 
-fn append_place(
+/// Appends a place's values to `data`, unless they are prepared later, and what is hashed of them to
+/// `scratch`. After a fault, only `data` may have changed.
+fn hash_place(
     place: &Place,
     cells: &[Option<&[u8]>],
     data: &mut TensorData,
-) -> Result<(), Rejection> {
+    scratch: &mut Vec<u8>,
+) -> Result<(), Fault> {
     let cell = cells.get(place.column).copied().flatten();
-    place
-        .append(cell, data)
-        .map_err(|fault| fault.reject(place))
+    match &place.conversion {
+        Conversion::Cell(rule) => {
+            let start = data.len();
+            rule.append(cell, place.width, data)?;
+            push_values(data, start, scratch);
+        }
+        Conversion::Prepared(preparation) => {
+            let content = preparation.check(cell)?;
+            scratch.extend_from_slice(&xxh3_128(content).to_be_bytes());
+        }
+    }
+    Ok(())
 }
 
 /// Removes a row that failed in input `failed`, which held `start` values before it.
@@ -101,13 +113,11 @@ fn hash_rejected(
     for (mapping, data) in version.inputs.iter().zip(&mut batch.inputs) {
         for place in &mapping.places {
             let start = data.len();
-            let cell = cells.get(place.column).copied().flatten();
-            match place.append(cell, data) {
-                Ok(()) => push_values(data, start, scratch),
-                Err(_) => {
-                    untyped.push(index);
-                    canonical::append_cell(&place.rule.cql_type, cell, Zeros::Equal, scratch);
-                }
+            if hash_place(place, cells, data, scratch).is_err() {
+                untyped.push(index);
+                let cell = cells.get(place.column).copied().flatten();
+                let cql_type = place.conversion.cql_type();
+                canonical::append_cell(cql_type, cell, Zeros::Equal, scratch);
             }
             data.truncate(start);
             index += 1;

@@ -1,14 +1,21 @@
 use super::*;
-use crate::{codec::cql_type::CqlType, domain::fixture};
+use crate::{
+    codec::cql_type::CqlType,
+    domain::{
+        fixture,
+        job::{InputMapping, Preparation, PreparationKind, prepare::BytesRule},
+        model::tensor::Element,
+    },
+};
 
 type Cells<'a> = [Option<&'a [u8]>; 3];
 
-fn append(cells: Cells<'_>, batch: &mut InputBatch) -> (u128, Result<(), Rejection>) {
+fn append(cells: Cells<'_>, batch: &mut TypedRows) -> (u128, Result<(), Rejection>) {
     append_row(&fixture::version(), &cells, batch, &mut Vec::new())
 }
 
-fn batch() -> InputBatch {
-    InputBatch::new(&fixture::version().ready.admitted.signature.inputs)
+fn batch() -> TypedRows {
+    TypedRows::new(&fixture::version())
 }
 
 fn hash(cells: Cells<'_>) -> u128 {
@@ -102,7 +109,7 @@ fn a_rejected_row_leaves_the_batch_as_it_was() {
     append([Some(&A), Some(&B), Some(b"Ur")], &mut batch)
         .1
         .unwrap();
-    assert_eq!((batch.rows, batch.inputs[0].len()), (2, 4));
+    assert_eq!((batch.rows(), batch.tensors.inputs[0].len()), (2, 4));
     batch.truncate(1);
     assert_eq!(batch, before);
 }
@@ -136,4 +143,66 @@ fn the_source_hash_tells_null_empty_and_column_borders_apart() {
         format!("{:032x}", hash([Some(b"ab"), None, Some(&one)])),
         "15632208256e5828ebae83d87edde193"
     );
+}
+
+#[test]
+fn a_prepared_cell_is_hashed_as_bytes_and_waits() {
+    let version = prepared_version();
+    let mut rows = TypedRows::new(&version);
+    let mut append = |cells: Cells<'_>| append_row(&version, &cells, &mut rows, &mut Vec::new());
+    let (hash, outcome) = append([Some(&A), None, Some(b"xyz")]);
+    assert_eq!(outcome, Ok(()));
+    let digest = xxh3_128(b"xyz").to_be_bytes();
+    let typed = [&[7; 16][..], &[0], &1.5_f32.to_le_bytes(), &digest].concat();
+    assert_eq!(hash, xxh3_128(&typed));
+    for (missing, code) in [(None, "null"), (Some(&b""[..]), "empty")] {
+        let (other, outcome) = append([Some(&A), None, missing]);
+        assert_eq!(outcome.unwrap_err().code, code);
+        assert_ne!(other, hash);
+    }
+    assert_eq!(append([Some(&A), None, Some(b"xyz")]).0, hash);
+    assert_ne!(append([Some(&A), None, Some(b"xyw")]).0, hash);
+    assert_eq!((rows.rows(), rows.tensors.inputs[1].len()), (3, 0));
+    let rest = rows.split_off(1);
+    for (mut rows, last) in [(rows, vec![b'z']), (rest, vec![b'z', b'w'])] {
+        let unprepared = rows.take_unprepared().unwrap();
+        let parts = (0..last.len()).map(|row| unprepared.prepare(row..row + 1));
+        assert!(rows.finish(parts.collect()).is_empty());
+        let values = last.iter().flat_map(|last| [120, 121, i32::from(*last)]);
+        assert_eq!(rows.tensors.inputs[1], TensorData::Int32(values.collect()));
+        assert_eq!(rows.tensors.inputs[0].len(), last.len());
+    }
+}
+
+/// Returns a version with a float, and the first three bytes of a blob in the third column.
+fn prepared_version() -> CompiledVersion {
+    let mut version = fixture::version();
+    version.ready.admitted.signature.inputs = vec![
+        fixture::input("a", Element::Float, &[]),
+        fixture::input("bytes", Element::Int32, &[3]),
+    ];
+    let bytes = Place {
+        width: 3,
+        conversion: Conversion::Prepared(Preparation {
+            element: Element::Int32,
+            cql_type: CqlType::Blob,
+            kind: PreparationKind::Bytes(BytesRule {
+                head: 3,
+                tail: 0,
+                strip: false,
+                pad: 0,
+                block: 3,
+            }),
+        }),
+        ..fixture::place("bytes", 2, "blob", Element::Int32)
+    };
+    version.inputs = vec![
+        InputMapping {
+            places: vec![fixture::place("a", 0, "float", Element::Float)],
+        },
+        InputMapping {
+            places: vec![bytes],
+        },
+    ];
+    version
 }

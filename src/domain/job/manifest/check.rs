@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ColumnSpec, Expect, Feature, Manifest, Outputs, TableName, VersionWish, Wide,
+    ColumnSpec, Expect, Manifest, Outputs, TableName, VersionWish, Wide,
     drift::check_drift,
-    read::{CountOrShare, Raw, RawColumn, RawExpect, RawFeature, RawRules},
+    feature::check_feature,
+    read::{CountOrShare, Raw, RawColumn, RawExpect, RawRules},
     stream::check_stream,
 };
 use crate::domain::{
     duration,
-    job::{Cast, Epoch, Guard, MaxRejected, NanOutput, Rules, TextRule},
+    job::{Guard, MaxRejected, NanOutput, Rules},
     model::alias::CHAMPION,
     names::nearest,
     percent::Percent,
@@ -176,52 +177,6 @@ fn check_order(order: &[String], place: &str, p: &mut Problems) {
     }
 }
 
-fn check_feature(name: &str, raw: RawFeature, p: &mut Problems) -> Feature {
-    let place = format!("features.{}", key(name));
-    let at = |word: &str| format!("{place}.{word}");
-    if raw.width == Some(0) {
-        p.report(
-            &at("width"),
-            "`width` must be at least 1",
-            "remove it for a single number",
-        );
-    }
-    Feature {
-        column: raw.column,
-        cast: raw.cast.map(|cast| {
-            p.word(
-                &at("cast"),
-                &cast,
-                &[("float", Cast::Float), ("lossy", Cast::Lossy)],
-            )
-        }),
-        epoch: raw.epoch.map(|epoch| {
-            p.word(
-                &at("as"),
-                &epoch,
-                &[
-                    ("epoch_s", Epoch::Seconds),
-                    ("epoch_ms", Epoch::Milliseconds),
-                    ("epoch_days", Epoch::Days),
-                ],
-            )
-        }),
-        null: raw.null,
-        text: raw
-            .text
-            .map(|text| p.word(&at("text"), &text, &TextRule::ALL)),
-        width: raw.width,
-        pad: raw.pad,
-        reject_nonfinite: raw.nonfinite.map(|word| {
-            p.word(
-                &at("nonfinite"),
-                &word,
-                &[("reject", true), ("allow", false)],
-            )
-        }),
-    }
-}
-
 fn check_column(name: &str, raw: RawColumn, p: &mut Problems) -> ColumnSpec {
     let place = format!("outputs.columns.{}", key(name));
     if name.is_empty() {
@@ -309,7 +264,7 @@ fn check_history(wanted: Option<bool>, ttl: Option<&str>, p: &mut Problems) -> O
 }
 
 fn check_expect(raw: RawExpect, p: &mut Problems) -> Expect {
-    if raw.file.is_none() && raw.rows.is_none() {
+    if raw.file.is_none() && raw.rows.is_none() && raw.files.is_none() {
         p.report(
             "expect",
             "no expected rows are given",
@@ -333,6 +288,7 @@ fn check_expect(raw: RawExpect, p: &mut Problems) -> Expect {
         atol: tolerance("atol", raw.atol, 1e-6),
         file: raw.file,
         rows: raw.rows,
+        files: raw.files,
     }
 }
 

@@ -1,7 +1,9 @@
 //! A job's manifest: a TOML text and its meaning.
 
+mod bytes;
 mod check;
 mod drift;
+mod feature;
 mod inline;
 mod read;
 mod stream;
@@ -15,7 +17,9 @@ pub use check::key;
 pub use inline::inline_expect;
 
 use crate::domain::{
-    job::{Cast, DriftRules, Epoch, NanOutput, Rules, TextRule, stream::StreamRules},
+    job::{
+        Cast, DriftRules, Epoch, NanOutput, PreparationKind, Rules, TextRule, stream::StreamRules,
+    },
     problem::Problem,
 };
 
@@ -84,9 +88,11 @@ impl std::fmt::Display for TableName {
 pub struct Feature {
     /// Exact column name.
     pub column: String,
+    /// `as`, if the column's content is prepared; then nothing below is given.
+    pub prepared: Option<PreparationKind>,
     /// `cast`.
     pub cast: Option<Cast>,
-    /// `as`.
+    /// `as`, for a time.
     pub epoch: Option<Epoch>,
     /// `null`.
     pub null: Option<NullSpec>,
@@ -170,6 +176,8 @@ pub struct Expect {
     pub file: Option<String>,
     /// The CSV text itself, as `job create` inlines it.
     pub rows: Option<String>,
+    /// Path of a CSV file that names documents, relative to the manifest; not inlined.
+    pub files: Option<String>,
     /// Relative tolerance (default 1e-5).
     pub rtol: f64,
     /// Absolute tolerance (default 1e-6).

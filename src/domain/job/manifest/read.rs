@@ -10,7 +10,7 @@ use serde::{
     },
 };
 
-use super::{ClassNames, NullSpec, VersionWish};
+use super::{ClassNames, NullSpec, VersionWish, feature::RawFeature};
 use crate::domain::problem::Problem;
 
 #[derive(Debug, Deserialize)]
@@ -41,35 +41,6 @@ pub(super) struct Raw {
 pub(super) struct RawSource {
     pub table: String,
     pub version: Option<VersionWish>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawFeature {
-    pub column: String,
-    pub cast: Option<String>,
-    #[serde(rename = "as")]
-    pub epoch: Option<String>,
-    pub null: Option<NullSpec>,
-    pub text: Option<String>,
-    pub width: Option<usize>,
-    pub pad: Option<NullSpec>,
-    pub nonfinite: Option<String>,
-}
-
-impl From<String> for RawFeature {
-    fn from(column: String) -> Self {
-        Self {
-            column,
-            cast: None,
-            epoch: None,
-            null: None,
-            text: None,
-            width: None,
-            pad: None,
-            nonfinite: None,
-        }
-    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -179,6 +150,7 @@ pub(super) enum CountOrShare {
 pub(super) struct RawExpect {
     pub file: Option<String>,
     pub rows: Option<String>,
+    pub files: Option<String>,
     pub rtol: Option<f64>,
     pub atol: Option<f64>,
 }

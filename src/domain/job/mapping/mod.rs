@@ -1,6 +1,7 @@
 //! Maps columns to places of inputs: features by name, never by position.
 
 mod order;
+mod prepared;
 mod rule;
 mod vectors;
 
@@ -10,7 +11,7 @@ use super::manifest::{Feature, Manifest, VersionWish, key};
 use crate::{
     codec::schema::{Column, TableSchema},
     domain::{
-        job::{InputMapping, Place},
+        job::{Conversion, InputMapping, Place},
         model::{Input, ReadyVersion},
         names::{as_identifier, nearest},
         problem::Problem,
@@ -179,13 +180,17 @@ impl<'a> Mapper<'a> {
         self.used.insert(name.to_owned(), true);
         // An unknown column was reported when the manifest was read.
         let column = self.source.column(&feature.column)?;
+        if feature.prepared.is_some() {
+            let place = self.place_prepared(version, input, (name, &feature), column)?;
+            return Some((place, feature.column));
+        }
         match rule::rule(name, &feature, column, input.element) {
             Ok((rule, width)) => Some((
                 Place {
                     feature: name.to_owned(),
                     column: 0,
                     width,
-                    rule,
+                    conversion: Conversion::Cell(rule),
                 },
                 feature.column,
             )),

@@ -43,6 +43,9 @@ impl Mapper<'_> {
         names: Option<&mut FileNames<'_>>,
     ) -> Vec<String> {
         let width = input.width();
+        if self.is_prepared(&input.name) {
+            return vec![input.name.clone()];
+        }
         let from_file =
             names.filter(|names| names.for_all || (width > 1 && !names.rest.is_empty()));
         let wide = self

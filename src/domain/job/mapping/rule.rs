@@ -160,7 +160,10 @@ fn check_pair(scalar: &CqlType, rule: &Rule, column: &Column, wrong: &mut Wrong)
             "",
             "job.feature_type",
             format!("{named} cannot be a feature: {scalar} is neither a number nor a text"),
-            "store the model's input in a separate column",
+            match scalar {
+                CqlType::Blob => "give the model its bytes: as = \"bytes\"",
+                _ => "store the model's input in a separate column",
+            },
         ),
         _ if listed && is_composed(scalar) => wrong.report(
             "",

@@ -90,9 +90,12 @@ fn each_version_takes_its_features_in_its_own_order() {
     };
     assert_eq!(job.versions[0].ready.version, 1);
     assert_eq!((order(0), order(1)), (vec![1, 2], vec![2, 0]));
-    let visits = &job.versions[1].inputs[0].places[0].rule;
+    let visits = &job.versions[1].inputs[0].places[0].rule().unwrap();
     assert_eq!(visits.null, NullRule::Number(0.0));
-    assert_eq!(job.versions[1].inputs[0].places[1].rule.cast, Cast::Float);
+    assert_eq!(
+        job.versions[1].inputs[0].places[1].rule().unwrap().cast,
+        Cast::Float
+    );
 }
 
 #[test]

@@ -1,0 +1,233 @@
+//! Rows of one version between the scan and the scorer.
+
+use std::{ops::Range, sync::Arc};
+
+use super::super::{CompiledVersion, Conversion, Place, rejection::Rejection};
+use crate::{
+    codec::cells::CellBuffer,
+    domain::model::tensor::{InputBatch, TensorData},
+};
+
+/// Rows of one version whose cells are converted, except those that are prepared only if their row
+/// is scored.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TypedRows {
+    /// The tensors. Those of prepared inputs are empty until [`TypedRows::finish`].
+    pub tensors: InputBatch,
+    columns: Arc<[PreparedColumn]>,
+    /// One cell per row and entry of `columns`.
+    cells: CellBuffer,
+    /// Bytes of the tensors that a row's prepared inputs take.
+    row_bytes: usize,
+}
+
+/// A column that is prepared, and the places that it fills. Each place is its input's only one.
+#[derive(Debug, Clone, PartialEq)]
+struct PreparedColumn {
+    /// Index into the job's columns.
+    column: usize,
+    /// Index of each input, and its place.
+    places: Vec<(usize, Place)>,
+}
+
+impl TypedRows {
+    /// Returns no rows, with a buffer per input of the version.
+    pub fn new(version: &CompiledVersion) -> Self {
+        let mut columns: Vec<PreparedColumn> = Vec::new();
+        let mut row_bytes = 0;
+        for (input, mapping) in version.inputs.iter().enumerate() {
+            for place in &mapping.places {
+                let Conversion::Prepared(preparation) = &place.conversion else {
+                    continue;
+                };
+                row_bytes += place.width * preparation.element.byte_len();
+                let entry = (input, place.clone());
+                match columns
+                    .iter_mut()
+                    .find(|known| known.column == place.column)
+                {
+                    Some(known) => known.places.push(entry),
+                    None => columns.push(PreparedColumn {
+                        column: place.column,
+                        places: vec![entry],
+                    }),
+                }
+            }
+        }
+        Self {
+            tensors: InputBatch::new(&version.ready.admitted.signature.inputs),
+            cells: CellBuffer::new(columns.len()),
+            columns: columns.into(),
+            row_bytes,
+        }
+    }
+
+    /// Returns the number of rows.
+    pub fn rows(&self) -> usize {
+        self.tensors.rows
+    }
+
+    /// Returns the bytes of the tensors that preparing one row will take.
+    pub fn prepared_row_bytes(&self) -> usize {
+        self.row_bytes
+    }
+
+    /// Ends a row whose other cells were converted.
+    pub(in crate::domain::job) fn end_row(&mut self, cells: &[Option<&[u8]>]) {
+        for prepared in self.columns.iter() {
+            self.cells
+                .push(cells.get(prepared.column).copied().flatten());
+        }
+        self.tensors.rows += 1;
+    }
+
+    /// Keeps the first `rows` rows.
+    pub fn truncate(&mut self, rows: usize) {
+        self.tensors.truncate(rows);
+        self.cells.truncate(rows * self.columns.len());
+    }
+
+    /// Keeps the first `rows` rows, none of which is prepared yet, and returns the others.
+    pub fn split_off(&mut self, rows: usize) -> Self {
+        let all = self.tensors.rows;
+        let rows = rows.min(all);
+        let mut rest = Self {
+            tensors: InputBatch {
+                rows: all - rows,
+                inputs: self
+                    .tensors
+                    .inputs
+                    .iter()
+                    .map(|data| data.slice(data.len() / all.max(1) * rows..data.len()))
+                    .collect(),
+            },
+            columns: Arc::clone(&self.columns),
+            cells: CellBuffer::new(self.columns.len()),
+            row_bytes: self.row_bytes,
+        };
+        for row in rows..self.cells.rows() {
+            self.cells.row(row).for_each(|cell| rest.cells.push(cell));
+        }
+        self.truncate(rows);
+        rest
+    }
+
+    /// Removes all rows and keeps the memory, except that of prepared inputs.
+    pub fn clear(&mut self) {
+        self.tensors.clear();
+        self.cells.clear();
+        for (input, _) in self.columns.iter().flat_map(|column| &column.places) {
+            let data = &mut self.tensors.inputs[*input];
+            *data = TensorData::new(data.element());
+        }
+    }
+
+    /// Takes the cells that must be prepared; `None` if there are none.
+    pub fn take_unprepared(&mut self) -> Option<Unprepared> {
+        (!self.columns.is_empty() && !self.cells.is_empty()).then(|| Unprepared {
+            columns: Arc::clone(&self.columns),
+            cells: std::mem::replace(&mut self.cells, CellBuffer::new(self.columns.len())),
+        })
+    }
+
+    /// Puts in what was prepared, part after part, and removes the rows that could not be. Returns
+    /// those by their index before the removal, ascending.
+    pub fn finish(&mut self, parts: Vec<PreparedPart>) -> Vec<(usize, Rejection)> {
+        let mut rejected = Vec::new();
+        for part in parts {
+            for (input, values) in part.inputs {
+                self.tensors.inputs[input].append(values);
+            }
+            rejected.extend(part.rejected);
+        }
+        if !rejected.is_empty() {
+            let prepared = |at: &usize| {
+                let mut places = self.columns.iter().flat_map(|column| &column.places);
+                places.any(|(input, _)| input == at)
+            };
+            let rows = self.tensors.rows;
+            let gone: Vec<usize> = rejected.iter().map(|(row, _)| *row).collect();
+            let others: Vec<usize> = (0..self.tensors.inputs.len())
+                .filter(|at| !prepared(at))
+                .collect();
+            for at in others {
+                self.tensors.inputs[at].remove_rows(rows, &gone);
+            }
+            self.tensors.rows -= gone.len();
+        }
+        rejected
+    }
+}
+
+/// Cells of rows that must be scored.
+#[derive(Debug)]
+pub struct Unprepared {
+    columns: Arc<[PreparedColumn]>,
+    cells: CellBuffer,
+}
+
+/// What a range of rows was prepared to.
+#[derive(Debug, Default)]
+pub struct PreparedPart {
+    /// The values of each prepared input, of the rows that are not rejected.
+    inputs: Vec<(usize, TensorData)>,
+    /// The other rows, ascending.
+    rejected: Vec<(usize, Rejection)>,
+}
+
+impl Unprepared {
+    /// Returns the number of rows.
+    pub fn rows(&self) -> usize {
+        self.cells.rows()
+    }
+
+    /// Prepares a range of rows. This may take milliseconds a row.
+    pub fn prepare(&self, rows: Range<usize>) -> PreparedPart {
+        let places = self.columns.iter().flat_map(|column| &column.places);
+        let mut part = PreparedPart {
+            inputs: places
+                .map(|(input, place)| (*input, TensorData::new(place.conversion.element())))
+                .collect(),
+            rejected: Vec::new(),
+        };
+        for row in rows {
+            let before: Vec<usize> = part.inputs.iter().map(|(_, data)| data.len()).collect();
+            if let Err(rejection) = self.append(row, &mut part.inputs) {
+                for ((_, data), len) in part.inputs.iter_mut().zip(before) {
+                    data.truncate(len);
+                }
+                part.rejected.push((row, rejection));
+            }
+        }
+        part
+    }
+
+    /// Rejects a range of rows whose preparation came to no end, for a reason in words.
+    pub fn fail(&self, rows: Range<usize>, reason: &str) -> PreparedPart {
+        let places = self.columns.iter().flat_map(|column| &column.places);
+        let name = places.map(|(_, place)| place.feature.as_str()).next();
+        let message = format!(
+            "feature `{}` could not be prepared: {reason}",
+            name.unwrap_or_default()
+        );
+        PreparedPart {
+            inputs: Vec::new(),
+            rejected: rows
+                .map(|row| (row, Rejection::new("unprepared", message.clone())))
+                .collect(),
+        }
+    }
+
+    fn append(&self, row: usize, inputs: &mut [(usize, TensorData)]) -> Result<(), Rejection> {
+        let mut inputs = inputs.iter_mut();
+        for (at, column) in self.columns.iter().enumerate() {
+            let cell = self.cells.cell(row, at);
+            for ((_, place), (_, data)) in column.places.iter().zip(inputs.by_ref()) {
+                place
+                    .append(cell, data)
+                    .map_err(|fault| fault.reject(place))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use helenus::domain::{
-    job::{PreparationKind, manifest::Manifest},
+    job::{PreparationKind, manifest::Manifest, prepare::CellTokens},
     model::tensor::TensorData,
 };
 
@@ -31,7 +31,7 @@ fn prepared(entry: &str, content: &[u8], mut data: TensorData) -> Result<TensorD
     let manifest = Manifest::parse(&text).unwrap();
     let feature = &manifest.features.unwrap()["x"];
     let kind: &PreparationKind = feature.prepared.as_ref().unwrap();
-    match kind.append(content, &mut data) {
+    match kind.append(content, &mut data, &mut CellTokens::default()) {
         Ok(()) => Ok(data),
         Err(fault) => Err(format!("{fault:?}")),
     }

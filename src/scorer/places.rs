@@ -9,7 +9,9 @@ use super::{
     onnx::{self, DataType, DimensionValue, TypeValue, ValueInfoProto},
 };
 use crate::domain::{
-    evidence::drift::ModelPlace, job::feature_places::place_labels, model::tensor::Element,
+    evidence::drift::ModelPlace,
+    job::feature_places::place_labels,
+    model::{Input, tensor::Element},
     problem::Problem,
 };
 
@@ -92,11 +94,33 @@ pub fn model_places(file: Vec<u8>, names: &[String]) -> Result<Vec<ModelPlace>, 
     Ok(places)
 }
 
+/// Returns the inputs whose dimensions, but for that of rows, the file says.
+///
+/// # Errors
+/// The file is not an ONNX model.
+pub fn declared_inputs(file: Vec<u8>) -> Result<Vec<Input>, Problem> {
+    let graph = onnx::decode(Bytes::from(file))?.graph.unwrap_or_default();
+    let is_constant = |name: &str| graph.initializer.iter().any(|tensor| tensor.name == name);
+    let inputs = graph.input.iter().map(declared);
+    Ok(inputs
+        .filter(|input| !is_constant(&input.name))
+        .filter_map(|input| {
+            Some(Input {
+                name: input.name,
+                element: input.element,
+                dims: input.dims?,
+            })
+        })
+        .collect())
+}
+
 struct DeclaredInput {
     name: String,
     element: Element,
     /// Values per row; `None`: the file leaves it open.
     width: Option<usize>,
+    /// The dimensions after that of rows, if the file says all.
+    dims: Option<Vec<usize>>,
 }
 
 fn declared(input: &ValueInfoProto) -> DeclaredInput {
@@ -106,10 +130,15 @@ fn declared(input: &ValueInfoProto) -> DeclaredInput {
     };
     let shape = tensor.shape.unwrap_or_default();
     // The first dimension is that of rows.
-    let dims = shape.dim.iter().skip(1).map(|dim| match dim.value {
-        Some(DimensionValue::Value(size)) => usize::try_from(size).ok().filter(|size| *size > 0),
-        _ => None,
-    });
+    let dims = shape.dim.iter().skip(1);
+    let dims: Option<Vec<usize>> = dims
+        .map(|dim| match dim.value {
+            Some(DimensionValue::Value(size)) => {
+                usize::try_from(size).ok().filter(|size| *size > 0)
+            }
+            _ => None,
+        })
+        .collect();
     DeclaredInput {
         name: input.name.clone(),
         element: match DataType::try_from(tensor.elem_type) {
@@ -122,7 +151,8 @@ fn declared(input: &ValueInfoProto) -> DeclaredInput {
             // Admission refuses other types.
             _ => Element::Float,
         },
-        width: dims.product(),
+        width: dims.as_ref().map(|dims| dims.iter().product()),
+        dims,
     }
 }
 

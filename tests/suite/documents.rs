@@ -1,6 +1,10 @@
 //! Blobs as inputs: prepared as the training libraries prepare them, scored as they score.
 
 mod bytes;
+mod hostile;
+mod images;
+mod memory;
+mod mutated;
 
 use std::collections::BTreeMap;
 

@@ -95,7 +95,7 @@ fn script(name: &str, arguments: &[&str]) -> Output {
 }
 
 /// The most memory that a process had so far.
-fn peak_kb(pid: u32) -> Option<u64> {
+pub fn peak_kb(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse().ok()

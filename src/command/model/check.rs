@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::json;
 
-use super::super::Context;
+use super::{
+    super::Context,
+    preprocess::{PreprocessArgs, add_entry},
+};
 use crate::{
     domain::{
         model::{Admitted, ClassSource, artifact::check_artifact_name, tolerance::Tolerance},
@@ -38,7 +41,8 @@ use crate::{
 ///
 /// JSON result: {"accepted": bool, "sha256", "size", "inputs": […], "outputs": […], "fixed_batch",
 ///   "feature_names": […], "opsets": {…}, "ir_version", "runtime_version",
-///   "artifacts": {name: {"sha256", "size", "kind": "tokenizer" | "labels" | "json", …}}}
+///   "artifacts": {name: {"sha256", "size", "kind": "tokenizer" | "labels" | "json", …}}},
+///   with --preprocess also "features_entry"
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -46,6 +50,8 @@ pub struct Args {
     file: PathBuf,
     #[command(flatten)]
     facts: Facts,
+    #[command(flatten)]
+    preprocess: PreprocessArgs,
     /// Maximum size of the file in MiB [default: the setting max_model_mib, 1024]
     #[arg(long, value_name = "MIB")]
     max_size: Option<u64>,
@@ -200,6 +206,7 @@ pub fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         return Err(unreadable(error));
     }
     std::fs::File::open(&model).map_err(unreadable)?;
+    let entry = args.preprocess.entry(&model)?;
     let library = runtime::locate(config.onnxruntime.as_deref());
     let mut request = Request::new(model, library);
     request.feature_names = args.facts.feature_names()?;
@@ -218,7 +225,11 @@ pub fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     };
     let outcome = child::run(&request, &limits).map_err(Failure::system)?;
     match outcome.verdict() {
-        Ok(admitted) => Ok(accepted(&admitted)),
+        Ok(admitted) => {
+            let mut answer = accepted(&admitted);
+            add_entry(&mut answer, entry);
+            Ok(answer)
+        }
         Err(problems) => Err(rejected(&args, problems)),
     }
 }

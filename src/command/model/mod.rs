@@ -6,6 +6,7 @@ mod history;
 mod import;
 mod list;
 pub mod moving;
+mod preprocess;
 mod promote;
 mod pull;
 mod purge;

@@ -17,6 +17,7 @@ use super::{
         ask::{self, Intent, Reconciled},
     },
     check,
+    preprocess::{PreprocessArgs, add_entry},
 };
 use crate::{
     domain::{
@@ -56,9 +57,10 @@ use crate::{
 ///     helenus model push tumour model.onnx --features features.txt --reference training.parquet
 ///     helenus model push mails encoder.onnx --width input_ids=64 --width attention_mask=64 \
 ///       --artifact minilm=tokenizer.json
+///     helenus model push pages model.onnx --preprocess torchvision
 ///
 /// JSON result: {"name", "version", "sha256", "size", "bytes_sent", "state": "ready" | "rejected" |
-///   "undecided", "found": null or as of `model check`}
+///   "undecided", "found": null or as of `model check`}, with --preprocess also "features_entry"
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -68,6 +70,8 @@ pub struct Args {
     file: PathBuf,
     #[command(flatten)]
     facts: check::Facts,
+    #[command(flatten)]
+    preprocess: PreprocessArgs,
     /// Training rows with which runs are compared, CSV or Parquet: one column for each feature, by the
     /// model's names, at least 200 rows
     #[arg(long, value_name = "FILE")]
@@ -100,6 +104,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let golden = args.facts.golden_text()?;
     let artifacts = args.facts.artifact_files()?;
     artifacts::check_here(&artifacts)?;
+    let entry = args.preprocess.entry(&args.file)?;
     let reference = match &args.reference {
         Some(path) => Some(reference::read(
             path,
@@ -134,6 +139,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         Some(admit(&store, context, &args.name, version, args.wait).await?)
     };
     let mut answer = told(&args.name, version, &blob, sent, admission.as_ref());
+    add_entry(&mut answer, entry);
     if !same.is_empty() {
         answer = answer.warn(format!(
             "same_bytes: version {} of `{}` has the same bytes",

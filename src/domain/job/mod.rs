@@ -17,6 +17,7 @@ pub mod mapping;
 pub mod outputs;
 pub mod postprocess;
 pub mod prepare;
+pub mod preset;
 pub mod rejection;
 pub mod served;
 mod server_fit;

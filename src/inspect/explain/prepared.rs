@@ -22,7 +22,8 @@ pub(super) fn stored(cell: Option<&[u8]>) -> Value {
     }
 }
 
-/// Returns what the model is given: its kind, the tensor's shape, mean, extremes and first values; or why there is none.
+/// Returns what the model is given: its kind, the content's header, the tensor's shape, mean,
+/// extremes and first values; or why there is none.
 pub(super) fn value(
     (place, preparation): (&Place, &Preparation),
     input: &Input,
@@ -45,14 +46,19 @@ pub(super) fn value(
             "first": first,
         }));
     }
-    Ok(json!({
+    let mut shown = json!({
         "as": preparation.kind.name(),
         "shape": input.dims,
         "mean": numbers.iter().sum::<f64>() / count,
         "min": numbers.iter().copied().reduce(f64::min),
         "max": numbers.iter().copied().reduce(f64::max),
         "first": first,
-    }))
+    });
+    let header = cell.and_then(|content| preparation.kind.header(content));
+    if let (Some(shown), Some(Value::Object(header))) = (shown.as_object_mut(), header) {
+        shown.extend(header);
+    }
+    Ok(shown)
 }
 
 fn numbers(data: &TensorData) -> Vec<f64> {

@@ -8,6 +8,7 @@ use super::{
     Feature, NullSpec,
     bytes::{RawBytes, check_bytes},
     check::{Problems, key},
+    image::{RawImage, check_image},
     tokens::{RawTokens, check_tokens},
 };
 use crate::domain::job::{Cast, Epoch, TextRule};
@@ -21,6 +22,8 @@ pub(super) enum RawFeature {
     Bytes(RawBytes),
     /// `as = "tokens"`
     Tokens(RawTokens),
+    /// `as = "image"`
+    Image(Box<RawImage>),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -67,6 +70,18 @@ const OPTIONS: &[&str] = &[
     "pad_token",
     "special_tokens",
     "inputs",
+    "decode",
+    "exif",
+    "resize",
+    "crop",
+    "channels",
+    "layout",
+    "scale",
+    "mean",
+    "std",
+    "alpha",
+    "cmyk",
+    "max_pixels",
 ];
 
 /// A name of [`OPTIONS`]. Any other is refused here, where the parser knows its line and column.
@@ -94,6 +109,7 @@ impl<'de> Deserialize<'de> for RawFeature {
         match kind.map(str::to_owned).as_deref() {
             Some("bytes") => read(table).map(Self::Bytes),
             Some("tokens") => read(table).map(Self::Tokens),
+            Some("image") => read(table).map(|image| Self::Image(Box::new(image))),
             _ => read(table).map(|cell| Self::Cell(Box::new(cell))),
         }
     }
@@ -111,6 +127,7 @@ pub(super) fn check_feature(name: &str, raw: RawFeature, p: &mut Problems) -> Fe
         RawFeature::Cell(cell) => check_cell(&place, *cell, p),
         RawFeature::Bytes(bytes) => check_bytes(&place, bytes, p),
         RawFeature::Tokens(tokens) => check_tokens(&place, tokens, p),
+        RawFeature::Image(image) => check_image(&place, *image, p),
     }
 }
 
@@ -153,7 +170,7 @@ fn check_cell(place: &str, raw: RawCell, p: &mut Problems) -> Feature {
 
 /// Returns the unit; `as` names a preparation where it is none of these.
 fn epoch_of(place: &str, word: &str, p: &mut Problems) -> Epoch {
-    let prepared = ["bytes", "tokens"].map(|kind| (kind, Epoch::Seconds));
+    let prepared = ["bytes", "image", "tokens"].map(|kind| (kind, Epoch::Seconds));
     let mut words = vec![
         ("epoch_s", Epoch::Seconds),
         ("epoch_ms", Epoch::Milliseconds),

@@ -4,6 +4,7 @@ mod bytes;
 mod check;
 mod drift;
 mod feature;
+mod image;
 mod inline;
 mod read;
 mod stream;

@@ -118,6 +118,10 @@ fn takes(kind: &PreparationKind) -> (Vec<CqlType>, &'static [Element]) {
                 Element::Double,
             ],
         ),
+        PreparationKind::Image(_) => (
+            vec![CqlType::Blob],
+            &[Element::Float16, Element::Float, Element::Double],
+        ),
     }
 }
 
@@ -131,6 +135,7 @@ impl PreparationKind {
         match self {
             Self::Bytes(_) => "bytes",
             Self::Tokens(_) => "tokens",
+            Self::Image(_) => "image",
         }
     }
 
@@ -150,6 +155,25 @@ impl PreparationKind {
                 )
             }),
             Self::Tokens(_) => None,
+            Self::Image(rule) => {
+                let dims = rule.dims()?;
+                // A single channel may have no dimension of its own.
+                let without_ones = |dims: &[usize]| -> Vec<usize> {
+                    dims.iter().copied().filter(|dim| *dim != 1).collect()
+                };
+                let is_same = input.dims == dims
+                    || dims.contains(&1) && without_ones(&input.dims) == without_ones(&dims);
+                (!is_same).then(|| {
+                    (
+                        "job.shape",
+                        format!(
+                            "version {version}: input `{}` takes {:?}, but the image becomes {dims:?}",
+                            input.name, input.dims
+                        ),
+                        "check crop or resize.exact (the size), layout and channels".to_owned(),
+                    )
+                })
+            }
         }
     }
 }

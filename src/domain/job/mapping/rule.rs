@@ -161,7 +161,7 @@ fn check_pair(scalar: &CqlType, rule: &Rule, column: &Column, wrong: &mut Wrong)
             "job.feature_type",
             format!("{named} cannot be a feature: {scalar} is neither a number nor a text"),
             match scalar {
-                CqlType::Blob => "give the model its bytes: as = \"bytes\"",
+                CqlType::Blob => "say what it holds: as = \"image\" or as = \"bytes\"",
                 _ => "store the model's input in a separate column",
             },
         ),

@@ -6,13 +6,15 @@
 //! the scorer.
 
 pub mod bytes;
+pub mod image;
 pub mod rows;
 pub mod tokens;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use self::{
     bytes::BytesRule,
+    image::ImageRule,
     rows::{PreparedPart, TypedRows, Unprepared},
     tokens::{CellTokens, TokenPart, TokensRule},
 };
@@ -40,6 +42,8 @@ pub enum PreparationKind {
     Bytes(BytesRule),
     /// `as = "tokens"`: one of the inputs that a text fills.
     Tokens(TokensRule),
+    /// `as = "image"`
+    Image(ImageRule),
 }
 
 impl Preparation {
@@ -70,6 +74,7 @@ impl Preparation {
         match &self.kind {
             PreparationKind::Bytes(rule) => rule.fingerprint(),
             PreparationKind::Tokens(rule) => rule.fingerprint(),
+            PreparationKind::Image(rule) => rule.fingerprint(),
         }
     }
 
@@ -78,6 +83,7 @@ impl Preparation {
         match &self.kind {
             PreparationKind::Bytes(rule) => rule.describe(),
             PreparationKind::Tokens(rule) => rule.describe(),
+            PreparationKind::Image(rule) => rule.describe(),
         }
     }
 }
@@ -97,6 +103,18 @@ impl PreparationKind {
         match self {
             Self::Bytes(rule) => rule.append(content, data),
             Self::Tokens(rule) => rule.append(content, data, tokens),
+            Self::Image(rule) => rule.append(content, data),
+        }
+    }
+
+    /// Returns what the content's header says, for people: format, width and height of an image.
+    /// `None` if it says nothing, or cannot be read.
+    pub fn header(&self, content: &[u8]) -> Option<Value> {
+        match self {
+            Self::Bytes(_) | Self::Tokens(_) => None,
+            Self::Image(rule) => rule.header(content).ok().map(|(format, width, height)| {
+                json!({"format": format, "width": width, "height": height})
+            }),
         }
     }
 
@@ -107,17 +125,23 @@ impl PreparationKind {
             // Once for all inputs that a text fills.
             Self::Tokens(rule) if rule.part == TokenPart::Ids => &["tokens"],
             Self::Tokens(_) => &[],
+            Self::Image(_) => &["bytes", "width", "height"],
         }
     }
 
     /// Measures a content without preparing it, for profiles: one number for each of
-    /// [`PreparationKind::measures`].
+    /// [`PreparationKind::measures`], NaN if it cannot be read. (Brightness would mean to decode
+    /// images that need not be scored.)
     pub fn measure(&self, content: &[u8]) -> Vec<f64> {
         let bytes = content.len() as f64;
         match self {
             Self::Bytes(_) => vec![bytes],
             Self::Tokens(rule) if rule.part == TokenPart::Ids => vec![rule.length(content)],
             Self::Tokens(_) => Vec::new(),
+            Self::Image(rule) => match rule.header(content) {
+                Ok((_, width, height)) => vec![bytes, width.into(), height.into()],
+                Err(_) => vec![bytes, f64::NAN, f64::NAN],
+            },
         }
     }
 }

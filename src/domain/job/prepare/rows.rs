@@ -233,3 +233,83 @@ impl Unprepared {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        codec::cql_type::CqlType,
+        domain::{
+            fixture,
+            job::{InputMapping, Preparation, PreparationKind, manifest::Manifest},
+            model::tensor::Element,
+        },
+    };
+
+    /// A version with a float and an image of one pixel.
+    fn version() -> CompiledVersion {
+        let manifest = Manifest::parse(
+            "job = 'j'\nmodel = 'm'\nversions = [1]\nsource = { table = 'k.t' }\n[features]\n\
+             x = { column = 'c', as = 'image', crop = 1 }",
+        );
+        let kind: Option<PreparationKind> =
+            manifest.unwrap().features.unwrap()["x"].prepared.clone();
+        let image = Place {
+            width: 3,
+            conversion: Conversion::Prepared(Preparation {
+                element: Element::Float,
+                cql_type: CqlType::Blob,
+                kind: kind.unwrap(),
+            }),
+            ..fixture::place("x", 1, "blob", Element::Float)
+        };
+        let mut version = fixture::version();
+        version.ready.admitted.signature.inputs = vec![
+            fixture::input("a", Element::Float, &[]),
+            fixture::input("x", Element::Float, &[3, 1, 1]),
+        ];
+        version.inputs = vec![
+            InputMapping {
+                places: vec![fixture::place("a", 0, "float", Element::Float)],
+            },
+            InputMapping {
+                places: vec![image],
+            },
+        ];
+        version
+    }
+
+    #[test]
+    fn rows_that_cannot_be_prepared_leave_all_inputs() {
+        let mut png = std::io::Cursor::new(Vec::new());
+        let pixel = ::image::RgbImage::from_pixel(1, 1, ::image::Rgb([1, 2, 3]));
+        pixel.write_to(&mut png, ::image::ImageFormat::Png).unwrap();
+        let png = png.into_inner();
+        let version = version();
+        let mut rows = TypedRows::new(&version);
+        for (number, content) in [
+            (0.0_f32, &png[..]),
+            (1.0, &b"no"[..]),
+            (2.0, &png[..]),
+            (3.0, &b""[..]),
+        ] {
+            let cell = number.to_be_bytes();
+            let cells = [Some(&cell[..]), Some(content)];
+            let appended =
+                super::super::super::hash::append_row(&version, &cells, &mut rows, &mut Vec::new());
+            assert_eq!(appended.1.is_err(), content.is_empty());
+        }
+        let unprepared = rows.take_unprepared().unwrap();
+        let rejected = rows.finish(vec![unprepared.prepare(0..1), unprepared.prepare(1..3)]);
+        assert_eq!(rejected.len(), 1);
+        assert_eq!((rejected[0].0, rejected[0].1.code), (1, "image"));
+        assert_eq!(rows.rows(), 2);
+        assert_eq!(rows.tensors.inputs[0], TensorData::Float(vec![0.0, 2.0]));
+        let pixels = [1.0, 2.0, 3.0].repeat(2);
+        assert_eq!(rows.tensors.inputs[1], TensorData::Float(pixels));
+        let failed = unprepared.fail(0..2, "panic");
+        assert_eq!(failed.rejected[1].1.subject(), "x");
+        rows.clear();
+        assert!(rows.take_unprepared().is_none());
+    }
+}

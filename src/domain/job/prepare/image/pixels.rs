@@ -1,0 +1,157 @@
+//! Pixels of 8 bits a sample: resized and cut as Pillow and torchvision do.
+
+use fast_image_resize::{
+    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer, images::Image as ResizeImage,
+};
+
+use super::{Filter, Resize, ResizeTo};
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Pixels {
+    pub width: u32,
+    pub height: u32,
+    /// Samples of each pixel: 1 or 3.
+    pub channels: usize,
+    pub samples: Vec<u8>,
+}
+
+impl Pixels {
+    pub fn area(&self) -> usize {
+        self.width as usize * self.height as usize
+    }
+
+    pub fn resized(self, resize: Resize, max_pixels: u64) -> Result<Self, String> {
+        let (height, width) = target(resize.to, self.height, self.width);
+        if (width, height) == (u64::from(self.width), u64::from(self.height)) {
+            return Ok(self);
+        }
+        if width * height > max_pixels {
+            return Err(format!(
+                "the image would be resized to {width} x {height} pixels, \
+                 which is more than max_pixels = {max_pixels}"
+            ));
+        }
+        let words = |error: &dyn std::fmt::Display| format!("the image cannot be resized: {error}");
+        let side = |side: u64| u32::try_from(side).map_err(|error| words(&error));
+        let (width, height) = (side(width)?, side(height)?);
+        let kind = match self.channels {
+            1 => PixelType::U8,
+            _ => PixelType::U8x3,
+        };
+        let source = ResizeImage::from_vec_u8(self.width, self.height, self.samples, kind)
+            .map_err(|error| words(&error))?;
+        let mut resized = ResizeImage::new(width, height, kind);
+        let options = ResizeOptions::new()
+            .resize_alg(algorithm(resize.filter))
+            .use_alpha(false);
+        Resizer::new()
+            .resize(&source, &mut resized, &options)
+            .map_err(|error| words(&error))?;
+        Ok(Self {
+            width,
+            height,
+            channels: self.channels,
+            samples: resized.into_vec(),
+        })
+    }
+
+    /// Cuts out the centre, which lies where torchvision's `CenterCrop` puts it.
+    pub fn centre(self, height: u32, width: u32) -> Result<Self, String> {
+        if height > self.height || width > self.width {
+            return Err(format!(
+                "the image has {} x {} pixels, which is less than the crop of {width} x {height}",
+                self.width, self.height
+            ));
+        }
+        let top = half_to_even(self.height - height) as usize;
+        let left = half_to_even(self.width - width) as usize;
+        let stride = self.width as usize * self.channels;
+        let (from, length) = (left * self.channels, width as usize * self.channels);
+        let rows = self.samples.chunks_exact(stride).skip(top);
+        let rows = rows.take(height as usize);
+        Ok(Self {
+            width,
+            height,
+            channels: self.channels,
+            samples: rows
+                .flat_map(|row| &row[from..from + length])
+                .copied()
+                .collect(),
+        })
+    }
+}
+
+/// Returns height and width.
+fn target(to: ResizeTo, height: u32, width: u32) -> (u64, u64) {
+    match to {
+        ResizeTo::Exact(height, width) => (height.into(), width.into()),
+        ResizeTo::Short(side) => {
+            let side = u64::from(side);
+            let (height, width) = (u64::from(height), u64::from(width));
+            match height <= width {
+                true => (side, side * width / height.max(1)),
+                false => (side * height / width.max(1), side),
+            }
+        }
+    }
+}
+
+/// Returns half of a number; of two halves the even one, as Python's `round` does.
+fn half_to_even(number: u32) -> u32 {
+    let half = number / 2;
+    half + u32::from(number % 2 == 1 && half % 2 == 1)
+}
+
+fn algorithm(filter: Filter) -> ResizeAlg {
+    ResizeAlg::Convolution(match filter {
+        Filter::Nearest => return ResizeAlg::Nearest,
+        Filter::Box => FilterType::Box,
+        Filter::Bilinear => FilterType::Bilinear,
+        Filter::Hamming => FilterType::Hamming,
+        Filter::Bicubic => FilterType::CatmullRom,
+        Filter::Lanczos => FilterType::Lanczos3,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_crops_are_those_of_torchvision() {
+        assert_eq!(target(ResizeTo::Short(256), 427, 640), (256, 383));
+        assert_eq!(target(ResizeTo::Short(256), 1100, 800), (352, 256));
+        assert_eq!(target(ResizeTo::Exact(3, 5), 1100, 800), (3, 5));
+        assert_eq!([0, 1, 2, 3, 5, 7].map(half_to_even), [0, 0, 1, 2, 2, 4]);
+        let pixels = Pixels {
+            width: 4,
+            height: 3,
+            channels: 1,
+            samples: (0..12).collect(),
+        };
+        let centre = pixels.clone().centre(1, 2).unwrap();
+        assert_eq!(centre.samples, [5, 6]);
+        assert!(
+            pixels
+                .centre(4, 2)
+                .unwrap_err()
+                .contains("less than the crop")
+        );
+    }
+
+    #[test]
+    fn a_long_thin_image_is_not_blown_up() {
+        let thin = Pixels {
+            width: 60_000,
+            height: 1,
+            channels: 1,
+            samples: vec![0; 60_000],
+        };
+        let resize = Resize {
+            to: ResizeTo::Short(256),
+            filter: Filter::Bilinear,
+        };
+        let reason = thin.resized(resize, 1 << 25).unwrap_err();
+        assert!(reason.contains("15360000 x 256"), "{reason}");
+    }
+}

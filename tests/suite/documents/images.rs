@@ -1,0 +1,140 @@
+//! `as = "image"`: against Pillow, and the orientation model against its own library.
+
+use std::collections::BTreeMap;
+
+use helenus::domain::model::tensor::TensorData;
+use serde_json::{Value, json};
+
+use super::{assert_served_alike, manifest, prepared, rejected};
+use crate::support::{Sandbox, documents};
+
+/// As the model was trained, but for the filter: its library resizes with OpenCV's Lanczos.
+pub const ORIENTATION: &str = "as = \"image\", decode = [\"jpeg\"], resize = { short = 256, filter = \"lanczos3\" }, \
+    crop = 224, channels = \"bgr\", scale = \"1/255\", mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225]";
+
+fn floats(entry: &str, content: &[u8]) -> Vec<f32> {
+    match prepared(entry, content, TensorData::Float(Vec::new())) {
+        Ok(TensorData::Float(values)) => values,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The largest and the mean difference from Pillow's grey levels, over all images.
+fn difference(entry: &str, expected: &str) -> (f32, f64) {
+    let expected = std::fs::read(documents::folder().join(expected)).unwrap();
+    let images = documents::contents("images", "images.json");
+    let size = expected.len() / images.len();
+    let (mut worst, mut sum) = (0.0_f32, 0.0_f64);
+    for (content, expected) in images.iter().zip(expected.chunks(size)) {
+        let values = floats(entry, content);
+        assert_eq!(values.len(), size);
+        for (got, expected) in values.iter().zip(expected) {
+            let difference = (got - f32::from(*expected)).abs();
+            worst = worst.max(difference);
+            sum += f64::from(difference);
+        }
+    }
+    (worst, sum / expected.len() as f64)
+}
+
+#[test]
+fn pixels_are_pillows_within_a_grey_level_or_two() {
+    let entry = |options: &str| {
+        format!("{{ column = \"c\", as = \"image\", layout = \"nhwc\", {options} }}")
+    };
+    let cut = |filter: &str| {
+        entry(&format!(
+            "resize = {{ short = 256, filter = \"{filter}\" }}, crop = 224"
+        ))
+    };
+    let bilinear = difference(&cut("bilinear"), "bilinear.bin");
+    let bicubic = difference(&cut("bicubic"), "bicubic.bin");
+    let grey = "channels = \"grey\", resize = { exact = [32, 48], filter = \"lanczos3\" }";
+    let grey = difference(&entry(grey), "grey.bin");
+    println!("bilinear {bilinear:?}, bicubic {bicubic:?}, grey lanczos {grey:?}");
+    assert!(
+        bilinear.0 <= 1.0 && bilinear.1 <= 0.2,
+        "bilinear {bilinear:?}"
+    );
+    assert!(bicubic.0 <= 2.0 && bicubic.1 <= 0.2, "bicubic {bicubic:?}");
+    assert!(grey.0 <= 1.0 && grey.1 <= 0.2, "grey {grey:?}");
+}
+
+#[test]
+fn orientations_are_those_of_the_models_own_library() {
+    let sandbox = Sandbox::migrated("orientation");
+    let model = documents::folder().join("orientation.onnx");
+    let (job, name) = (sandbox.name("pages"), sandbox.name("orientation"));
+    let push = ["model", "push", &name, model.to_str().unwrap()];
+    let other_size = r#"{"size": {"height": 384, "width": 384}, "image_mean": [0, 0, 0], "image_std": [1, 1, 1]}"#;
+    sandbox.file("other.json", other_size);
+    let refused = sandbox.json(&[&push[..], &["--preprocess", "hf:other.json"]].concat());
+    let refused = refused.code(2).error().to_string();
+    assert!(refused.contains("384 x 384"), "{refused}");
+    let options = ["--classes", "0,90,180,270", "--preprocess", "torchvision"];
+    let pushed = sandbox.json(&[&push[..], &options].concat()).ok().result();
+    let entry = pushed["features_entry"].as_str().unwrap();
+    assert!(
+        entry.starts_with("x = { column = \"image\", as = \"image\""),
+        "{entry}"
+    );
+    assert_eq!(pushed["version"], 1, "the refused push registered nothing");
+    sandbox.cql("CREATE TABLE {data}.files (id int PRIMARY KEY, content blob)");
+    let known = documents::json("pages.json");
+    let mut pages = documents::contents("pages", "pages.json");
+    let count = pages.len();
+    let hostile = super::hostile::contents(&pages[0]);
+    pages.extend(hostile.iter().map(|(_, content, _)| content.clone()));
+    documents::insert(&sandbox, "files", &pages);
+    let feature = format!("x = {{ column = \"content\", {ORIENTATION} }}");
+    let path = sandbox.file("pages.toml", manifest(&sandbox, &job, &name, &feature));
+    sandbox
+        .helenus(&["job", "create", path.to_str().unwrap()])
+        .ok();
+    let run = sandbox.json(&["score", &job]).ok().result();
+    assert_eq!(run["scored"]["1"], count, "{run}");
+
+    let table = format!("{job}_predictions");
+    let reasons = rejected(&sandbox, &table);
+    assert_eq!(reasons.len(), hostile.len(), "{reasons:?}");
+    for ((what, _, words), id) in hostile.iter().zip(count as i32..) {
+        let reason = &reasons[&id];
+        assert!(
+            reason.starts_with("image: feature `x`: ") && reason.contains(words),
+            "{what}: {reason}"
+        );
+    }
+    let labels = labels(&sandbox, &table);
+    for (id, page) in known.iter().enumerate() {
+        assert_eq!(Value::from(labels[&(id as i32)]), page["label"], "{page}");
+    }
+
+    let again = sandbox.json(&["score", &job]).ok().result();
+    assert_eq!(again["unchanged"]["1"], count, "{again}");
+    assert_eq!(again["rejected"]["1"], hostile.len(), "{again}");
+    let proof = sandbox.json(&["verify", &job]).ok().result();
+    assert_eq!(proof["versions"]["1"]["matching"], count, "{proof}");
+
+    let seen = sandbox.json(&["explain", &job, "id=0"]).ok().result();
+    let fed = &seen["versions"][0]["fed"][0];
+    assert_eq!(fed["value"]["format"], "jpeg", "{seen}");
+    assert_eq!(fed["value"]["shape"], json!([3, 224, 224]));
+    assert_eq!(fed["stored"]["bytes"], pages[0].len());
+    let broken = (&pages[0][..500], "image: feature `x`");
+    assert_served_alike(&sandbox, &job, &pages[..3], broken);
+}
+
+/// The class with the largest score by id.
+fn labels(sandbox: &Sandbox, table: &str) -> BTreeMap<i32, i64> {
+    let rows = sandbox.rows(&format!("SELECT * FROM {{data}}.{table}"));
+    rows.iter()
+        .filter_map(|row| {
+            let scores = row.iter().filter_map(|(name, value)| {
+                let class = name.strip_prefix("p_")?.parse().ok()?;
+                Some((class, value.as_float()?))
+            });
+            let (best, _) = scores.max_by(|a, b| a.1.total_cmp(&b.1))?;
+            Some((row["id"].as_int()?, best))
+        })
+        .collect()
+}

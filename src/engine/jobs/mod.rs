@@ -10,6 +10,7 @@ mod order;
 mod prepare;
 mod resolve;
 mod tamper;
+mod versions;
 
 pub use answer::{run_once, serve};
 pub use expect::{DIFFERS as EXPECT_DIFFERS, check_planned_rows, check_rows};
@@ -20,5 +21,5 @@ pub use prepare::{
     PreparedJob, prepare, prepare_planned, prepare_pointing, read_ready, ready_revision, refused,
     unknown,
 };
-pub(crate) use resolve::unknown_alias;
 pub use resolve::{Checked, Outlook, PENDING, PlannedVersion, check, check_planned};
+pub(crate) use versions::unknown_alias;

@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use helenus::domain::{job::manifest::Manifest, model::tensor::TensorData};
+use helenus::domain::{
+    job::{manifest::Manifest, prepare::CellTokens},
+    model::tensor::TensorData,
+};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use crate::support::documents;
@@ -34,7 +37,7 @@ fn mutated_files_are_prepared_whole_or_rejected_with_a_reason() {
     while Instant::now() < end || tried < 50 {
         let file = mutated(&seeds[random.random_range(0..seeds.len())], &mut random);
         let mut data = TensorData::Float(Vec::new());
-        match kind.append(&file, &mut data) {
+        match kind.append(&file, &mut data, &mut CellTokens::default()) {
             Ok(()) => {
                 whole += 1;
                 assert_eq!(data.len(), 3 * 32 * 32, "seed {seed}, file {tried}");

@@ -5,6 +5,8 @@
 //! time: without look-around and back-references, which automata match, but for the one look-ahead
 //! that tokenizers of the GPT-2 family end with.
 
+use regex_syntax::ast::{Ast, Visitor, parse::Parser, visit};
+
 /// White space, but for its last character if a word follows.
 const LAST_SPACE: &str = r"\s+(?!\S)";
 
@@ -32,9 +34,34 @@ pub(super) fn kind(pattern: &str) -> Result<PatternKind, String> {
     if rest.is_empty() {
         return Ok(kind);
     }
-    match regex_syntax::parse(&rest.join("|")) {
+    let rest = rest.join("|");
+    let ast = Parser::new().parse(&rest);
+    let ast = ast.map_err(|error| last_line(&error.to_string()))?;
+    visit(&ast, Possessive)?;
+    match regex_syntax::parse(&rest) {
         Ok(_) => Ok(kind),
         Err(error) => Err(last_line(&error.to_string())),
+    }
+}
+
+/// Refuses `a++`: the automata's syntax reads it as `(?:a+)+`, the tokenizers' as possessive.
+struct Possessive;
+
+impl Visitor for Possessive {
+    type Output = ();
+    type Err = String;
+
+    fn finish(self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn visit_pre(&mut self, ast: &Ast) -> Result<(), String> {
+        match ast {
+            Ast::Repetition(outer) if matches!(*outer.ast, Ast::Repetition(_)) => {
+                Err("possessive repetition (as in `a++`) is not supported".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -60,7 +60,7 @@ pub async fn prepare(
     job: &str,
     versions: Option<&BTreeSet<i32>>,
 ) -> Result<PreparedJob, Failure> {
-    prepare_pointing(store, job, versions, &BTreeMap::new()).await
+    Box::pin(prepare_pointing(store, job, versions, &BTreeMap::new())).await
 }
 
 /// As [`prepare`], but only reads: a revision that waits for its answer is not used yet, and the

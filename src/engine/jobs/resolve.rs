@@ -97,8 +97,9 @@ pub async fn check_planned(
     let mut problems = Vec::new();
     let source = source(store, manifest, &mut problems).await?;
     let source_version = source_version(store, manifest, source.as_ref(), &mut problems).await?;
-    let (asked, aliases) = versions(store, manifest, outlook, &mut problems).await?;
-    let target = target(store, manifest, &mut problems).await?;
+    let versions = versions(store, manifest, outlook, &mut problems);
+    let (asked, aliases) = Box::pin(versions).await?;
+    let target = Box::pin(target(store, manifest, &mut problems)).await?;
     let Some(source) = source else {
         return Ok(Err(problems));
     };

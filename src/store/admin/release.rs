@@ -36,7 +36,7 @@ impl Store {
     /// # Errors
     /// Errors of Cassandra.
     pub async fn release(&self) -> Result<Release, StoreError> {
-        patiently(PATIENCE, || read(self.session())).await
+        patiently(PATIENCE, || Box::pin(read(self.session()))).await
     }
 }
 

@@ -19,26 +19,42 @@ fn floats(entry: &str, content: &[u8]) -> Vec<f32> {
     }
 }
 
-/// The largest and the mean difference from Pillow's grey levels, over all images.
-fn difference(entry: &str, expected: &str) -> (f32, f64) {
+/// Differences from Pillow's grey levels over the images of a format.
+#[derive(Debug, Default)]
+struct Difference {
+    largest: f32,
+    mean: f64,
+    /// Share of samples that differ by more than one grey level.
+    beyond_one: f64,
+}
+
+fn difference(entry: &str, expected: &str, extension: &str) -> Difference {
     let expected = std::fs::read(documents::folder().join(expected)).unwrap();
+    let names = documents::json("images.json");
     let images = documents::contents("images", "images.json");
     let size = expected.len() / images.len();
-    let (mut worst, mut sum) = (0.0_f32, 0.0_f64);
-    for (content, expected) in images.iter().zip(expected.chunks(size)) {
+    let (mut all, mut count) = (Difference::default(), 0.0);
+    let listed = names.iter().zip(&images).zip(expected.chunks(size));
+    for ((_, content), expected) in
+        listed.filter(|((name, _), _)| name.as_str().unwrap().ends_with(extension))
+    {
         let values = floats(entry, content);
         assert_eq!(values.len(), size);
         for (got, expected) in values.iter().zip(expected) {
             let difference = (got - f32::from(*expected)).abs();
-            worst = worst.max(difference);
-            sum += f64::from(difference);
+            all.largest = all.largest.max(difference);
+            all.mean += f64::from(difference);
+            all.beyond_one += f64::from(u8::from(difference > 1.0));
+            count += 1.0;
         }
     }
-    (worst, sum / expected.len() as f64)
+    all.mean /= count;
+    all.beyond_one /= count;
+    all
 }
 
 #[test]
-fn pixels_are_pillows_within_a_grey_level_or_two() {
+fn pixels_are_pillows_up_to_a_grey_level_and_what_jpeg_decoders_differ_by() {
     let entry = |options: &str| {
         format!("{{ column = \"c\", as = \"image\", layout = \"nhwc\", {options} }}")
     };
@@ -47,17 +63,28 @@ fn pixels_are_pillows_within_a_grey_level_or_two() {
             "resize = {{ short = 256, filter = \"{filter}\" }}, crop = 224"
         ))
     };
-    let bilinear = difference(&cut("bilinear"), "bilinear.bin");
-    let bicubic = difference(&cut("bicubic"), "bicubic.bin");
     let grey = "channels = \"grey\", resize = { exact = [32, 48], filter = \"lanczos3\" }";
-    let grey = difference(&entry(grey), "grey.bin");
-    println!("bilinear {bilinear:?}, bicubic {bicubic:?}, grey lanczos {grey:?}");
-    assert!(
-        bilinear.0 <= 1.0 && bilinear.1 <= 0.2,
-        "bilinear {bilinear:?}"
-    );
-    assert!(bicubic.0 <= 2.0 && bicubic.1 <= 0.2, "bicubic {bicubic:?}");
-    assert!(grey.0 <= 1.0 && grey.1 <= 0.2, "grey {grey:?}");
+    for (entry, expected) in [
+        (cut("bilinear"), "bilinear.bin"),
+        (cut("bicubic"), "bicubic.bin"),
+        (entry(grey), "grey.bin"),
+    ] {
+        let png = difference(&entry, expected, ".png");
+        println!("{expected}: {png:?}");
+        assert!(
+            png.mean <= 0.02 && png.beyond_one <= 1e-5,
+            "{expected}: {png:?}"
+        );
+        // Filters that overshoot differ at single sharp corners.
+        assert!(png.largest <= 1.0 || expected != "bilinear.bin", "{png:?}");
+        // The decoders enlarge the halved colours differently, which shows at sharp coloured edges.
+        let jpeg = difference(&entry, expected, ".jpg");
+        println!("{expected}: {jpeg:?}");
+        assert!(
+            jpeg.mean <= 0.3 && jpeg.beyond_one <= 0.03,
+            "{expected}: {jpeg:?}"
+        );
+    }
 }
 
 #[test]
@@ -116,7 +143,7 @@ fn orientations_are_those_of_the_models_own_library() {
     assert_eq!(proof["versions"]["1"]["matching"], count, "{proof}");
 
     let seen = sandbox.json(&["explain", &job, "id=0"]).ok().result();
-    let fed = &seen["versions"][0]["fed"][0];
+    let fed = &seen["versions"]["1"]["fed"][0];
     assert_eq!(fed["value"]["format"], "jpeg", "{seen}");
     assert_eq!(fed["value"]["shape"], json!([3, 224, 224]));
     assert_eq!(fed["stored"]["bytes"], pages[0].len());

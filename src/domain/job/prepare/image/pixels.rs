@@ -25,24 +25,40 @@ impl Pixels {
         if (width, height) == (u64::from(self.width), u64::from(self.height)) {
             return Ok(self);
         }
-        if width * height > max_pixels {
+        // Of the two passes, too: a high, narrow image would be wide in between.
+        let highest = height.max(u64::from(self.height));
+        if width * highest > max_pixels {
             return Err(format!(
-                "the image would be resized to {width} x {height} pixels, \
+                "the image would be resized to {width} x {highest} pixels, \
                  which is more than max_pixels = {max_pixels}"
             ));
         }
-        let words = |error: &dyn std::fmt::Display| format!("the image cannot be resized: {error}");
-        let side = |side: u64| u32::try_from(side).map_err(|error| words(&error));
+        let side = |side: u64| {
+            u32::try_from(side).map_err(|error| format!("the image cannot be resized: {error}"))
+        };
         let (width, height) = (side(width)?, side(height)?);
+        // Pillow resizes rows first and rounds between the two passes; the library would begin with
+        // columns, and differ where a filter overshoots at a sharp corner.
+        let own_height = self.height;
+        let rows = self.pass(width, own_height, resize.filter)?;
+        rows.pass(width, height, resize.filter)
+    }
+
+    /// Resizes in one direction.
+    fn pass(self, width: u32, height: u32, filter: Filter) -> Result<Self, String> {
+        if (width, height) == (self.width, self.height) {
+            return Ok(self);
+        }
         let kind = match self.channels {
             1 => PixelType::U8,
             _ => PixelType::U8x3,
         };
+        let words = |error: &dyn std::fmt::Display| format!("the image cannot be resized: {error}");
         let source = ResizeImage::from_vec_u8(self.width, self.height, self.samples, kind)
             .map_err(|error| words(&error))?;
         let mut resized = ResizeImage::new(width, height, kind);
         let options = ResizeOptions::new()
-            .resize_alg(algorithm(resize.filter))
+            .resize_alg(algorithm(filter))
             .use_alpha(false);
         Resizer::new()
             .resize(&source, &mut resized, &options)

@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 ///     helenus similar mails 42 --top 5 --show subject
 ///     helenus similar mails --text "the printer does not switch on" --show subject,sender
-///     helenus similar mails --row '{"body": "where is my order?"}' --version 2 --output json
+///     helenus similar mails --row "{\"body\": \"where is my order?\"}" --version 2 --output json
 ///
 /// Exit code 1: the row is rejected, so that it has no vector; 2: the job has no such index; 3: the index
 /// is still being built; 5: no prediction has that key.

@@ -55,8 +55,7 @@ use crate::{
 ///     helenus model push tumour model.onnx --features features.txt --golden golden.csv
 ///     helenus model push tumour model.onnx --classes benign,malignant --metric auc=0.991
 ///     helenus model push tumour model.onnx --features features.txt --reference training.parquet
-///     helenus model push mails encoder.onnx --width input_ids=64 --width attention_mask=64 \
-///       --artifact minilm=tokenizer.json
+///     helenus model push mails encoder.onnx --width input_ids=64 --artifact minilm=tokenizer.json
 ///     helenus model push pages model.onnx --preprocess torchvision
 ///
 /// JSON result: {"name", "version", "sha256", "size", "bytes_sent", "state": "ready" | "rejected" |

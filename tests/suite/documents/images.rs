@@ -64,24 +64,23 @@ fn pixels_are_pillows_up_to_a_grey_level_and_what_jpeg_decoders_differ_by() {
         ))
     };
     let grey = "channels = \"grey\", resize = { exact = [32, 48], filter = \"lanczos3\" }";
-    for (entry, expected) in [
-        (cut("bilinear"), "bilinear.bin"),
-        (cut("bicubic"), "bicubic.bin"),
-        (entry(grey), "grey.bin"),
+    // Of PNG, where only resizing differs, then of JPEG: the largest difference, as measured. Why a
+    // few samples in a million of bicubic differ by so much is not known.
+    for (entry, expected, largest) in [
+        (cut("bilinear"), "bilinear.bin", [1.0, 4.0]),
+        (cut("bicubic"), "bicubic.bin", [14.0, 9.0]),
+        (entry(grey), "grey.bin", [2.0, 2.0]),
     ] {
         let png = difference(&entry, expected, ".png");
-        println!("{expected}: {png:?}");
+        // JPEG decoders enlarge the halved colours differently, which shows at sharp edges.
+        let jpeg = difference(&entry, expected, ".jpg");
+        println!("{expected}: {png:?}, {jpeg:?}");
         assert!(
-            png.mean <= 0.02 && png.beyond_one <= 1e-5,
+            png.largest <= largest[0] && png.mean <= 0.02 && png.beyond_one <= 1e-5,
             "{expected}: {png:?}"
         );
-        // Filters that overshoot differ at single sharp corners.
-        assert!(png.largest <= 1.0 || expected != "bilinear.bin", "{png:?}");
-        // The decoders enlarge the halved colours differently, which shows at sharp coloured edges.
-        let jpeg = difference(&entry, expected, ".jpg");
-        println!("{expected}: {jpeg:?}");
         assert!(
-            jpeg.mean <= 0.3 && jpeg.beyond_one <= 0.03,
+            jpeg.largest <= largest[1] && jpeg.mean <= 0.2 && jpeg.beyond_one <= 0.02,
             "{expected}: {jpeg:?}"
         );
     }

@@ -247,3 +247,36 @@ def stream_latency(figures):
 def stream_stored(figures):
     found = figures["stream"]["stored"]
     return f"p50 {found['p50_s']} s, p99 {found['p99_s']} s", found["p99_s"] <= 5
+
+
+def by_python(points, field):
+    """helenus's ratios to each Python script, by the script's mode."""
+    return {name.removeprefix("python, "): value[field] for name, value in points.items() if name != "helenus"}
+
+
+# The scripts as people write them. What a tuned one comes to is shown beside them.
+WRITTEN = ("each", "batched")
+
+
+@goal("documents: images/s by a Python script's (an image a call, 16 a call; tuned)", "at least 2 times; the tuned one's for comparison")
+def documents_images(figures):
+    found = by_python(figures["documents"]["images"]["contenders"], "helenus_speed")
+    return ", ".join(f"{mode} {bounds(value)}" for mode, value in found.items()), all(found[mode]["median"] >= 2 for mode in WRITTEN)
+
+
+@goal("documents: CPU an image by the Python script's", "at most 0.7; the tuned one's for comparison")
+def documents_cpu(figures):
+    found = by_python(figures["documents"]["images"]["contenders"], "helenus_cpu")
+    return ", ".join(f"{mode} {bounds(value)}" for mode, value in found.items()), all(found[mode]["median"] <= 0.7 for mode in WRITTEN)
+
+
+@goal("documents: texts/s by a Python script's", "at least 2 times")
+def documents_texts(figures):
+    found = by_python(figures["documents"]["texts"]["contenders"], "helenus_speed")["batched"]
+    return bounds(found), found["median"] >= 2
+
+
+@goal("documents: time in which images are scored, of which others are decoded meanwhile", "at least half")
+def documents_overlap(figures):
+    found = figures["documents"]["images"]["overlap"]
+    return f"{100 * found['share']:.0f} % of {found['scoring_s']} s", found["share"] >= 0.5

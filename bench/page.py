@@ -254,6 +254,18 @@ def stream(_, figures):
     return rows
 
 
+def documents(_, figures):
+    """Images and texts, each beside Python."""
+    rows = [["", "", "a second", "client CPU each, ms", "Cassandra's, ms", "peak RSS, MiB", "helenus has so many times its speed", "helenus's CPU by its"]]
+    for what in ("images", "texts"):
+        for name, value in figures[what]["contenders"].items() if what in figures else ():
+            by = [spread(value[field]) if field in value else "" for field in ("helenus_speed", "helenus_cpu")]
+            cpu = [f"{value[field]['median']:.3f}" for field in ("cpu_ms", "server_cpu_ms")]
+            rows.append([f"{figures[what]['rows']:,} {what}", name, spread(value["rows_per_s"], 1), *cpu, round(value["peak_mib"]), *by])
+    rows += [[f"not measured: {name}", why, "", "", "", "", "", ""] for name, why in figures["skipped"].items()]
+    return rows
+
+
 def spark(_, figures):
     """Cold and warm JVMs, their start-up apart."""
     rows = [["", "start-up, s (CPU s)", "first", "warm", "client CPU s per million rows, first / warm", "server CPU s per million rows", "peak RSS, MiB",
@@ -305,6 +317,7 @@ SECTIONS = [
     ("Serving, and other servers of the same model", ["serving"], serving, "serving"),
     ("Serving at its limits", ["serving"], serving_limits, None),
     ("Streams, and a Python consumer", ["stream"], stream, None),
+    ("Images and texts, and Python scripts", ["documents"], documents, None),
     ("Adopting it", ["adoption"], adoption, None),
     ("Spark, and its Cassandra connector", ["spark"], spark, None),
 ]

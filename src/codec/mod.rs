@@ -5,6 +5,7 @@ pub mod canonical;
 pub mod cell_json;
 pub mod cells;
 pub mod cql_type;
+pub mod json_row;
 pub mod json_value;
 pub mod key;
 pub mod literal;

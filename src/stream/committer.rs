@@ -37,7 +37,7 @@ impl Committer {
             let outcome = tokio::task::spawn_blocking(move || commit(&producer, &topic, &sent));
             match outcome.await.map_err(|error| error.to_string())? {
                 Ok(()) => {
-                    self.report.committed(&batch.counts, &batch.positions);
+                    self.report.committed(&batch);
                     return Ok(());
                 }
                 Err(Uncommitted::Over) => return Ok(()),

@@ -16,6 +16,8 @@ use crate::domain::job::stream::Ties;
 pub struct Generation {
     /// What a transaction is committed with.
     pub metadata: ConsumerGroupMetadata,
+    /// Offsets of the first messages, of the partitions that were read before.
+    pub starts: BTreeMap<i32, i64>,
     /// The write timestamps before the first message, by partition.
     pub ties: BTreeMap<i32, Ties>,
     is_over: AtomicBool,
@@ -25,9 +27,14 @@ pub struct Generation {
 
 impl Generation {
     /// Returns a generation that begins.
-    pub(super) fn new(metadata: ConsumerGroupMetadata, ties: BTreeMap<i32, Ties>) -> Self {
+    pub(super) fn new(
+        metadata: ConsumerGroupMetadata,
+        starts: BTreeMap<i32, i64>,
+        ties: BTreeMap<i32, Ties>,
+    ) -> Self {
         Self {
             metadata,
+            starts,
             ties,
             is_over: AtomicBool::new(false),
             transaction: Mutex::new(()),

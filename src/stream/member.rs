@@ -125,7 +125,7 @@ impl StreamMember {
             }
         };
         let ended = pipeline.run(self, job, stop).boxed().await;
-        pipeline.leave().await;
+        pipeline.leave(self).boxed().await;
         self.report.left();
         slot.release().await;
         Ok(ended)

@@ -3,7 +3,7 @@
 //! [`process`] has a [`member`] for each job. A [`reader`] polls its topic in a thread of its own;
 //! [`pipeline`] makes [`batch`]es of what it reads: [`decode`]d into source rows, written to the source
 //! table, [`scoring`] with what serving keeps loaded. Each batch is one [`transaction`]: predictions,
-//! dead letters and offsets. [`report`] says how far it is. [`client`] makes configured clients.
+//! dead letters and offsets. [`report`] says what it does, [`positions`] how far it is. [`client`] makes configured clients.
 //!
 //! Beside that, [`sink`] sends the predictions of runs, and [`requests`] reads requests for runs.
 //!
@@ -31,6 +31,8 @@ pub mod hints;
 pub mod member;
 #[cfg(feature = "kafka")]
 pub mod pipeline;
+#[cfg(feature = "kafka")]
+pub mod positions;
 #[cfg(feature = "kafka")]
 pub mod process;
 #[cfg(feature = "kafka")]

@@ -184,11 +184,13 @@ impl Pipeline {
     }
 
     /// Commits what is ready, and leaves the group.
-    pub async fn leave(mut self) {
+    pub async fn leave(mut self, member: &StreamMember) {
         drop(self.ready.take());
         if !self.committing.is_finished() {
             let _ = (&mut self.committing).await;
         }
+        let report = &member.report;
+        report.give_back(&member.serving.store).await;
         let Self {
             reader, producer, ..
         } = self;

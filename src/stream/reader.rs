@@ -98,9 +98,7 @@ impl ConsumerContext for Membership {
         err: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        if let Some(generation) = lock(&self.generation).take() {
-            generation.end();
-        }
+        self.end_generation();
         let outcome = match err {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
                 self.assign(consumer, partitions)
@@ -115,10 +113,18 @@ impl ConsumerContext for Membership {
 }
 
 impl Membership {
+    /// Waits for the transaction under way; meanwhile, others see that there is no generation.
+    fn end_generation(&self) {
+        let generation = lock(&self.generation).take();
+        if let Some(generation) = generation {
+            generation.end();
+        }
+    }
+
     fn assign(&self, consumer: &Member, partitions: &mut TopicPartitionList) -> Result<(), String> {
         let text = |error: KafkaError| error.to_string();
         let committed = self.committed(consumer, partitions)?;
-        let mut ties = BTreeMap::new();
+        let (mut starts, mut ties) = (BTreeMap::new(), BTreeMap::new());
         for element in committed.elements() {
             let partition = element.partition();
             let start = match element.offset() {
@@ -127,7 +133,9 @@ impl Membership {
                         partition,
                         Ties::parse(element.metadata()).unwrap_or_default(),
                     );
-                    Offset::Offset(self.available(consumer, partition, position)?)
+                    let available = self.available(consumer, partition, position)?;
+                    starts.insert(partition, available);
+                    Offset::Offset(available)
                 }
                 _ => Offset::Beginning,
             };
@@ -137,7 +145,7 @@ impl Membership {
         }
         let metadata = consumer.group_metadata();
         let metadata = metadata.ok_or("the consumer has no group")?;
-        let generation = Arc::new(Generation::new(metadata, ties));
+        let generation = Arc::new(Generation::new(metadata, starts, ties));
         consumer.assign(partitions).map_err(text)?;
         tracing::info!(
             topic = self.topic,
@@ -348,10 +356,15 @@ impl Drop for TopicReader {
     }
 }
 
-/// Asks where partitions end.
+/// Asks which partitions a member has, and where they end.
 pub struct PartitionEnds(Arc<Member>);
 
 impl PartitionEnds {
+    /// Returns what the member has now.
+    pub fn generation(&self) -> Option<Arc<Generation>> {
+        lock(&self.0.context().generation).clone()
+    }
+
     /// Returns the offset after the last message of a partition. Blocks for a second at most.
     pub fn end(&self, partition: i32) -> Option<i64> {
         let topic = &self.0.context().topic;
@@ -391,9 +404,7 @@ fn poll(consumer: &Member, queued: &Queued) {
             }
         }
     }
-    if let Some(generation) = lock(&membership.generation).take() {
-        generation.end();
-    }
+    membership.end_generation();
     consumer.unsubscribe();
     // The rebalance that follows gives the partitions back.
     let until = Instant::now() + Duration::from_secs(1);

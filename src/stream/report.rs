@@ -10,22 +10,31 @@ use chrono::{DateTime, NaiveDate, Utc};
 use futures::FutureExt;
 use uuid::Uuid;
 
-use super::{batch::NextPosition, reader::PartitionEnds};
+use super::{
+    batch::ReadyBatch,
+    positions::{PositionWriter, Positions},
+    reader::PartitionEnds,
+};
 use crate::{
     metrics, process,
     store::{
         Store,
         driver::error::StoreError,
-        streams::{StreamCounts, StreamDay, StreamPosition, StreamRow},
+        streams::{StreamCounts, StreamDay, StreamRow},
     },
 };
 
 /// Interval between two reports.
 const BEAT: Duration = Duration::from_secs(2);
+/// Reports after which all positions are written again, so that none stays wrong which a member wrote
+/// that had been frozen.
+const AGAIN: i64 = 15;
 /// Time to live of a report.
 const TTL_SECONDS: i32 = 15;
 /// How long the row of a member that has left remains visible.
 const LEFT_SECONDS: i32 = 5;
+/// Longest wait for a last report.
+const LAST_REPORT: Duration = Duration::from_secs(3);
 
 /// What a member does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +77,7 @@ struct Inner {
     counts: StreamCounts,
     /// Counts of the days since the start that are not over.
     days: BTreeMap<NaiveDate, StreamCounts>,
-    positions: BTreeMap<i32, NextPosition>,
+    positions: Option<Positions>,
     ends: Option<Arc<PartitionEnds>>,
 }
 
@@ -88,7 +97,7 @@ impl StreamReport {
                 since: now,
                 counts: StreamCounts::default(),
                 days: BTreeMap::new(),
-                positions: BTreeMap::new(),
+                positions: None,
                 ends: None,
             }),
         }
@@ -134,15 +143,33 @@ impl StreamReport {
         let mut inner = self.lock();
         inner.slot = None;
         inner.ends = None;
-        inner.positions.clear();
+        inner.positions = None;
     }
 
     /// Adds a batch that is committed.
-    pub fn committed(&self, counts: &StreamCounts, positions: &BTreeMap<i32, NextPosition>) {
+    pub fn committed(&self, batch: &ReadyBatch) {
         let mut inner = self.lock();
-        inner.positions.extend(positions.clone());
+        let known = inner.positions.take();
+        let mut positions = known
+            .filter(|known| known.are_of(&batch.generation))
+            .unwrap_or_else(|| Positions::at_start(Arc::clone(&batch.generation)));
+        positions.advance(batch);
+        inner.positions = Some(positions);
         drop(inner);
-        self.count(counts);
+        self.count(&batch.counts);
+    }
+
+    /// Returns how far the partitions that are this member's now are read.
+    fn positions(&self) -> Option<(Positions, Arc<PartitionEnds>)> {
+        let inner = self.lock();
+        let ends = inner.ends.clone()?;
+        let known = inner.positions.clone();
+        drop(inner);
+        let generation = ends.generation()?;
+        let positions = known
+            .filter(|known| known.are_of(&generation))
+            .unwrap_or_else(|| Positions::at_start(generation));
+        Some((positions, ends))
     }
 
     /// Adds counts.
@@ -185,6 +212,29 @@ impl StreamReport {
         }
     }
 
+    /// Writes how far the partitions are read before they are given back, for nobody else may read
+    /// them. They may have been taken already, by a member that leaves, too.
+    pub async fn give_back(&self, store: &Store) {
+        let (row, known, ends) = {
+            let inner = self.lock();
+            (
+                row(self, &inner),
+                inner.positions.clone(),
+                inner.ends.clone(),
+            )
+        };
+        let (Some(known), Some(ends)) = (known, ends) else {
+            return;
+        };
+        let mut writer = PositionWriter::of_a_leaver();
+        let written = writer.write(store, &row, known, ends).boxed();
+        match tokio::time::timeout(LAST_REPORT, written).await {
+            Ok(Err(error)) => tracing::warn!(job = self.job, %error, "could not report positions"),
+            // Whoever reads next writes them.
+            Ok(Ok(_)) | Err(_) => {}
+        }
+    }
+
     /// Writes the last report.
     pub async fn leave(&self, store: &Store) {
         self.state(StreamState::Stopped, None);
@@ -194,7 +244,7 @@ impl StreamReport {
         };
         let written = writer.write(self, store, LEFT_SECONDS).boxed();
         // A late write is not waited for: the row expires without it.
-        let _ = tokio::time::timeout(Duration::from_secs(3), written).await;
+        let _ = tokio::time::timeout(LAST_REPORT, written).await;
     }
 }
 
@@ -203,7 +253,7 @@ impl StreamReport {
 struct ReportWriter {
     beat: i64,
     last: Option<(Instant, u64)>,
-    positions: BTreeMap<i32, (i64, Option<i64>)>,
+    positions: PositionWriter,
     days: BTreeMap<NaiveDate, StreamCounts>,
 }
 
@@ -214,15 +264,9 @@ impl ReportWriter {
         store: &Store,
         ttl: i32,
     ) -> Result<(), StoreError> {
-        let (mut row, positions, days, ends) = {
+        let (mut row, days) = {
             let inner = report.lock();
-            let row = row(report, &inner);
-            (
-                row,
-                inner.positions.clone(),
-                inner.days.clone(),
-                inner.ends.clone(),
-            )
+            (row(report, &inner), inner.days.clone())
         };
         let now = Instant::now();
         if let Some((at, received)) = self.last {
@@ -232,6 +276,9 @@ impl ReportWriter {
         self.last = Some((now, row.received));
         self.beat += 1;
         row.beat = self.beat;
+        if self.beat % AGAIN == 0 {
+            self.positions = PositionWriter::default();
+        }
         store.write_stream(&row, ttl).await?;
         for (day, counts) in &days {
             if self.days.get(day) == Some(counts) {
@@ -254,47 +301,10 @@ impl ReportWriter {
             self.days.insert(*day, *counts);
         }
         report.forget_days(row.beat_at.date_naive());
-        self.write_positions(store, &row, positions, ends).await
-    }
-
-    async fn write_positions(
-        &mut self,
-        store: &Store,
-        row: &StreamRow,
-        positions: BTreeMap<i32, NextPosition>,
-        ends: Option<Arc<PartitionEnds>>,
-    ) -> Result<(), StoreError> {
-        let partitions: Vec<i32> = positions.keys().copied().collect();
-        let ends: BTreeMap<i32, i64> = match ends {
-            Some(ends) => tokio::task::spawn_blocking(move || {
-                // The first one that does not answer is enough of waiting.
-                let end = |partition: i32| Some((partition, ends.end(partition)?));
-                partitions.into_iter().map_while(end).collect()
-            })
-            .await
-            .unwrap_or_default(),
-            None => BTreeMap::new(),
+        let lag = match report.positions() {
+            Some((positions, ends)) => self.positions.write(store, &row, positions, ends).await?,
+            None => 0,
         };
-        let mut lag = 0;
-        for (partition, next) in positions {
-            let end = ends.get(&partition).copied();
-            let position = StreamPosition {
-                job: row.job.clone(),
-                topic: row.topic.clone(),
-                partition,
-                position: next.offset,
-                end_position: end,
-                message_at: next.message_at,
-                member: row.member,
-                updated_at: row.beat_at,
-            };
-            lag += position.lag().unwrap_or_default();
-            if self.positions.get(&partition) == Some(&(next.offset, end)) {
-                continue;
-            }
-            store.write_stream_position(&position).await?;
-            self.positions.insert(partition, (next.offset, end));
-        }
         metrics::STREAM_LAG.gauge([&row.job]).set(lag as f64);
         Ok(())
     }

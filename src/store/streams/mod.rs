@@ -224,8 +224,22 @@ impl Store {
         Ok(rows.into_iter().map(StreamRow::from).collect())
     }
 
-    /// Writes how far a partition is read.
+    /// Writes how far a partition is read. Without the time of a message, the one written before
+    /// stays.
     pub async fn write_stream_position(&self, row: &StreamPosition) -> Result<(), StoreError> {
+        if row.message_at.is_none() {
+            const CQL: &str = "INSERT INTO stream_positions (job, topic, partition, position, end_position, member, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)";
+            let values = (
+                &row.job,
+                &row.topic,
+                row.partition,
+                row.position,
+                row.end_position,
+                row.member,
+                row.updated_at,
+            );
+            return self.write(CQL, values).await;
+        }
         let cql = insert("stream_positions", PositionColumns::COLUMNS);
         self.write(&cql, PositionColumns::from(row)).await
     }

@@ -185,11 +185,11 @@ impl Broker {
         parse(&super::cli::run(read).ok().stdout)
     }
 
-    /// Waits for that many messages, at most 60 s; fails the test if they don't come.
+    /// Waits for that many messages, at most 110 s; fails the test if they don't come.
     #[track_caller]
     pub fn read_count(&self, topic: &str, count: usize) -> Vec<Message> {
         let wanted = count.to_string();
-        let read = self.client(&["read", topic, "--count", &wanted, "--seconds", "60"]);
+        let read = self.client(&["read", topic, "--count", &wanted, "--seconds", "110"]);
         let output = super::cli::run(read).ok();
         let messages = parse(&output.stdout);
         assert_eq!(

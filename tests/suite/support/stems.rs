@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Longer than anything here takes.
-const TOO_LONG: Duration = Duration::from_secs(90);
+const TOO_LONG: Duration = Duration::from_secs(180);
 
 /// A job `stems` with a stream.
 pub struct Stems<'b> {

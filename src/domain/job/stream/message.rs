@@ -2,13 +2,9 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{
-    codec::{cell_json, schema::Column},
-    domain::job::CompiledJob,
-};
+use crate::{codec::json_row::JsonRow, domain::job::CompiledJob};
 
 /// Header with the number of the model's version.
 pub const VERSION: &str = "helenus-version";
@@ -58,12 +54,12 @@ pub struct EncodedMessage {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct Body<'a, K, O> {
     job: &'a str,
-    key: Map<String, Value>,
+    key: K,
     model: &'a str,
     version: i32,
-    outputs: Option<Map<String, Value>>,
+    outputs: Option<O>,
     rejected: Option<&'a str>,
     lineage: Lineage<'a>,
 }
@@ -86,15 +82,12 @@ where
 {
     /// Returns the message. The same prediction always gives the same bytes.
     pub fn encode(&self) -> EncodedMessage {
-        let key = row_key(&self.job.key, self.key);
-        let encoded_key = encode(&key);
+        let cells = self.key.iter().copied();
+        let key = self.job.key.iter().zip(cells);
+        let key = JsonRow(key.map(|(column, cell)| (column.name.as_str(), &column.cql_type, cell)));
         let outputs = |cells: &O| {
-            let columns = self.job.target.outputs.iter().zip(cells.clone());
-            columns
-                .map(|(column, cell)| {
-                    (column.name.clone(), cell_json::cell(&column.cql_type, cell))
-                })
-                .collect()
+            let outputs = self.job.target.outputs.iter().zip(cells.clone());
+            JsonRow(outputs.map(|(column, cell)| (column.name.as_str(), &column.cql_type, cell)))
         };
         let model_sha256 = hex::encode(self.model_sha256);
         let input_hash = format!("{:032x}", self.input_hash);
@@ -123,24 +116,11 @@ where
             },
         };
         EncodedMessage {
-            key: encoded_key,
+            key: encode(&body.key),
             value: encode(&body),
             headers,
         }
     }
-}
-
-/// Returns a row's key as JSON, sorted by column.
-pub fn row_key(columns: &[Column], cells: &[Option<&[u8]>]) -> Map<String, Value> {
-    let cells = columns.iter().zip(cells);
-    cells
-        .map(|(column, cell)| {
-            (
-                column.name.clone(),
-                cell_json::cell(&column.cql_type, *cell),
-            )
-        })
-        .collect()
 }
 
 fn encode(value: &impl Serialize) -> Vec<u8> {

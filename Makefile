@@ -28,7 +28,7 @@ bench: ## helenus against a ceiling straight on the driver, every goal measured:
 demo: ## a real Cassandra, real models, real rows: the story told through cqlsh
 	@scripts/demo
 
-demo-documents: ## mails on a topic of a real Kafka, routed by a model: promotion, poison and a kill in mid-stream
+demo-documents: ## mails and scanned pages on topics of a real Kafka, turned and routed by models; a promotion and a kill in mid-stream
 	@scripts/demo-documents
 
 cassandra: ## a Cassandra for development on 127.0.0.1:9042 (scripts/cassandra --help for more)

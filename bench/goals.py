@@ -225,6 +225,13 @@ def serving_swap(figures):
     return f"{found['served_s']} s; {found['failed']} failed of {found['requests']:,}", found["served_s"] <= 1 and found["failed"] == 0
 
 
+@goal("profiles of drift, by the time of the run", "at most 3 %")
+def drift_share(figures):
+    found = {f"{shape}, {rows}": value["share"] for shape, runs in figures["drift"].items() for rows, value in runs.items()}
+    text = ", ".join(f"{name} {100 * value['median']:.1f} %" for name, value in found.items())
+    return f"of all CPU time: {text}", all(value["median"] <= 0.03 for value in found.values())
+
+
 @goal("streams: messages/s scored from topic to topic", "at least 15,000")
 def stream_rate(figures):
     found = figures["stream"]["throughput"]["helenus"]["messages_per_s"]

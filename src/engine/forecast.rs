@@ -24,7 +24,7 @@ use crate::{
         run::{Part, Scope, forecast::Forecast},
     },
     engine::{
-        predict::{TENSOR_BYTES, prepare},
+        predict::{Stored, TENSOR_BYTES, prepare},
         sample::{Stratum, strata, strata_at},
     },
     failure::Failure,
@@ -35,6 +35,10 @@ use crate::{
 /// waits for the guard.
 const GUARD_ROWS: u64 = 512;
 const GUARD_PLACES: u64 = 16;
+/// Where images, bytes or texts are prepared, fewer rows are read: those whose tensors take so many
+/// bytes, but at least so many rows.
+const GUARD_BYTES: usize = 8 << 20;
+const GUARD_LEAST_ROWS: u64 = 64;
 /// Number of rounds. A place that holds more than its share is read again where others hold less.
 const ROUNDS: usize = 4;
 
@@ -83,8 +87,9 @@ async fn reason_to_stop(
     }
     let look = |stratum| with_standing(store, job, stratum).boxed();
     let mut random = StdRng::seed_from_u64(run_id.as_u64_pair().0);
-    let strata = strata_at(GUARD_PLACES, GUARD_ROWS, &mut random);
-    let forecast = sampled(store, GUARD_ROWS, strata, look)
+    let rows = guard_rows(job);
+    let strata = strata_at(GUARD_PLACES, rows, &mut random);
+    let forecast = sampled(store, rows, strata, look)
         .await
         .map_err(|error| match error {
             SplitError::Store(error) => Failure::from(error),
@@ -93,6 +98,14 @@ async fn reason_to_stop(
     let source = &job.source;
     let table = store.estimated_partitions(&source.keyspace, &source.table);
     Ok(forecast.stops(&job.rules, table.await?.unwrap_or(0)))
+}
+
+/// Returns how many rows the guard reads of a job.
+fn guard_rows(job: &CompiledJob) -> u64 {
+    let bytes = |version| TypedRows::new(version).prepared_row_bytes();
+    let most = job.versions.iter().map(bytes).max().unwrap_or_default();
+    let rows = GUARD_BYTES.checked_div(most).map(|rows| rows as u64);
+    rows.map_or(GUARD_ROWS, |rows| rows.clamp(GUARD_LEAST_ROWS, GUARD_ROWS))
 }
 
 /// What one place showed, and whether all of its rows have been read.
@@ -172,7 +185,7 @@ async fn source_only(
                 if looking.left == 0 {
                     return Ok((looking.settled().await, false));
                 }
-                if looking.see(&cells, |_| false) {
+                if looking.see(&cells, |_| None) {
                     looking.settle().await;
                 }
             }
@@ -246,8 +259,9 @@ impl<'a> Looking<'a> {
         }
     }
 
-    /// Looks at a row. Returns whether as many rows wait as should be prepared at once.
-    fn see(&mut self, cells: &[Option<&[u8]>], stands_rejected: impl Fn(i32) -> bool) -> bool {
+    /// Looks at a row. `stored`: its prediction by a version. Returns whether as many rows wait as
+    /// should be prepared at once.
+    fn see(&mut self, cells: &[Option<&[u8]>], stored: impl Fn(i32) -> Option<Stored>) -> bool {
         let job = self.job;
         let (key, columns) = cells.split_at(job.key.len());
         for version in &job.versions {
@@ -256,10 +270,13 @@ impl<'a> Looking<'a> {
                 continue;
             };
             let rows = &mut waiting.rows;
-            let (_, outcome) = append_row(version, columns, rows, &mut self.scratch);
-            let stands = stands_rejected(number);
+            let (input_hash, outcome) = append_row(version, columns, rows, &mut self.scratch);
+            let stored = stored(number);
+            let stands = stored.is_some_and(|stored| stored.rejected);
+            // It could be prepared when it was scored.
+            let is_scored = !stands && stored.is_some_and(|stored| stored.input_hash == input_hash);
             let key = || key_text_of_cells(job, key.iter().copied());
-            if outcome.is_ok() && rows.prepared_row_bytes() > 0 {
+            if outcome.is_ok() && rows.prepared_row_bytes() > 0 && !is_scored {
                 waiting.seen.push((key(), stands));
                 self.bytes += rows.prepared_row_bytes();
                 self.bytes += columns
@@ -269,7 +286,7 @@ impl<'a> Looking<'a> {
                     .sum::<usize>();
             } else {
                 if outcome.is_ok() {
-                    rows.clear();
+                    rows.truncate(rows.rows() - 1);
                 }
                 self.forecast.take(number, outcome, stands, key);
             }
@@ -310,10 +327,7 @@ impl Visit for Looking<'_> {
             self.is_cut = true;
             return Next::End;
         }
-        let is_full = self.see(row.cells, |version| {
-            let stored = stored.get(row.identity, version);
-            stored.is_some_and(|stored| stored.rejected)
-        });
+        let is_full = self.see(row.cells, |version| stored.get(row.identity, version));
         match is_full {
             true => Next::Flush,
             false => Next::Row,

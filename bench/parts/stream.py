@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
 import time
 
 from measure import ROOT, cpu_seconds, summary
@@ -148,31 +149,35 @@ def paced(broker, topic, rate, seconds, first, on_tick):
 
 def latencies(broker, topic, running, seconds):
     """From when a message was due to when its answer can be read."""
-    consumer, arrived = broker.consumer(running.target), {}
-
-    def receive(patience):
-        for message in consumer.consume(100, patience):
-            if not message.error():
-                arrived.setdefault(identity(message), time.monotonic())
-
-    warm = 500
-    for key, value in kafka.messages(warm, 3, first=10_000_000):
-        broker_producer(broker).produce(topic, value, key=key)
-    broker_producer(broker).flush(30)
-    deadline = time.monotonic() + 120
-    while len(arrived) < warm:
-        receive(0.05)
-        if time.monotonic() > deadline or running.process.poll() is not None:
-            sys.exit(f"{running.target}: {len(arrived)} of {warm} messages; see {running.log}")
-    due = paced(broker, topic, RATE, seconds, 0, receive)
-    deadline = time.monotonic() + 30
-    while len(arrived) < warm + len(due) and time.monotonic() < deadline:
-        receive(0.05)
-    consumer.close()
-    took = sorted((arrived[key] - at) * 1e3 for key, at in due.items() if key in arrived)
-    if len(took) < len(due):
-        sys.exit(f"{running.target}: {len(due) - len(took)} messages have no answer")
+    command = [sys.executable, ROOT / "bench" / "stream" / "arrivals.py", broker.bootstrap, running.target]
+    arrived, warm = {}, 500
+    with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True) as reader:
+        try:
+            threading.Thread(target=note, args=(reader.stdout, arrived), daemon=True).start()
+            for key, value in kafka.messages(warm, 3, first=10_000_000):
+                broker_producer(broker).produce(topic, value, key=key)
+            broker_producer(broker).flush(30)
+            await_arrivals(arrived, warm, 120, running)
+            due = paced(broker, topic, RATE, seconds, 0, time.sleep)
+            await_arrivals(arrived, warm + len(due), 30, running)
+        finally:
+            reader.terminate()
+    took = sorted((arrived[key] - at) * 1e3 for key, at in due.items())
     return {"p50_ms": round(took[len(took) // 2], 2), "p99_ms": round(took[len(took) * 99 // 100], 2), "max_ms": round(took[-1], 1)}
+
+
+def note(lines, arrived):
+    for line in lines:
+        key, at = line.split("\t")
+        arrived.setdefault(identity(key), float(at))
+
+
+def await_arrivals(arrived, count, seconds, running):
+    deadline = time.monotonic() + seconds
+    while len(arrived) < count:
+        if time.monotonic() > deadline or running.process.poll() is not None:
+            sys.exit(f"{running.target}: {len(arrived)} of {count} messages have an answer; see {running.log}")
+        time.sleep(0.05)
 
 
 PRODUCERS = {}
@@ -182,9 +187,9 @@ def broker_producer(broker):
     return PRODUCERS.setdefault(broker.bootstrap, broker.producer())
 
 
-def identity(message):
+def identity(key):
     """The row's number: a peer keeps the key, helenus's key is an object."""
-    key = json.loads(message.key())
+    key = json.loads(key)
     return key["id"] if isinstance(key, dict) else key
 
 

@@ -145,9 +145,8 @@ pub fn producer(kafka: &Kafka) -> Result<FutureProducer<Events>, Failure> {
 /// Exit 2: a setting is invalid, a certificate cannot be read.
 pub fn transactional_producer(kafka: &Kafka, id: &str) -> Result<TransactionalProducer, Failure> {
     producer_config(kafka)?
-        // The broker refuses offsets of a transaction until the one before has its markers. With the
-        // default, each transaction would wait for 100 ms.
-        .set("retry.backoff.ms", "5")
+        // How soon offsets are sent again that come before the markers of the transaction before.
+        .set("retry.backoff.ms", "2")
         .set("transactional.id", id)
         .set("transaction.timeout.ms", TRANSACTION_MS.to_string())
         .create_with_context(Deliveries::default())

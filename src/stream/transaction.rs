@@ -20,6 +20,9 @@ const ASK: Duration = Duration::from_secs(10);
 /// Time limit of committing; the broker aborts the transaction somewhat later.
 const COMMIT: Duration = Duration::from_secs(14);
 
+/// Shortest time limit of a call that commits.
+const LEAST: Duration = Duration::from_secs(1);
+
 /// What became of a transaction that was not committed.
 #[derive(Debug)]
 pub enum Uncommitted {
@@ -71,26 +74,38 @@ fn within(
     topic: &str,
     batch: &ReadyBatch,
 ) -> Result<(), KafkaError> {
-    for (at, outgoing) in batch.outgoing.iter().enumerate() {
-        send(producer, at, outgoing)?;
-    }
-    failpoint::hit("stream_in_transaction");
     let mut offsets = TopicPartitionList::with_capacity(batch.positions.len());
     for (partition, position) in &batch.positions {
         let mut element = offsets.add_partition(topic, *partition);
         element.set_offset(Offset::Offset(position.offset))?;
         element.set_metadata(position.ties.to_text());
     }
+    // First: until the markers of the transaction before are written, the broker refuses offsets and
+    // messages alike, and librdkafka asks again for the former far sooner.
     producer.send_offsets_to_transaction(&offsets, &batch.generation.metadata, ASK)?;
-    failpoint::hit("stream_before_commit");
+    for (at, outgoing) in batch.outgoing.iter().enumerate() {
+        send(producer, at, outgoing)?;
+    }
+    failpoint::hit("stream_in_transaction");
     let until = Instant::now() + COMMIT;
+    deliver(producer, until);
+    failpoint::hit("stream_before_commit");
     loop {
-        match producer.commit_transaction(COMMIT) {
+        let left = until.saturating_duration_since(Instant::now());
+        match producer.commit_transaction(left.max(LEAST)) {
             // The same call goes on where it was.
             Err(KafkaError::Transaction(error))
                 if error.is_retriable() && Instant::now() < until => {}
             outcome => return outcome,
         }
+    }
+}
+
+/// Waits until all messages are delivered or have failed. `commit_transaction` would do so, but only
+/// look every 100 ms: its flush polls for events that the producer's own thread takes.
+fn deliver(producer: &TransactionalProducer, until: Instant) {
+    while producer.in_flight_count() > 0 && Instant::now() < until {
+        std::thread::sleep(Duration::from_micros(500));
     }
 }
 

@@ -228,10 +228,9 @@ impl StreamReport {
         };
         let mut writer = PositionWriter::of_a_leaver();
         let written = writer.write(store, &row, known, ends).boxed();
-        match tokio::time::timeout(LAST_REPORT, written).await {
-            Ok(Err(error)) => tracing::warn!(job = self.job, %error, "could not report positions"),
-            // Whoever reads next writes them.
-            Ok(Ok(_)) | Err(_) => {}
+        // Whoever reads next writes what is not written in time.
+        if let Ok(Err(error)) = tokio::time::timeout(LAST_REPORT, written).await {
+            tracing::warn!(job = self.job, %error, "could not report positions");
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
 
 /// Most hints in a second. At a higher rate of changes the next run over all pending rows finds the
 /// others.
-const PER_SECOND: usize = 500;
+const PER_SECOND: usize = 2_000;
 /// Interval at which the job's triggers are read.
 const LOOK: Duration = Duration::from_secs(10);
 const AT_A_TIME: usize = 16;

@@ -91,7 +91,7 @@ mod tests {
             );
         };
         check(&bytes);
-        // Bytes that are no value of their type.
+        // Bytes that are not a value of their type.
         bytes[0] = Some(vec![0xff]);
         bytes[1] = Some(vec![1]);
         bytes[2] = Some(vec![]);

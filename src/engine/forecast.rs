@@ -272,12 +272,13 @@ impl<'a> Looking<'a> {
             let rows = &mut waiting.rows;
             let (input_hash, outcome) = append_row(version, columns, rows, &mut self.scratch);
             let stored = stored(number);
-            let stands = stored.is_some_and(|stored| stored.rejected);
-            // It could be prepared when it was scored.
-            let is_scored = !stands && stored.is_some_and(|stored| stored.input_hash == input_hash);
+            let was_rejected = stored.is_some_and(|stored| stored.rejected);
+            // Its prediction proves that it can be prepared.
+            let is_current =
+                stored.is_some_and(|stored| !stored.rejected && stored.input_hash == input_hash);
             let key = || key_text_of_cells(job, key.iter().copied());
-            if outcome.is_ok() && rows.prepared_row_bytes() > 0 && !is_scored {
-                waiting.seen.push((key(), stands));
+            if outcome.is_ok() && rows.prepared_row_bytes() > 0 && !is_current {
+                waiting.seen.push((key(), was_rejected));
                 self.bytes += rows.prepared_row_bytes();
                 self.bytes += columns
                     .iter()
@@ -288,7 +289,7 @@ impl<'a> Looking<'a> {
                 if outcome.is_ok() {
                     rows.truncate(rows.rows() - 1);
                 }
-                self.forecast.take(number, outcome, stands, key);
+                self.forecast.take(number, outcome, was_rejected, key);
             }
         }
         self.forecast.count_row();

@@ -190,7 +190,7 @@ impl Pipeline {
             let _ = (&mut self.committing).await;
         }
         let report = &member.report;
-        report.give_back(&member.serving.store).await;
+        report.write_last_positions(&member.serving.store).await;
         let Self {
             reader, producer, ..
         } = self;

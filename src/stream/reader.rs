@@ -113,7 +113,8 @@ impl ConsumerContext for Membership {
 }
 
 impl Membership {
-    /// Waits for the transaction under way; meanwhile, others see that there is no generation.
+    /// Ends the generation. It is removed first, so that a report does not wait, too, for the
+    /// transaction under way.
     fn end_generation(&self) {
         let generation = lock(&self.generation).take();
         if let Some(generation) = generation {

@@ -26,9 +26,9 @@ use crate::{
 
 /// Interval between two reports.
 const BEAT: Duration = Duration::from_secs(2);
-/// Reports after which all positions are written again, so that none stays wrong which a member wrote
-/// that had been frozen.
-const AGAIN: i64 = 15;
+/// Number of reports after which all positions are written again. This corrects what a frozen member
+/// wrote after it woke up.
+const REWRITE_BEATS: i64 = 15;
 /// Time to live of a report.
 const TTL_SECONDS: i32 = 15;
 /// How long the row of a member that has left remains visible.
@@ -212,9 +212,9 @@ impl StreamReport {
         }
     }
 
-    /// Writes how far the partitions are read before they are given back, for nobody else may read
-    /// them. They may have been taken already, by a member that leaves, too.
-    pub async fn give_back(&self, store: &Store) {
+    /// Writes the last positions before the member leaves its group. Perhaps no other member will read
+    /// the partitions, and write them.
+    pub async fn write_last_positions(&self, store: &Store) {
         let (row, known, ends) = {
             let inner = self.lock();
             (
@@ -275,7 +275,7 @@ impl ReportWriter {
         self.last = Some((now, row.received));
         self.beat += 1;
         row.beat = self.beat;
-        if self.beat % AGAIN == 0 {
+        if self.beat % REWRITE_BEATS == 0 {
             self.positions = PositionWriter::default();
         }
         store.write_stream(&row, ttl).await?;

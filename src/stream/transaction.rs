@@ -21,7 +21,7 @@ const ASK: Duration = Duration::from_secs(10);
 const COMMIT: Duration = Duration::from_secs(14);
 
 /// Shortest time limit of a call that commits.
-const LEAST: Duration = Duration::from_secs(1);
+const MIN_COMMIT: Duration = Duration::from_secs(1);
 
 /// What became of a transaction that was not committed.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ fn within(
     failpoint::hit("stream_before_commit");
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        match producer.commit_transaction(left.max(LEAST)) {
+        match producer.commit_transaction(left.max(MIN_COMMIT)) {
             // The same call goes on where it was.
             Err(KafkaError::Transaction(error))
                 if error.is_retriable() && Instant::now() < until => {}

@@ -1,9 +1,6 @@
 //! `helenus stream` against a real broker: scores, source rows, dead letters, routes, pauses.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use helenus::control::alarms::AlarmWatch;
 use scylla::value::CqlValue;
@@ -140,7 +137,13 @@ fn the_lag_is_told_by_those_who_have_the_partitions() {
         });
         wait_until("no lag", || stems.status()["lag"] == 0);
         // Nor does anybody say otherwise with the next reports.
-        std::thread::sleep(Duration::from_secs(5));
+        let before = stems.beats();
+        wait_until("two more reports of each", || {
+            let now = stems.beats();
+            before
+                .iter()
+                .all(|(member, beat)| now.get(member) >= Some(&(beat + 2)))
+        });
         assert_eq!(stems.status()["lag"], 0);
     }
     stems.write(&rows(400));

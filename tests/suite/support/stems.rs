@@ -1,11 +1,13 @@
 //! A stream of flowers: a topic whose messages are rows of `stems`, which `iris_kmeans` scores.
 
 use std::{
+    collections::BTreeMap,
     process::Command,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
     Model, Sandbox,
@@ -137,6 +139,17 @@ impl<'b> Stems<'b> {
         members
             .map(|member| member["state"].as_str().unwrap().to_owned())
             .collect()
+    }
+
+    /// The number of each member's last report.
+    pub fn beats(&self) -> BTreeMap<Uuid, i64> {
+        let select = "SELECT member, beat FROM {helenus}.streams WHERE job = 'stems'";
+        let rows = self.sandbox.rows(select);
+        let beat = |row: &super::cassandra::Named| {
+            let member = row["member"].as_uuid().unwrap();
+            (member, row["beat"].as_bigint().unwrap())
+        };
+        rows.iter().map(beat).collect()
     }
 
     /// Waits until a member is in this state and gives a reason with this text in it.

@@ -7,32 +7,41 @@ use tokio::sync::mpsc;
 use super::{
     batch::{AGAIN, ReadyBatch},
     client::TransactionalProducer,
+    handover::HandedBatch,
     report::StreamReport,
+    slot::Producers,
     transaction::{Uncommitted, commit},
 };
 
 /// Commits batches, one after the other.
 pub(super) struct Committer {
-    pub producer: Arc<TransactionalProducer>,
+    pub producers: Producers,
     pub topic: String,
     pub report: Arc<StreamReport>,
 }
 
 impl Committer {
     /// Commits what comes; returns why it cannot go on.
-    pub async fn run(self, mut ready: mpsc::Receiver<ReadyBatch>) -> String {
-        while let Some(batch) = ready.recv().await {
-            if let Err(why) = self.commit(batch).await {
+    pub async fn run(self, mut ready: mpsc::Receiver<HandedBatch<ReadyBatch>>) -> String {
+        let mut turns = self.producers.iter().cycle();
+        while let Some(HandedBatch { batch, place }) = ready.recv().await {
+            let Some(producer) = turns.next() else { break };
+            if let Err(why) = self.commit(producer, batch).await {
                 return why;
             }
+            drop(place);
         }
         "the stream is left".to_owned()
     }
 
-    async fn commit(&self, batch: ReadyBatch) -> Result<(), String> {
+    async fn commit(
+        &self,
+        producer: &Arc<TransactionalProducer>,
+        batch: ReadyBatch,
+    ) -> Result<(), String> {
         let mut batch = Arc::new(batch);
         loop {
-            let (producer, topic) = (Arc::clone(&self.producer), self.topic.clone());
+            let (producer, topic) = (Arc::clone(producer), self.topic.clone());
             let sent = Arc::clone(&batch);
             let outcome = tokio::task::spawn_blocking(move || commit(&producer, &topic, &sent));
             match outcome.await.map_err(|error| error.to_string())? {

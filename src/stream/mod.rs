@@ -26,6 +26,8 @@ pub mod doctor;
 #[cfg(feature = "kafka")]
 pub mod generation;
 #[cfg(feature = "kafka")]
+pub mod handover;
+#[cfg(feature = "kafka")]
 pub mod hints;
 #[cfg(feature = "kafka")]
 pub mod member;

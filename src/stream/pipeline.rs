@@ -8,22 +8,19 @@ use std::{
 
 use chrono::Utc;
 use futures::FutureExt;
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinHandle,
-};
+use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     batch::{AGAIN, Batch, NotReady, Preparation, ReadyBatch},
-    client::TransactionalProducer,
     committer::Committer,
     decode::RowLayout,
+    handover::{Handover, handover},
     hints::HintWriter,
     member::StreamMember,
     reader::{Event, Lost, Received, TopicReader, size},
     registry::Registry,
     report::StreamState,
-    slot::{Slot, group},
+    slot::{Producers, Slot, group},
     topics::KnownTopics,
 };
 use crate::{
@@ -62,7 +59,7 @@ pub struct Pipeline {
     rules: Arc<StreamRules>,
     preparation: Preparation,
     layout: Option<(Arc<ServedJob>, RowLayout)>,
-    ready: Option<mpsc::Sender<ReadyBatch>>,
+    ready: Option<Handover<ReadyBatch>>,
     committing: JoinHandle<String>,
     window: RejectionWindow,
     began: Instant,
@@ -70,7 +67,7 @@ pub struct Pipeline {
     held: Option<Received>,
     looked: Instant,
     topics: KnownTopics,
-    producer: Arc<TransactionalProducer>,
+    producers: Producers,
     hints: HintWriter,
 }
 
@@ -96,9 +93,9 @@ impl Pipeline {
         member
             .report
             .reads(&input.topic, slot.number, reader.ends());
-        let (sender, ready) = mpsc::channel(1);
+        let (sender, ready) = handover();
         let committer = Committer {
-            producer: Arc::clone(&slot.producer),
+            producers: slot.producers.clone(),
             topic: input.topic.clone(),
             report: Arc::clone(&member.report),
         };
@@ -121,7 +118,7 @@ impl Pipeline {
             held: None,
             looked: Instant::now(),
             topics: KnownTopics::default(),
-            producer: Arc::clone(&slot.producer),
+            producers: slot.producers.clone(),
             hints: HintWriter::default(),
             rules,
         })
@@ -156,6 +153,10 @@ impl Pipeline {
                     () = tokio::time::sleep(LOOK) => continue,
                 },
             };
+            tokio::select! {
+                () = self.turn() => {}
+                _ = stop.wait_for(|stop| *stop) => return Ended::Stopped,
+            }
             let batch = match self.gather(member, first).await {
                 Ok(Some(batch)) => batch,
                 Ok(None) => continue,
@@ -176,9 +177,9 @@ impl Pipeline {
                 Ok(None) => continue,
                 Err(ended) => return ended,
             };
-            if let Some(sender) = &self.ready {
-                // A closed channel: the committer says why, in the next turn.
-                let _ = sender.send(ready).await;
+            if let Some(handover) = &self.ready {
+                // If the committer has ended, it says why in the next round.
+                handover.send(ready).await;
             }
         }
     }
@@ -192,10 +193,10 @@ impl Pipeline {
         let report = &member.report;
         report.write_last_positions(&member.serving.store).await;
         let Self {
-            reader, producer, ..
+            reader, producers, ..
         } = self;
         // The last ones to hold librdkafka's handles wait for its threads.
-        let _ = tokio::task::spawn_blocking(move || drop((reader, producer))).await;
+        let _ = tokio::task::spawn_blocking(move || drop((reader, producers))).await;
     }
 
     /// Returns why reading ends, if it does.
@@ -220,6 +221,14 @@ impl Pipeline {
         match member.serving.residents.job(&member.job) {
             Ok(job) if job.job.stream != self.rules => Some(Ended::Changed),
             _ => None,
+        }
+    }
+
+    /// Waits until it is time to make a batch.
+    async fn turn(&self) {
+        if let Some(handover) = &self.ready {
+            let has_many = || self.reader.queued() >= MAX_MESSAGES;
+            handover.turn(has_many).await;
         }
     }
 
@@ -379,7 +388,7 @@ impl Pipeline {
             .iter()
             .map(|outgoing| outgoing.topic.clone())
             .collect();
-        let missing = self.topics.missing(&self.producer, topics).await;
+        let missing = self.topics.missing(&self.producers[0], topics).await;
         let missing = missing.map_err(NotReady::Waiting)?;
         for topic in missing {
             let is_dead_letters = output.dead_letters.as_ref() == Some(&topic);

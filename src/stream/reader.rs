@@ -311,6 +311,11 @@ impl TopicReader {
         self.taken(event)
     }
 
+    /// Returns how many messages wait to be taken.
+    pub fn queued(&self) -> usize {
+        self.queued.messages.load(Ordering::Relaxed)
+    }
+
     fn taken(&self, event: Option<Event>) -> Option<Event> {
         if let Some(Event::Message(received)) = &event {
             self.queued.remove(&received.message);

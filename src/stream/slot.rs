@@ -6,10 +6,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rdkafka::producer::Producer;
+use rdkafka::{error::KafkaError, producer::Producer};
 
 use super::client::{self, TransactionalProducer};
 use crate::{
+    config::Kafka,
     domain::problem::Problem,
     failure::Failure,
     store::{
@@ -23,10 +24,17 @@ const SLOTS: i32 = 256;
 /// Time limit of the first request of a producer.
 const INIT: Duration = Duration::from_secs(30);
 
-/// A slot with its producer.
+/// Ends of a slot's transactional ids, one a producer. They take turns: for some milliseconds after a
+/// commit, until the transaction's markers are written, the broker refuses the producer's next one.
+const PRODUCERS: [&str; 2] = ["", ".2"];
+
+/// The producers of a slot, for transactions one after the other.
+pub type Producers = [Arc<TransactionalProducer>; PRODUCERS.len()];
+
+/// A slot with its producers.
 pub struct Slot {
     pub number: i32,
-    pub producer: Arc<TransactionalProducer>,
+    pub producers: Producers,
     lease: Lease,
 }
 
@@ -41,22 +49,16 @@ impl Slot {
             let Asked::Granted(lease) = store.ask_lease(&name, watches).await? else {
                 continue;
             };
-            let kafka = &store.config().kafka;
             let id = format!("{}-{number}", group(store, job));
-            let producer = client::transactional_producer(kafka, &id)?;
-            let fencing = tokio::task::spawn_blocking(move || {
-                producer.init_transactions(INIT).map(|()| producer)
-            });
-            let producer = fencing.await.map_err(|error| broken(&error.to_string()))?;
-            return match producer {
-                Ok(producer) => Ok(Self {
+            return match fence(&store.config().kafka, &id).await {
+                Ok(producers) => Ok(Self {
                     number,
-                    producer: Arc::new(producer),
+                    producers,
                     lease,
                 }),
-                Err(error) => {
+                Err(failure) => {
                     lease.release().await?;
-                    Err(broken(&error.to_string()))
+                    Err(failure)
                 }
             };
         }
@@ -68,14 +70,32 @@ impl Slot {
     /// Gives the slot back.
     pub async fn release(self) {
         let Self {
-            producer, lease, ..
+            producers, lease, ..
         } = self;
-        // Ends its thread, which takes up to a moment.
-        let _ = tokio::task::spawn_blocking(move || drop(producer)).await;
+        // Ends their threads, which takes up to a moment.
+        let _ = tokio::task::spawn_blocking(move || drop(producers)).await;
         if let Err(error) = lease.release().await {
             tracing::debug!(%error, "the slot is given back when its lease expires");
         }
     }
+}
+
+/// Makes a slot's producers, and fences those that had the ids before: all of them, before the first
+/// transaction.
+async fn fence(kafka: &Kafka, id: &str) -> Result<Producers, Failure> {
+    let [first, second] = PRODUCERS.map(|end| format!("{id}{end}"));
+    let producers = [
+        client::transactional_producer(kafka, &first)?,
+        client::transactional_producer(kafka, &second)?,
+    ];
+    let fencing = tokio::task::spawn_blocking(move || {
+        for producer in &producers {
+            producer.init_transactions(INIT)?;
+        }
+        Ok::<_, KafkaError>(producers.map(Arc::new))
+    });
+    let fenced = fencing.await.map_err(|error| broken(&error.to_string()))?;
+    fenced.map_err(|error| broken(&error.to_string()))
 }
 
 /// Returns the name of a job's group, which begins its transactional ids, too.

@@ -80,8 +80,8 @@ fn within(
         element.set_offset(Offset::Offset(position.offset))?;
         element.set_metadata(position.ties.to_text());
     }
-    // First: until the markers of the transaction before are written, the broker refuses offsets and
-    // messages alike, and librdkafka asks again for the former far sooner.
+    // First: until the markers of its last transaction are written, the broker refuses a producer's
+    // offsets and messages alike, and librdkafka asks again for the former far sooner.
     producer.send_offsets_to_transaction(&offsets, &batch.generation.metadata, ASK)?;
     for (at, outgoing) in batch.outgoing.iter().enumerate() {
         send(producer, at, outgoing)?;

@@ -145,6 +145,9 @@ pub fn producer(kafka: &Kafka) -> Result<FutureProducer<Events>, Failure> {
 /// Exit 2: a setting is invalid, a certificate cannot be read.
 pub fn transactional_producer(kafka: &Kafka, id: &str) -> Result<TransactionalProducer, Failure> {
     producer_config(kafka)?
+        // A batch's messages are there before their partitions are part of the transaction, which takes
+        // longer than this.
+        .set("linger.ms", "0.5")
         // How soon offsets are sent again that come before the markers of the transaction before.
         .set("retry.backoff.ms", "2")
         .set("transactional.id", id)

@@ -105,7 +105,7 @@ fn within(
 /// look every 100 ms: its flush polls for events that the producer's own thread takes.
 fn deliver(producer: &TransactionalProducer, until: Instant) {
     while producer.in_flight_count() > 0 && Instant::now() < until {
-        std::thread::sleep(Duration::from_micros(500));
+        std::thread::sleep(Duration::from_micros(200));
     }
 }
 

@@ -24,9 +24,9 @@ pub const LATE: TimeDelta = TimeDelta::hours(1);
 /// Maximum number of remembered hints.
 pub const MAX_SEEN: usize = 2_000;
 /// Maximum number of new hints per read; if there are more, a run over all pending rows follows.
-pub const MAX_NEW: usize = 2_000;
-/// Maximum number of keys of a run over keys.
-pub const MAX_KEYS: usize = 500;
+pub const MAX_NEW: usize = 4_000;
+/// Maximum size of the keys of a run over keys, names included. They are stored with the run.
+pub const MAX_KEY_BYTES: usize = 256 << 10;
 /// Maximum time by which a hint's `at` may be ahead before it is not trusted.
 const SKEW: TimeDelta = TimeDelta::seconds(5);
 
@@ -170,7 +170,7 @@ impl HintCursor {
         let oldest = oldest.map(|hint| hint.micros()).min();
         let keys: BTreeSet<&Key> = new.iter().filter_map(|hint| hint.key.as_ref()).collect();
         let overdue = self.again.is_some_and(|again| again <= now);
-        let few = is_all && keys.len() <= MAX_KEYS && !overdue;
+        let few = is_all && byte_len(&keys) <= MAX_KEY_BYTES && !overdue;
         Hints {
             count: match is_all {
                 true => keys.len() as u64,
@@ -215,6 +215,11 @@ impl HintCursor {
             ahead: None,
         }
     }
+}
+
+fn byte_len(keys: &BTreeSet<&Key>) -> usize {
+    let columns = keys.iter().flat_map(|key| key.iter());
+    columns.map(|(name, value)| name.len() + value.len()).sum()
 }
 
 #[cfg(test)]

@@ -165,6 +165,21 @@ fn hints_that_repeat_one_key_do_not_hide_others() {
 }
 
 #[test]
+fn keys_that_are_too_large_for_a_run_are_found_by_a_scan() {
+    let now = noon();
+    let large = |id: usize| Hint {
+        key: Some(Key::from([("id".to_owned(), format!("{id:0>65536}"))])),
+        ..hint(now - seconds(1), id)
+    };
+    for (count, fits) in [(3, true), (4, false)] {
+        let hints: Vec<_> = (0..count).map(large).collect();
+        let found = find_new(&mut HintCursor::new(now), &hints, now);
+        assert_eq!(found.count, count as u64);
+        assert_eq!(found.keys.is_some(), fits, "{count}");
+    }
+}
+
+#[test]
 fn a_cursor_of_an_earlier_version_goes_on_even_if_it_points_to_the_future() {
     let now = noon();
     let old = |at: DateTime<Utc>| hint(at, 1).at.to_string();

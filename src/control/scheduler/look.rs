@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    ESTIMATE, LOOK, alarms, estimate, hints,
+    ESTIMATE, HINTED, LOOK, alarms, estimate, hints,
     step::{Stepped, lines, standing},
 };
 use crate::{
@@ -122,7 +122,8 @@ pub async fn look(
             };
             // An estimate is news only at the moment it was made.
             let estimate = status.estimate.clone().filter(|_| is_due);
-            let look_at = match hints {
+            let look_at = match &hints {
+                Some(hints) if hints.count > 0 => now + HINTED,
                 Some(_) => now + LOOK,
                 None => status.estimate.as_ref().map_or(now, |estimate| estimate.at) + ESTIMATE,
             };

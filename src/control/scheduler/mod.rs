@@ -18,7 +18,7 @@
 //! An `after_job` trigger costs two reads for each job that it names, each [`LOOK`], and an
 //! `on_promotion` or `on_alarm` trigger one: 0.5 per second each. A trigger on pending rows costs an estimate
 //! each [`ESTIMATE`] ([`estimate`]) and one conditional write; with hints, four more reads each
-//! [`LOOK`]. A queued firing costs about three reads per second.
+//! [`LOOK`], or each [`HINTED`] while there are some. A queued firing costs about three reads per second.
 
 mod alarms;
 pub mod estimate;
@@ -50,6 +50,8 @@ use step::Stepped;
 pub const SWEEP: TimeDelta = TimeDelta::seconds(10);
 /// Interval at which runs, aliases and hints are checked.
 pub const LOOK: TimeDelta = TimeDelta::seconds(2);
+/// Interval at which hints are checked while there are some.
+const HINTED: TimeDelta = TimeDelta::seconds(1);
 /// Interval at which the pending rows of a trigger are estimated.
 pub const ESTIMATE: TimeDelta = TimeDelta::seconds(30);
 /// Triggers served concurrently: a planner that waits for another one blocks only its own place.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Context, model::check::tolerance};
 use crate::{
+    control::jobs,
     domain::problem::Problem,
     engine::run::context::Progress,
     failure::Failure,
@@ -86,6 +87,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         tolerance: tolerance(args.rtol, args.atol)?,
     };
     let store = context.store().await?;
+    jobs::answer(&store, &wish.job).await?;
     let progress = Arc::<Progress>::default();
     let bar = bar(&store, &wish, context.format).await;
     let drawing = tokio::spawn(draw(bar.clone(), Arc::clone(&progress)));

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::understand::Mode;
 use crate::{
+    control::planning,
     domain::{
         job::manifest::{Manifest, VersionWish},
         model::alias::{CHAMPION, Change, PREVIOUS},
@@ -24,7 +25,7 @@ use crate::{
             run_id,
         },
     },
-    engine::run::plan::{self, RunSpec},
+    engine::run::plan::RunSpec,
     failure::Exit,
     store::{
         Store,
@@ -427,7 +428,7 @@ pub(super) async fn open_run(
         deadline: None,
         after: None,
     };
-    match Box::pin(plan::plan_pointing(store, &wish, &due.pointing)).await {
+    match Box::pin(planning::plan_pointing(store, &wish, &due.pointing)).await {
         Ok(_) => Ok(None),
         Err(failure) if failure.is_retryable() || failure.exit == Exit::Conflict => {
             tracing::info!(job = due.job, request = %request.id, %failure, "no run for an alias yet");

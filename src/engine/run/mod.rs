@@ -36,6 +36,7 @@ pub mod pace;
 pub mod pending;
 pub mod place;
 pub mod plan;
+pub mod position;
 pub mod profiling;
 pub mod share;
 pub mod shared;

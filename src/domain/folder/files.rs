@@ -381,8 +381,7 @@ pub fn roles(text: &str) -> Result<Vec<DesiredRole>, Vec<Problem>> {
     let mut roles = Vec::new();
     let mut problems = Vec::new();
     for (name, raw) in entries {
-        let mut kinds = Kind::ALL.into_iter();
-        let Some(kind) = kinds.find(|kind| kind.as_str() == raw.kind) else {
+        let Some(kind) = Kind::parse(&raw.kind) else {
             let known = Kind::ALL.map(Kind::as_str).join(", ");
             let problem = Problem::new("folder.role", format!("unknown kind `{}`", raw.kind));
             let problem = problem.help(format!("the kinds are {known}"));

@@ -1,6 +1,6 @@
 //! The command line: options of every command, and the subcommands.
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{command, config, domain::problem::Problem, failure::Failure, output, output::Format};
 
@@ -18,6 +18,9 @@ pub struct Cli {
     pub output: Format,
     #[command(subcommand)]
     pub command: Command,
+    /// The words of the subcommand, as the JSON object names it: `model push`.
+    #[arg(skip)]
+    pub name: String,
 }
 
 /// The subcommands. Most have their help where their arguments are: a doc comment here would hide it.
@@ -74,7 +77,7 @@ impl Cli {
     /// The exit code, after printing help, the version, or a usage error (as JSON with
     /// `--output json`).
     pub fn read() -> Result<Self, u8> {
-        Self::try_parse().map_err(|error| {
+        Self::parse_named().map_err(|error| {
             let mut words = std::env::args();
             let json = words.any(|word| word == "--output=json")
                 || std::env::args()
@@ -95,6 +98,24 @@ impl Cli {
             output::print(Format::Json, "", Err(Failure::input(problem)))
         })
     }
+
+    fn parse_named() -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let name = subcommand_name(&matches);
+        let cli = Self::from_arg_matches_mut(&mut matches);
+        let cli = cli.map_err(|error| error.format(&mut command))?;
+        Ok(Self { name, ..cli })
+    }
+}
+
+fn subcommand_name(mut matches: &ArgMatches) -> String {
+    let mut words = Vec::new();
+    while let Some((word, inner)) = matches.subcommand() {
+        words.push(word);
+        matches = inner;
+    }
+    words.join(" ")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::{
+    control,
     domain::{problem::Problem, run::Scope},
     engine::{
         jobs,
@@ -16,7 +17,7 @@ use crate::{
 /// Counts the rows that the request would score; writes nothing.
 pub async fn run(store: &Store, request: &RunRequest) -> Result<Answer, Failure> {
     let job = request.job.clone().unwrap_or_default();
-    let mut prepared = jobs::prepare(store, &job, request.versions.as_ref()).await?;
+    let mut prepared = control::jobs::prepare(store, &job, request.versions.as_ref()).await?;
     let scope = Scope::from_columns(
         request.scope.as_deref(),
         request.token_from,

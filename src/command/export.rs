@@ -13,6 +13,7 @@ use super::{
     whole_file::{Content, Existing, WholeFile, is_stdout},
 };
 use crate::{
+    control::jobs,
     domain::problem::Problem,
     failure::{Exit, Failure},
     inspect::export::{CLOSED, Export, ExportSpec, Exported, Form, MOST_KEPT},
@@ -90,6 +91,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         max_rate: args.max_rate,
     };
     let store = context.store().await?;
+    jobs::answer(&store, &wish.job).await?;
     let export = Export::prepare(&store, &wish).await?;
     // Opening a pipe without a reader blocks here, where Ctrl-C still ends the process.
     let file = WholeFile::begin(out, Content::Personal, Existing::Replace)?;

@@ -71,15 +71,15 @@ impl Context {
 /// Runs one command and returns the exit code.
 pub fn run(cli: Cli) -> u8 {
     let format = cli.output;
-    let name = name(&cli.command);
+    let name = cli.name.clone();
     if format == Format::Markdown && !matches!(cli.command, Command::Plan(_)) {
         let problem = Problem::new("usage", format!("`helenus {name}` does not print Markdown"))
             .at("--output")
             .help("use text or json; markdown is for `helenus plan`");
-        return output::print(Format::Text, name, Err(Failure::input(problem)));
+        return output::print(Format::Text, &name, Err(Failure::input(problem)));
     }
     let outcome = start(cli);
-    output::print(format, name, outcome)
+    output::print(format, &name, outcome)
 }
 
 fn start(cli: Cli) -> Result<Answer, Failure> {
@@ -107,43 +107,6 @@ fn start(cli: Cli) -> Result<Answer, Failure> {
         ))
     })?;
     runtime.block_on(dispatch(cli.command, &context))
-}
-
-/// Returns the command's name in the JSON object.
-fn name(command: &Command) -> &'static str {
-    match command {
-        Command::Migrate(_) => "migrate",
-        Command::Plan(_) => "plan",
-        Command::Apply(_) => "apply",
-        Command::Bundle(_) => "bundle",
-        Command::Pipe(_) => "pipe",
-        Command::Config(_) => "config",
-        Command::Doctor(_) => "doctor",
-        Command::Model(args) => args.name(),
-        Command::Score(_) => "score",
-        Command::Run(command) => command.name(),
-        Command::Status(_) => "status",
-        Command::Verify(_) => "verify",
-        Command::Evaluate(_) => "evaluate",
-        Command::Compare(_) => "compare",
-        Command::Drift(args) => args.name(),
-        Command::Explain(_) => "explain",
-        Command::Export(_) => "export",
-        Command::Similar(_) => "similar",
-        Command::Serve(_) => "serve",
-        Command::Stream(args) => args.name(),
-        Command::Worker(args) => args.name(),
-        Command::Forget(_) => "forget",
-        Command::Experiment(args) => args.name(),
-        Command::Alarm(args) => args.name(),
-        Command::Gate(args) => args.name(),
-        Command::Job(args) => args.name(),
-        Command::Retraining(args) => args.name(),
-        Command::Role(args) => args.name(),
-        Command::Trainer(_) => "trainer",
-        Command::Token(args) => args.name(),
-        Command::Trigger(args) => args.name(),
-    }
 }
 
 async fn dispatch(command: Command, context: &Context) -> Result<Answer, Failure> {

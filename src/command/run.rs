@@ -92,18 +92,6 @@ pub enum Command {
     },
 }
 
-impl Command {
-    /// Returns the command's name in the JSON object.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::List { .. } => "run list",
-            Self::Show { .. } => "run show",
-            Self::Rejected { .. } => "run rejected",
-            Self::Cancel { .. } => "run cancel",
-        }
-    }
-}
-
 /// Runs the subcommand.
 ///
 /// # Errors

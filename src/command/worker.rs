@@ -89,14 +89,6 @@ enum Subcommand {
 struct List {}
 
 impl Args {
-    /// Returns the command's name in the JSON object.
-    pub fn name(&self) -> &'static str {
-        match self.command {
-            None => "worker",
-            Some(Subcommand::List(_)) => "worker list",
-        }
-    }
-
     /// Returns whether the command runs until it is stopped, and so logs what it does.
     pub fn is_service(&self) -> bool {
         self.command.is_none() && !self.once && self.run.is_none()

@@ -14,11 +14,12 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
+    control::planning,
     domain::{
         model::alias::CHAMPION,
         run::{Part, Run, RunState, Scope},
     },
-    engine::run::plan::{self, Planned, RunSpec},
+    engine::run::plan::{Planned, RunSpec},
     failure::Failure,
     process,
     store::{
@@ -151,7 +152,7 @@ impl Watch {
         if now < attempt.again || is_resting(store, &table.job).await? {
             return Ok(());
         }
-        match Box::pin(plan::plan(store, &wish(&table.job))).await {
+        match Box::pin(planning::plan(store, &wish(&table.job))).await {
             Ok(Planned::Opened(run) | Planned::Joined(run)) => {
                 attempt.run = Some(run.run_id);
                 round.planned.push(*run);

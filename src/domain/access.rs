@@ -1,6 +1,6 @@
 //! Which role writes which table, and the grants that follow from it.
 
-use super::problem::Problem;
+use super::{problem::Problem, spelling::spelled};
 use crate::domain::job::manifest::TableName;
 
 /// Purpose of a login. Each role has one kind; a login may be granted several roles.
@@ -27,32 +27,17 @@ pub enum Kind {
     Administrator,
 }
 
-impl Kind {
-    pub const ALL: [Self; 9] = [
-        Self::Analyst,
-        Self::Registrar,
-        Self::JobAuthor,
-        Self::Promoter,
-        Self::Scheduler,
-        Self::Worker,
-        Self::Trainer,
-        Self::Stream,
-        Self::Administrator,
-    ];
-
-    /// Returns the spelling used on the command line and in tables.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Analyst => "analyst",
-            Self::Registrar => "registrar",
-            Self::JobAuthor => "job-author",
-            Self::Promoter => "promoter",
-            Self::Scheduler => "scheduler",
-            Self::Worker => "worker",
-            Self::Trainer => "trainer",
-            Self::Stream => "stream",
-            Self::Administrator => "administrator",
-        }
+spelled! {
+    Kind {
+        Analyst => "analyst",
+        Registrar => "registrar",
+        JobAuthor => "job-author",
+        Promoter => "promoter",
+        Scheduler => "scheduler",
+        Worker => "worker",
+        Trainer => "trainer",
+        Stream => "stream",
+        Administrator => "administrator",
     }
 }
 

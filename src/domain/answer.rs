@@ -4,7 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::problem::Problem;
+use super::{problem::Problem, spelling::spelled};
 
 /// `answers.answer`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,28 +21,13 @@ pub enum AnswerKind {
     Expired,
 }
 
-impl AnswerKind {
-    /// As stored and printed.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Joined => "joined",
-            Self::Done => "done",
-            Self::Refused => "refused",
-            Self::Expired => "expired",
-        }
-    }
-
-    /// As stored; `None` for any other text.
-    pub fn parse(text: &str) -> Option<Self> {
-        let all = [
-            Self::Accepted,
-            Self::Joined,
-            Self::Done,
-            Self::Refused,
-            Self::Expired,
-        ];
-        all.into_iter().find(|kind| kind.as_str() == text)
+spelled! {
+    AnswerKind {
+        Accepted => "accepted",
+        Joined => "joined",
+        Done => "done",
+        Refused => "refused",
+        Expired => "expired",
     }
 }
 

@@ -21,6 +21,7 @@ pub mod problem;
 pub mod retraining;
 pub mod rounding;
 pub mod run;
+pub mod spelling;
 pub mod token;
 pub mod tokenizer;
 pub mod trigger;

@@ -54,4 +54,9 @@ impl Problem {
         }
         line
     }
+
+    /// Formats the code and the line, as `job_status.problems` has them.
+    pub fn coded_line(&self) -> String {
+        format!("{}: {}", self.code, self.line())
+    }
 }

@@ -30,7 +30,7 @@ use crate::{
     },
     engine::{
         jobs::{self, PreparedJob},
-        run::stored::{Position, row_identity},
+        run::position::{Position, row_identity},
     },
     failure::Failure,
     store::{Store, predictions::side_select::side_range},

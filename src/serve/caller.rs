@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 
 use super::error::ApiError;
-pub use crate::domain::token::{RIGHTS, Right};
+pub use crate::domain::token::Right;
 use crate::domain::{problem::Problem, token::TokenEntry};
 
 /// Who makes a request: the name of a token, or this machine's user.
@@ -23,7 +23,7 @@ impl Caller {
     pub fn anyone() -> Self {
         Self {
             name: "anyone".to_owned(),
-            rights: RIGHTS.to_vec(),
+            rights: Right::ALL.to_vec(),
             jobs: None,
             models: None,
         }

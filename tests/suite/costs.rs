@@ -8,14 +8,14 @@ use std::{
 
 use helenus::{
     config::{Config, Flags},
-    control::once,
+    control::{once, planning},
     domain::run::{Part, Run, RunState, Scope},
     engine::claimant,
     engine::{
         jobs,
         run::{
             close, pending,
-            plan::{self, Planned, RunSpec},
+            plan::{Planned, RunSpec},
             shared::Shared,
             start::{Started, start_or_fail},
             work::{Work, Worked},
@@ -98,7 +98,7 @@ impl World {
             max_rows_per_s: None,
             deadline: None,
         };
-        match plan::plan(store, &wish).await.unwrap() {
+        match planning::plan(store, &wish).await.unwrap() {
             Planned::Opened(run) => *run,
             Planned::Joined(run) | Planned::Behind(run) => {
                 panic!("another run is open: {run:?}")

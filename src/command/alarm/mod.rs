@@ -31,17 +31,6 @@ enum Command {
     Ack(ack::Args),
 }
 
-impl Args {
-    /// Returns the command's name in the JSON object.
-    pub fn name(&self) -> &'static str {
-        match &self.command {
-            Command::List(_) => "alarm list",
-            Command::Show(_) => "alarm show",
-            Command::Ack(_) => "alarm ack",
-        }
-    }
-}
-
 /// Runs the subcommand.
 ///
 /// # Errors

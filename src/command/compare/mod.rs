@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use super::{Context, watched::watched, whole_file::WholeFile};
 use crate::{
+    control::jobs,
     domain::problem::Problem,
     failure::Failure,
     inspect::{
@@ -100,6 +101,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let begin = |path| WholeFile::begin_page(path, context.format);
     let file = args.html.as_deref().map(begin).transpose()?;
     let store = context.store().await?;
+    jobs::answer(&store, &wish.pass.job).await?;
     let running = Running::new(args.max_rate);
     let comparing = Box::pin(compare::compare(&store, &wish, &running));
     let report = watched(context.format, &running, comparing).await?;

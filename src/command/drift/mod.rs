@@ -75,16 +75,6 @@ enum Command {
     Baseline(baseline::Args),
 }
 
-impl Args {
-    /// Returns the command's name in the JSON object.
-    pub fn name(&self) -> &'static str {
-        match self.command {
-            Some(Command::Baseline(_)) => "drift baseline",
-            None => "drift",
-        }
-    }
-}
-
 /// Shows drift, or runs the subcommand.
 ///
 /// # Errors

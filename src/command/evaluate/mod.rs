@@ -8,6 +8,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{Context, watched::watched, whole_file::WholeFile};
 use crate::{
+    control::jobs,
     domain::{
         evidence::evaluation::{labels::Wording, target::Question},
         problem::Problem,
@@ -123,6 +124,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let begin = |path| WholeFile::begin_page(path, context.format);
     let file = args.html.as_deref().map(begin).transpose()?;
     let store = context.store().await?;
+    jobs::answer(&store, &request.job).await?;
     let running = Running::new(args.max_rate);
     let evaluating = Box::pin(evaluate::evaluate(&store, &request, &running));
     let evaluated = watched(context.format, &running, evaluating).await?;

@@ -33,18 +33,6 @@ enum Command {
     Stop(stop::Args),
 }
 
-impl Args {
-    /// Returns the command's name in the JSON object.
-    pub fn name(&self) -> &'static str {
-        match &self.command {
-            Command::Start(_) => "experiment start",
-            Command::List(_) => "experiment list",
-            Command::Show(_) => "experiment show",
-            Command::Stop(_) => "experiment stop",
-        }
-    }
-}
-
 /// Runs the subcommand.
 ///
 /// # Errors

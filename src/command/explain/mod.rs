@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Context, parse_time, run::run_line};
 use crate::{
+    control::jobs,
     domain::{
         model::{proof::Lineage, verdict::Verdict},
         printable::printable,
@@ -64,6 +65,7 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let at = args.at.as_deref().map(parse_time).transpose()?;
     let store = context.store().await?;
+    jobs::answer(&store, &args.job).await?;
     if let Some(at) = at {
         let key = KeyWords(args.key);
         let then = Box::pin(explain::explain_at(&store, &args.job, &key, at)).await?;

@@ -33,19 +33,6 @@ enum Command {
     Remove(remove::Args),
 }
 
-impl Args {
-    /// Returns the command's name in the JSON object.
-    pub fn name(&self) -> &'static str {
-        match &self.command {
-            Command::Add(_) => "gate add",
-            Command::List(_) => "gate list",
-            Command::Show(_) => "gate show",
-            Command::Approve(_) => "gate approve",
-            Command::Remove(_) => "gate remove",
-        }
-    }
-}
-
 /// Runs the subcommand.
 ///
 /// # Errors

@@ -13,6 +13,7 @@ use super::{
     Context, check_all,
 };
 use crate::{
+    control,
     domain::{
         job::{manifest::Manifest, mapping::listed},
         problem::Problem,
@@ -245,7 +246,7 @@ impl Intent for JobIntent<'_> {
         store: &'a Store,
     ) -> BoxFuture<'a, Result<Reconciled<JobStatus>, Failure>> {
         async move {
-            let status = jobs::serve(store, self.job).await?;
+            let status = control::jobs::answer(store, self.job).await?;
             let gone = || {
                 let job = self.job;
                 let what =

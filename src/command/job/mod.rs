@@ -45,23 +45,6 @@ enum Job {
     Target(target::Args),
 }
 
-impl Args {
-    /// Returns the command's name in the JSON object.
-    pub fn name(&self) -> &'static str {
-        match &self.command {
-            Job::Create(_) => "job create",
-            Job::Check(_) => "job check",
-            Job::Plan(_) => "job plan",
-            Job::List(_) => "job list",
-            Job::Show(_) => "job show",
-            Job::Pause(_) => "job pause",
-            Job::Resume(_) => "job resume",
-            Job::Delete(_) => "job delete",
-            Job::Target(args) => args.name(),
-        }
-    }
-}
-
 /// Runs the subcommand.
 ///
 /// # Errors

@@ -78,17 +78,6 @@ pub struct RevokeArgs {
     target_keyspace: String,
 }
 
-impl Args {
-    /// Returns the command's name in the JSON object.
-    pub fn name(&self) -> &'static str {
-        match &self.command {
-            Target::Allow(_) => "job target allow",
-            Target::List(_) => "job target list",
-            Target::Revoke(_) => "job target revoke",
-        }
-    }
-}
-
 /// Runs the subcommand.
 ///
 /// # Errors

@@ -50,26 +50,6 @@ enum Model {
     Purge(purge::Args),
 }
 
-impl Args {
-    /// Returns the command's name in the JSON object.
-    pub fn name(&self) -> &'static str {
-        match &self.command {
-            Model::Push(_) => "model push",
-            Model::Import(_) => "model import",
-            Model::Check(_) => "model check",
-            Model::List(_) => "model list",
-            Model::Show(_) => "model show",
-            Model::Pull(_) => "model pull",
-            Model::Reference(_) => "model reference",
-            Model::Promote(_) => "model promote",
-            Model::Rollback(_) => "model rollback",
-            Model::History(_) => "model history",
-            Model::Retire(_) => "model retire",
-            Model::Purge(_) => "model purge",
-        }
-    }
-}
-
 /// Runs the subcommand.
 ///
 /// # Errors

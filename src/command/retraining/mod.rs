@@ -41,21 +41,6 @@ enum Command {
     Remove(lifecycle::Remove),
 }
 
-impl Args {
-    /// Returns the command's name in the JSON object.
-    pub fn name(&self) -> &'static str {
-        match &self.command {
-            Command::Add(_) => "retraining add",
-            Command::List(_) => "retraining list",
-            Command::Show(_) => "retraining show",
-            Command::Start(_) => "retraining start",
-            Command::Pause(_) => "retraining pause",
-            Command::Resume(_) => "retraining resume",
-            Command::Remove(_) => "retraining remove",
-        }
-    }
-}
-
 /// Runs the subcommand.
 ///
 /// # Errors

@@ -29,16 +29,6 @@ enum Role {
     Show(show::Args),
 }
 
-impl Args {
-    /// Returns the command's name in the JSON object.
-    pub fn name(&self) -> &'static str {
-        match &self.command {
-            Role::Create(_) => "role create",
-            Role::Show(_) => "role show",
-        }
-    }
-}
-
 /// Runs the subcommand.
 ///
 /// # Errors

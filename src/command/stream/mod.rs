@@ -51,15 +51,6 @@ enum Subcommand {
 }
 
 impl Args {
-    /// Returns the command's name in the JSON object.
-    pub fn name(&self) -> &'static str {
-        match self.command {
-            None => "stream",
-            Some(Subcommand::Status(_)) => "stream status",
-            Some(Subcommand::Resume(_)) => "stream resume",
-        }
-    }
-
     /// Returns whether the command runs until it is stopped, and so logs what it does.
     pub fn is_service(&self) -> bool {
         self.command.is_none()

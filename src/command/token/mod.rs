@@ -39,17 +39,6 @@ enum Token {
     Revoke(revoke::Args),
 }
 
-impl Args {
-    /// Returns the command's name in the JSON object.
-    pub fn name(&self) -> &'static str {
-        match &self.command {
-            Token::New(_) => "token new",
-            Token::List(_) => "token list",
-            Token::Revoke(_) => "token revoke",
-        }
-    }
-}
-
 /// Runs the subcommand.
 ///
 /// # Errors

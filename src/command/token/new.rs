@@ -53,7 +53,7 @@ pub struct Args {
 }
 
 fn right(word: &str) -> Result<Right, String> {
-    Right::of_word(word).ok_or_else(|| format!("use {}", Right::words()))
+    Right::parse(word).ok_or_else(|| format!("use {}", Right::words()))
 }
 
 /// Makes the token and adds it to the file.

@@ -42,21 +42,6 @@ enum Command {
     Remove(lifecycle::RemoveArgs),
 }
 
-impl Args {
-    /// Returns the command's name in the JSON object.
-    pub fn name(&self) -> &'static str {
-        match &self.command {
-            Command::Add(_) => "trigger add",
-            Command::List(_) => "trigger list",
-            Command::Show(_) => "trigger show",
-            Command::Next(_) => "trigger next",
-            Command::Pause(_) => "trigger pause",
-            Command::Resume(_) => "trigger resume",
-            Command::Remove(_) => "trigger remove",
-        }
-    }
-}
-
 /// Runs the subcommand.
 ///
 /// # Errors

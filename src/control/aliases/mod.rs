@@ -10,6 +10,8 @@
 
 mod act;
 mod coverage;
+mod due_run;
+mod followers;
 mod moving;
 mod order;
 mod retire;
@@ -18,7 +20,8 @@ mod understand;
 use chrono::{Days, NaiveDate, Utc};
 
 pub use act::{Acted, act};
-pub use coverage::{Follower, followers, not_covered, runs_of};
+pub use coverage::not_covered;
+pub use followers::{Follower, followers, runs_of};
 pub use understand::Mode;
 
 use crate::{
@@ -33,7 +36,7 @@ use crate::{
         registry::alias_requests::AliasRequest,
     },
 };
-use coverage::DueRun;
+use due_run::DueRun;
 use order::{DueProof, Proof};
 use understand::{AliasChange, understand, untimely};
 
@@ -142,7 +145,7 @@ enum Settled {
 
 async fn settle(store: &Store, request: &AliasRequest, due: &Due) -> Result<Settled, StoreError> {
     Ok(match due {
-        Due::Run(due) => match coverage::open_run(store, request, due).await? {
+        Due::Run(due) => match due_run::open_run(store, request, due).await? {
             Some(problem) => Settled::Refused(problem),
             None => Settled::Waits,
         },

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::coverage::{Move, jobs_naming};
+use super::{coverage::Move, followers::jobs_naming};
 use crate::{
     domain::problem::Problem,
     engine::jobs,

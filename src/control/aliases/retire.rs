@@ -1,6 +1,6 @@
 //! Takes a version out of service.
 
-use super::coverage::jobs_naming;
+use super::followers::jobs_naming;
 use crate::{
     domain::{
         answer::RequestAnswer,

@@ -5,8 +5,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 
 use crate::{
-    control::{Controller, Round},
-    engine::jobs,
+    control::{Controller, Round, jobs},
     failure::Failure,
     store::Store,
 };

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
+    control::jobs,
     domain::{
         evidence::experiment::allocation::Allocation,
         experiment::{Experiment, ExperimentRow, ExperimentState},
@@ -10,7 +11,7 @@ use crate::{
         model::alias::CHAMPION,
         problem::Problem,
     },
-    engine::jobs::{self, PreparedJob},
+    engine::jobs::PreparedJob,
     failure::{Exit, Failure},
     inspect,
     store::Store,

@@ -6,17 +6,14 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use shared::{covering, same_wish, shared_fate};
 
-use super::forget;
+use super::{forget, jobs, planning};
 use crate::{
     domain::{
         answer::{AnswerKind, RequestAnswer},
         problem::Problem,
         run::{Run, RunState, Scope, run_id},
     },
-    engine::{
-        jobs,
-        run::plan::{self, Planned, RunSpec},
-    },
+    engine::run::plan::{Planned, RunSpec},
     failpoint,
     failure::Failure,
     inspect::{compare, evaluate},
@@ -112,10 +109,12 @@ async fn serve(
         Some("forget") => Box::pin(forget::answer(store, request)).await,
         Some("compare") => {
             let job = needed(request, "job", request.job.as_ref())?;
+            jobs::answer(store, job).await?;
             Box::pin(compare::answer(store, request, job)).await
         }
         Some("evaluate") => {
             let job = needed(request, "job", request.job.as_ref())?;
+            jobs::answer(store, job).await?;
             Box::pin(evaluate::answer(store, request, job)).await
         }
         Some(other) => Err(Failure::input(
@@ -224,7 +223,7 @@ async fn run(
         // Only if the earlier run was seen open: judged by rows alone, clocks could be wrong.
         after: waited.and_then(|waited| waited.run_base),
     };
-    let (kind, run) = match plan::plan(store, &wish).await? {
+    let (kind, run) = match planning::plan(store, &wish).await? {
         Planned::Opened(run) => (AnswerKind::Accepted, run),
         Planned::Joined(run) => (AnswerKind::Joined, run),
         Planned::Behind(run) => return Ok(Served::Behind(run)),

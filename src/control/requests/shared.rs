@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Days, Utc};
 
 use crate::{
+    control::jobs,
     domain::{
         answer::{AnswerKind, RequestAnswer},
         problem::Problem,
         run::{Run, RunState, Scope, run_id},
     },
-    engine::jobs,
     failure::Failure,
     store::{Store, runs::run_requests::RunRequest},
 };

@@ -1,11 +1,11 @@
 //! What makes a retraining due, and whether a training could lead to anything.
 
 use crate::{
+    control::jobs,
     domain::{
         alarm::Alarm, gate::Gate, job::manifest::VersionWish, model::alias::CHAMPION,
         problem::Problem, retraining::Retraining,
     },
-    engine::jobs,
     failure::Failure,
     store::{Store, driver::error::StoreError},
 };

@@ -7,7 +7,7 @@ use crate::{
     control::{
         Opened,
         aliases::{self, Acted},
-        gates,
+        gates, planning,
         requests::day_of,
     },
     domain::{
@@ -19,7 +19,7 @@ use crate::{
         retraining::state::{RequestState, RetrainingRequest, TrainingState},
         run::{Part, Run, RunState, Scope},
     },
-    engine::run::plan::{self, Planned, RunSpec},
+    engine::run::plan::{Planned, RunSpec},
     failpoint,
     failure::Failure,
     inspect::{
@@ -238,7 +238,7 @@ async fn open_run(
         deadline: None,
         after: None,
     };
-    let planned = match Box::pin(plan::plan(store, &wish)).await {
+    let planned = match Box::pin(planning::plan(store, &wish)).await {
         Ok(planned) => planned,
         // A run of another scope is open over these versions: after it.
         Err(failure) if failure.is("run.conflict") => {

@@ -7,6 +7,7 @@ use super::{
     step::{QUEUED, Stepped, lines, standing},
 };
 use crate::{
+    control::{jobs, planning},
     domain::{
         problem::Problem,
         run::{Part, Run, Scope, run_id},
@@ -15,13 +16,10 @@ use crate::{
             decide::{News, Resume, next_after_queue, resume},
         },
     },
-    engine::{
-        jobs,
-        run::{
-            close,
-            plan::{self, Planned, RunSpec},
-            source,
-        },
+    engine::run::{
+        close,
+        plan::{Planned, RunSpec},
+        source,
     },
     failure::Failure,
     store::Store,
@@ -81,7 +79,7 @@ async fn plan_it(
     now: DateTime<Utc>,
 ) -> Result<Stepped, Failure> {
     let planned = match wish(store, trigger, &status, due).await {
-        Ok(wish) => plan::plan(store, &wish).await,
+        Ok(wish) => planning::plan(store, &wish).await,
         Err(failure) => Err(failure),
     };
     let why = status.last_reason.clone();

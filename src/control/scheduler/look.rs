@@ -10,6 +10,7 @@ use super::{
     step::{Stepped, lines, standing},
 };
 use crate::{
+    control::jobs,
     domain::{
         run::{RunState, run_id},
         trigger::{
@@ -20,7 +21,6 @@ use crate::{
             hinted::HintCursor,
         },
     },
-    engine::jobs,
     failure::Failure,
     store::Store,
 };

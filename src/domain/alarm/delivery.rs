@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Alarm;
+use crate::domain::spelling::spelled;
 
 /// Longest pause between two attempts.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
@@ -21,20 +22,10 @@ pub enum AlarmEvent {
     Closed,
 }
 
-impl AlarmEvent {
-    /// Returns the stored spelling.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Opened => "opened",
-            Self::Closed => "closed",
-        }
-    }
-
-    /// Parses the stored spelling.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Opened, Self::Closed]
-            .into_iter()
-            .find(|event| event.as_str() == text)
+spelled! {
+    AlarmEvent {
+        Opened => "opened",
+        Closed => "closed",
     }
 }
 

@@ -20,7 +20,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::run::{Counts, RunState};
+use super::{
+    run::{Counts, RunState},
+    spelling::spelled,
+};
 
 /// What an alarm is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,22 +56,25 @@ pub enum AlarmKind {
     MessagesLost,
 }
 
+spelled! {
+    AlarmKind {
+        RunFailed => "run_failed",
+        RunLate => "run_late",
+        RejectedShare => "rejected_share",
+        ConstantOutput => "constant_output",
+        MovedOutput => "moved_output",
+        Drift => "drift",
+        SampleRatioMismatch => "sample_ratio_mismatch",
+        TriggerNotFired => "trigger_not_fired",
+        GateDemotion => "gate_demotion",
+        StaleLabels => "stale_labels",
+        StreamPaused => "stream_paused",
+        StreamWaiting => "stream_waiting",
+        MessagesLost => "messages_lost",
+    }
+}
+
 impl AlarmKind {
-    pub const ALL: [Self; 13] = [
-        Self::RunFailed,
-        Self::RunLate,
-        Self::RejectedShare,
-        Self::ConstantOutput,
-        Self::MovedOutput,
-        Self::Drift,
-        Self::SampleRatioMismatch,
-        Self::TriggerNotFired,
-        Self::GateDemotion,
-        Self::StaleLabels,
-        Self::StreamPaused,
-        Self::StreamWaiting,
-        Self::MessagesLost,
-    ];
     /// Kinds that follow from a job's stream.
     pub const OF_STREAMS: [Self; 3] = [Self::StreamPaused, Self::StreamWaiting, Self::MessagesLost];
     /// Kinds that follow from a job's runs.
@@ -81,30 +87,6 @@ impl AlarmKind {
     ];
     /// Kinds that follow from a model's gates.
     pub const OF_GATES: [Self; 2] = [Self::GateDemotion, Self::StaleLabels];
-
-    /// Returns the stored spelling.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RunFailed => "run_failed",
-            Self::RunLate => "run_late",
-            Self::RejectedShare => "rejected_share",
-            Self::ConstantOutput => "constant_output",
-            Self::MovedOutput => "moved_output",
-            Self::Drift => "drift",
-            Self::SampleRatioMismatch => "sample_ratio_mismatch",
-            Self::TriggerNotFired => "trigger_not_fired",
-            Self::GateDemotion => "gate_demotion",
-            Self::StaleLabels => "stale_labels",
-            Self::StreamPaused => "stream_paused",
-            Self::StreamWaiting => "stream_waiting",
-            Self::MessagesLost => "messages_lost",
-        }
-    }
-
-    /// Parses the stored spelling.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
 }
 
 /// A condition that holds now.

@@ -11,9 +11,12 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{evidence::experiment::allocation, job::manifest::VersionWish};
-use crate::domain::evidence::{
-    evaluation::report::Better,
-    experiment::allocation::{Allocation, Arm},
+use crate::domain::{
+    evidence::{
+        evaluation::report::Better,
+        experiment::allocation::{Allocation, Arm},
+    },
+    spelling::spelled,
 };
 
 pub use look::{Compared, Look};
@@ -166,33 +169,18 @@ pub enum ExperimentState {
     Superseded,
 }
 
+spelled! {
+    ExperimentState {
+        Waiting => "waiting",
+        Running => "running",
+        Refused => "refused",
+        Stopped => "stopped",
+        Ended => "ended",
+        Superseded => "superseded",
+    }
+}
+
 impl ExperimentState {
-    const ALL: [Self; 6] = [
-        Self::Waiting,
-        Self::Running,
-        Self::Refused,
-        Self::Stopped,
-        Self::Ended,
-        Self::Superseded,
-    ];
-
-    /// Returns the stored spelling.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Refused => "refused",
-            Self::Stopped => "stopped",
-            Self::Ended => "ended",
-            Self::Superseded => "superseded",
-        }
-    }
-
-    /// Returns the state with this spelling.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
-
     /// Returns whether it will never run again.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Stopped | Self::Ended | Self::Superseded)

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::{Compared, Experiment};
-use crate::domain::evidence::{
-    evaluation::report::Better,
-    experiment::{
-        interval::Interval,
-        sample_ratio::{LEVEL, SampleRatio},
-        units::Stage,
+use crate::domain::{
+    evidence::{
+        evaluation::report::Better,
+        experiment::{
+            interval::Interval,
+            sample_ratio::{LEVEL, SampleRatio},
+            units::Stage,
+        },
     },
+    spelling::spelled,
 };
 
 /// Observations of each arm from which its interval counts: the intervals are asymptotic.
@@ -32,33 +35,14 @@ pub enum ExperimentVerdict {
     Inconclusive,
 }
 
-impl ExperimentVerdict {
-    const ALL: [Self; 6] = [
-        Self::Running,
-        Self::SampleRatioMismatch,
-        Self::Better,
-        Self::Worse,
-        Self::NoDifference,
-        Self::Inconclusive,
-    ];
-
-    /// Returns the stored spelling.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::SampleRatioMismatch => "srm",
-            Self::Better => "better",
-            Self::Worse => "worse",
-            Self::NoDifference => "no_difference",
-            Self::Inconclusive => "inconclusive",
-        }
-    }
-
-    /// Returns the verdict with this spelling.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|verdict| verdict.as_str() == text)
+spelled! {
+    ExperimentVerdict {
+        Running => "running",
+        SampleRatioMismatch => "srm",
+        Better => "better",
+        Worse => "worse",
+        NoDifference => "no_difference",
+        Inconclusive => "inconclusive",
     }
 }
 

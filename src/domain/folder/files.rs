@@ -1,20 +1,22 @@
 //! Reads the texts of a folder's files.
 
+mod aliases;
+mod experiments;
 mod model_file;
+mod roles;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
-pub use model_file::{FeatureNames, ModelFile, model};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{AliasTarget, DesiredAlias, DesiredRole, MovedBy};
+pub use aliases::aliases;
+pub use experiments::experiments;
+pub use model_file::{FeatureNames, ModelFile, model};
+pub use roles::roles;
+
 use crate::domain::{
-    access::{self, Kind, Reach},
-    experiment::{Experiment, ExperimentRow},
     gate::{Gate, GateRow},
-    job::manifest::{TableName, VersionWish},
-    model::{alias::PREVIOUS, check_name},
+    model::check_name,
     problem::Problem,
     trigger::{Trigger, TriggerRow},
 };
@@ -73,77 +75,6 @@ where
         true => Ok(rows),
         false => Err(problems),
     }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AliasEntry {
-    version: AliasVersion,
-    moved_by: String,
-    coverage: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "write \"folder\", or the number of a version")]
-enum AliasVersion {
-    Number(i32),
-    Word(String),
-}
-
-/// Reads `aliases.toml`: `[MODEL.ALIAS]`.
-///
-/// # Errors
-/// All its mistakes.
-pub fn aliases(text: &str) -> Result<Vec<DesiredAlias>, Vec<Problem>> {
-    entries(text, |model, alias, raw: AliasEntry| {
-        let mut problems = Vec::new();
-        problems.extend(check_name("a model", model).err());
-        problems.extend(check_name("an alias", alias).err());
-        let mut wrong = |place: &str, message: String, help: &str| {
-            problems.push(Problem::new("folder.alias", message).at(place).help(help));
-        };
-        if alias == PREVIOUS {
-            let help = "move `champion`: `previous` is always the version before it";
-            wrong(
-                "alias",
-                "the alias `previous` can't be set".to_owned(),
-                help,
-            );
-        }
-        let target = match raw.version {
-            AliasVersion::Number(number) if number > 0 => AliasTarget::Number(number),
-            AliasVersion::Word(word) if word == "folder" => AliasTarget::Folder,
-            _ => {
-                let help = "write \"folder\" for the folder's version, or a version's number";
-                wrong("version", "invalid version".to_owned(), help);
-                AliasTarget::Folder
-            }
-        };
-        let moved_by = match raw.moved_by.as_str() {
-            "git" => MovedBy::Git,
-            "people" => MovedBy::People,
-            other => {
-                let help = "write \"git\" if every apply moves the alias, or \"people\"";
-                wrong("moved_by", format!("invalid value `{other}`"), help);
-                MovedBy::People
-            }
-        };
-        let coverage = raw.coverage.unwrap_or_else(|| "when_covered".to_owned());
-        if !["full", "when_covered", "now"].contains(&coverage.as_str()) {
-            let help = "write full, when_covered or now, as for `helenus model promote`";
-            wrong("coverage", format!("invalid value `{coverage}`"), help);
-        }
-        match problems.is_empty() {
-            true => Ok(DesiredAlias {
-                model: model.to_owned(),
-                alias: alias.to_owned(),
-                target,
-                moved_by,
-                coverage,
-            }),
-            false => Err(problems),
-        }
-    })
 }
 
 /// `after_job`: as stored, or as a list.
@@ -273,153 +204,4 @@ pub fn gates(text: &str) -> Result<Vec<GateRow>, Vec<Problem>> {
             false => Err(problems),
         }
     })
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ExperimentEntry {
-    arms: BTreeMap<String, VersionWish>,
-    shares: Option<BTreeMap<String, f64>>,
-    control: Option<String>,
-    unit: Option<String>,
-    salt: Option<String>,
-    traffic: Option<f64>,
-    metric: String,
-    better: Option<String>,
-    labels: String,
-    #[serde(default)]
-    options: BTreeMap<String, String>,
-    covariate: Option<String>,
-    margin: Option<f64>,
-    starts: Option<String>,
-    ends: String,
-    alpha: Option<f64>,
-    expected_rows: Option<i64>,
-    note: Option<String>,
-}
-
-/// Reads a time to milliseconds, as Cassandra keeps it.
-fn time(place: &str, text: &str) -> Result<DateTime<Utc>, Problem> {
-    let parsed = text.parse::<DateTime<Utc>>().ok();
-    parsed
-        .and_then(|at| DateTime::from_timestamp_millis(at.timestamp_millis()))
-        .ok_or_else(|| {
-            Problem::new("folder.time", format!("invalid time `{text}`"))
-                .at(place)
-                .help("write a time such as 2027-01-31T00:00:00Z: each apply must mean the same")
-        })
-}
-
-/// Reads `experiments.toml`: `[JOB.EXPERIMENT]` with the options of `helenus experiment start`.
-///
-/// # Errors
-/// All its mistakes.
-pub fn experiments(text: &str) -> Result<Vec<ExperimentRow>, Vec<Problem>> {
-    entries(text, |job, name, raw: ExperimentEntry| {
-        let mut problems = Vec::new();
-        let ends_at = time("ends", &raw.ends).map_err(|one| problems.push(one));
-        let starts_at = raw.starts.as_deref().map(|text| time("starts", text));
-        let starts_at = starts_at.transpose().map_err(|one| problems.push(one));
-        let share = 1.0 / raw.arms.len().max(1) as f64;
-        let equal = || raw.arms.keys().map(|arm| (arm.clone(), share)).collect();
-        let row = ExperimentRow {
-            job: job.to_owned(),
-            name: name.to_owned(),
-            revision: 1,
-            unit: raw.unit,
-            salt: raw.salt,
-            shares: raw.shares.unwrap_or_else(equal),
-            arms: (raw.arms.iter())
-                .map(|(arm, version)| (arm.clone(), version.to_string()))
-                .collect(),
-            traffic: raw.traffic,
-            control: raw.control,
-            metric: Some(raw.metric),
-            better: raw.better,
-            labels: Some(raw.labels),
-            options: raw.options,
-            covariate: raw.covariate,
-            margin: raw.margin,
-            starts_at: starts_at.ok().flatten(),
-            ends_at: ends_at.ok(),
-            alpha: raw.alpha,
-            expected_rows: raw.expected_rows,
-            stopped: None,
-            created_by: None,
-            note: raw.note,
-        };
-        if problems.is_empty() {
-            problems.extend(Experiment::read(&row).err().into_iter().flatten());
-        }
-        match problems.is_empty() {
-            true => Ok(row),
-            false => Err(problems),
-        }
-    })
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RoleEntry {
-    kind: String,
-    #[serde(default)]
-    data_keyspaces: Vec<String>,
-    #[serde(default)]
-    source_tables: Vec<String>,
-    #[serde(default)]
-    prediction_tables: Vec<String>,
-    #[serde(default)]
-    ddl: bool,
-}
-
-/// Reads `roles.toml`: `[ROLE]` with the options of `helenus role create`.
-///
-/// # Errors
-/// All its mistakes.
-pub fn roles(text: &str) -> Result<Vec<DesiredRole>, Vec<Problem>> {
-    let entries: BTreeMap<String, RoleEntry> = read(text).map_err(|problem| vec![problem])?;
-    let mut roles = Vec::new();
-    let mut problems = Vec::new();
-    for (name, raw) in entries {
-        let mut kinds = Kind::ALL.into_iter();
-        let Some(kind) = kinds.find(|kind| kind.as_str() == raw.kind) else {
-            let known = Kind::ALL.map(Kind::as_str).join(", ");
-            let problem = Problem::new("folder.role", format!("unknown kind `{}`", raw.kind));
-            let problem = problem.help(format!("the kinds are {known}"));
-            problems.push(problem.at(format!("{name}.kind")));
-            continue;
-        };
-        let mut tables = |field: &str, given: &[String]| {
-            let mut tables = Vec::new();
-            for table in given {
-                match table.split_once('.') {
-                    Some((keyspace, table)) => tables.push(TableName {
-                        keyspace: keyspace.to_owned(),
-                        table: table.to_owned(),
-                    }),
-                    None => {
-                        let problem =
-                            Problem::new("folder.role", format!("invalid table `{table}`"));
-                        let problem = problem.at(format!("{name}.{field}"));
-                        problems.push(problem.help("write KEYSPACE.TABLE with the exact names"));
-                    }
-                }
-            }
-            tables
-        };
-        let reach = Reach {
-            data_keyspaces: raw.data_keyspaces,
-            source_tables: tables("source_tables", &raw.source_tables),
-            prediction_tables: tables("prediction_tables", &raw.prediction_tables),
-            ddl: raw.ddl,
-        };
-        if let Err(problem) = access::grants(kind, "helenus", &reach) {
-            problems.push(problem.at(name.clone()));
-        }
-        roles.push(DesiredRole { name, kind, reach });
-    }
-    match problems.is_empty() {
-        true => Ok(roles),
-        false => Err(problems),
-    }
 }

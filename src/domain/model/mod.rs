@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use self::artifact::Artifact;
 use super::problem::Problem;
-use crate::domain::model::tensor::Element;
+use crate::domain::{model::tensor::Element, spelling::spelled};
 
 /// One input tensor: the batch dimension, then `dims`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,23 +197,19 @@ pub enum AdmissionState {
     Tampered,
 }
 
-/// The states with their spelling in `admissions.state`.
-const STATES: [(AdmissionState, &str); 5] = [
-    (AdmissionState::Admitting, "admitting"),
-    (AdmissionState::Ready, "ready"),
-    (AdmissionState::Rejected, "rejected"),
-    (AdmissionState::Retired, "retired"),
-    (AdmissionState::Tampered, "tampered"),
-];
+spelled! {
+    AdmissionState {
+        Admitting => "admitting",
+        Ready => "ready",
+        Rejected => "rejected",
+        Retired => "retired",
+        Tampered => "tampered",
+    }
+}
 
 impl std::fmt::Display for AdmissionState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(
-            STATES
-                .iter()
-                .find(|(state, _)| state == self)
-                .map_or("", |(_, text)| text),
-        )
+        f.write_str(self.as_str())
     }
 }
 
@@ -221,11 +217,7 @@ impl std::str::FromStr for AdmissionState {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        STATES
-            .iter()
-            .find(|(_, known)| *known == text)
-            .map(|(state, _)| *state)
-            .ok_or_else(|| format!("unknown admission state `{text}`"))
+        Self::parse(text).ok_or_else(|| format!("unknown admission state `{text}`"))
     }
 }
 

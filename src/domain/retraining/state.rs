@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::TrainingSpec;
+use crate::domain::spelling::spelled;
 
 /// The tag of a version that names the request for which it was trained.
 pub const REQUEST_TAG: &str = "helenus.retraining";
@@ -35,41 +36,22 @@ pub enum RequestState {
     Failed,
 }
 
+spelled! {
+    RequestState {
+        Training => "training",
+        Admission => "admission",
+        Challenger => "challenger",
+        Scoring => "scoring",
+        Evaluating => "evaluating",
+        Judging => "judging",
+        Passed => "passed",
+        NotPassed => "not_passed",
+        Evaluated => "evaluated",
+        Failed => "failed",
+    }
+}
+
 impl RequestState {
-    pub const ALL: [Self; 10] = [
-        Self::Training,
-        Self::Admission,
-        Self::Challenger,
-        Self::Scoring,
-        Self::Evaluating,
-        Self::Judging,
-        Self::Passed,
-        Self::NotPassed,
-        Self::Evaluated,
-        Self::Failed,
-    ];
-
-    /// Returns the stored spelling.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Training => "training",
-            Self::Admission => "admission",
-            Self::Challenger => "challenger",
-            Self::Scoring => "scoring",
-            Self::Evaluating => "evaluating",
-            Self::Judging => "judging",
-            Self::Passed => "passed",
-            Self::NotPassed => "not_passed",
-            Self::Evaluated => "evaluated",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// Parses the stored spelling.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
-
     /// Returns whether nothing more happens to the request.
     pub fn is_final(self) -> bool {
         matches!(
@@ -111,21 +93,11 @@ pub enum TrainingState {
     Failed,
 }
 
-impl TrainingState {
-    /// Returns the stored spelling.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Training => "training",
-            Self::Trained => "trained",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// Parses the stored spelling.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Training, Self::Trained, Self::Failed]
-            .into_iter()
-            .find(|state| state.as_str() == text)
+spelled! {
+    TrainingState {
+        Training => "training",
+        Trained => "trained",
+        Failed => "failed",
     }
 }
 

@@ -17,7 +17,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{codec::ring::TokenRange, domain::evidence::experiment::allocation::Allocation};
+use crate::{
+    codec::ring::TokenRange,
+    domain::{evidence::experiment::allocation::Allocation, spelling::spelled},
+};
 
 /// `runs.state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,22 +40,21 @@ pub enum RunState {
     Cancelled,
 }
 
+spelled! {
+    RunState {
+        Planning => "planning",
+        Running => "running",
+        Waiting => "waiting",
+        Succeeded => "succeeded",
+        Failed => "failed",
+        Cancelled => "cancelled",
+    }
+}
+
 impl RunState {
     /// Returns whether the state is final.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
-    }
-
-    /// Returns the stored spelling.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Planning => "planning",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
     }
 }
 
@@ -66,17 +68,7 @@ impl FromStr for RunState {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [
-            Self::Planning,
-            Self::Running,
-            Self::Waiting,
-            Self::Succeeded,
-            Self::Failed,
-            Self::Cancelled,
-        ]
-        .into_iter()
-        .find(|state| state.as_str() == text)
-        .ok_or_else(|| format!("unknown run state `{text}`"))
+        Self::parse(text).ok_or_else(|| format!("unknown run state `{text}`"))
     }
 }
 

@@ -163,7 +163,7 @@ impl EntryReader<'_> {
         }
         let mut rights = Vec::with_capacity(words.len());
         for word in &words {
-            match Right::of_word(word) {
+            match Right::parse(word) {
                 Some(right) => rights.push(right),
                 None => {
                     let message = format!("unknown right `{word}`; use {}", Right::words());

@@ -6,6 +6,8 @@ mod file;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sha2::{Digest, Sha256};
 
+use super::spelling::spelled;
+
 pub use edit::{append, remove};
 pub use file::parse;
 
@@ -30,35 +32,21 @@ pub enum Right {
     Approve,
 }
 
-/// All rights, in the order in which they are listed.
-pub const RIGHTS: [Right; 5] = [
-    Right::Score,
-    Right::Read,
-    Right::Run,
-    Right::Promote,
-    Right::Approve,
-];
+// In the order in which they are listed.
+spelled! {
+    Right {
+        Score => "score",
+        Read => "read",
+        Run => "run",
+        Promote => "promote",
+        Approve => "approve",
+    }
+}
 
 impl Right {
-    /// Returns the word in `tokens.toml`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Score => "score",
-            Self::Read => "read",
-            Self::Run => "run",
-            Self::Promote => "promote",
-            Self::Approve => "approve",
-        }
-    }
-
-    /// Returns the right with this word.
-    pub fn of_word(word: &str) -> Option<Self> {
-        RIGHTS.into_iter().find(|right| right.as_str() == word)
-    }
-
     /// Returns all words, as help texts list them.
     pub fn words() -> String {
-        RIGHTS.map(Self::as_str).join(", ")
+        Self::ALL.map(Self::as_str).join(", ")
     }
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Key, estimate::Estimate};
+use crate::domain::spelling::spelled;
 
 /// `trigger_status.state`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,22 +20,12 @@ pub enum TriggerState {
     Removed,
 }
 
-impl TriggerState {
-    /// Returns the stored spelling.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Invalid => "invalid",
-            Self::Paused => "paused",
-            Self::Removed => "removed",
-        }
-    }
-
-    /// Parses the stored spelling.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Ready, Self::Invalid, Self::Paused, Self::Removed]
-            .into_iter()
-            .find(|state| state.as_str() == text)
+spelled! {
+    TriggerState {
+        Ready => "ready",
+        Invalid => "invalid",
+        Paused => "paused",
+        Removed => "removed",
     }
 }
 

@@ -1,17 +1,17 @@
 //! Compares expected rows with the predictions of each version that joins a job.
 //!
 //! If `[wide]` alone gives the order in which features fill an input, a version that was trained on
-//! another order scores every row, and every score is wrong. So expected  rows are compared with
+//! another order scores every row, and every score is wrong. So expected rows are compared with
 //! such a version's predictions at three points: when a revision that has it is answered, when a
 //! run is planned with it, and before an alias that the job follows moves to it.
 //!
 //! Versions whose rows came out as expected are recorded with the revision
 //! (`job_status.order_proven`) under the version's fingerprint. So nothing is scored twice, and
-//! expected  rows that have since changed in the source do not block the way back to a version.
+//! expected rows that have since changed in the source do not block the way back to a version.
 
 use std::collections::BTreeMap;
 
-use super::{answer::read, expect, prepare::PreparedJob, resolve};
+use super::{expect, prepare::PreparedJob, ready::stored_manifest, resolve};
 use crate::{
     domain::job::{CompiledJob, CompiledVersion, expect as domain, manifest::Manifest},
     failure::Failure,
@@ -94,7 +94,7 @@ fn provable<'j>(manifest: &Manifest, job: &'j CompiledJob) -> Vec<&'j CompiledVe
 ///
 /// # Errors
 /// Errors of Cassandra.
-pub(super) async fn note_answered(
+pub async fn note_answered(
     store: &Store,
     manifest: &Manifest,
     job: &CompiledJob,
@@ -148,7 +148,7 @@ pub async fn pointing(
     let Some(row) = rows.iter().find(|row| row.revision == Some(revision)) else {
         return Ok(None);
     };
-    let Ok(manifest) = read(row) else {
+    let Ok(manifest) = stored_manifest(row) else {
         return Ok(None);
     };
     let checked = resolve::check_pointing(store, &manifest, pointing).await?;

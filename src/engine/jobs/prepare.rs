@@ -1,35 +1,29 @@
-//! Prepares a job for a run: compiles the newest ready revision against the current tables and
+//! Prepares a job for a run: compiles its newest ready revision against the current tables and
 //! models.
+//!
+//! The answer to a revision is read and never written here. What was found to be wrong with it is
+//! returned ([`NotReady::Outdated`]); control records it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    answer::{line, needs_table, read, serve},
-    indexing::announced,
-    resolve::{self, NOT_ALLOWED},
-    tamper::{self, is_altered},
+    ready::{NotReady, ReadyRevision},
+    resolve::{self, Checked, NOT_ALLOWED},
 };
 use crate::{
     domain::{
         job::{
             CompiledJob,
-            compile::{Asked, Existing, compile, is_unproven},
-            manifest::{Manifest, VersionWish},
+            manifest::{Manifest, TableName},
             mapping::listed,
         },
-        model::ReadyVersion,
-        names::nearest,
         problem::Problem,
-        run::Run,
     },
-    engine::artifacts,
-    failure::{Exit, Failure},
+    failure::Failure,
     store::{
         Store,
-        driver::error::{StoreError, StoreErrorKind},
-        jobs::{JobRow, JobState, JobStatus},
+        jobs::{JobState, JobStatus},
         predictions::prediction_ddl::Made,
-        registry::admissions::Readiness,
     },
 };
 
@@ -48,406 +42,129 @@ pub struct PreparedJob {
     pub paused: bool,
 }
 
-/// Prepares the job in its current state. An unanswered revision is answered first, and a dropped
-/// prediction table is created again. `versions`: only these of the job's versions.
+/// Prepares the job as its newest ready revision says. A dropped prediction table is created again.
+/// `versions`: only these of the job's versions.
 ///
 /// # Errors
-/// The job does not exist (exit 5); it was deleted, or has no ready revision (exit 2, all
-/// problems); `job.source_changed` if the source no longer fits (exit 2; recorded in `job_status`);
-/// a table that helenus is not permitted to create (exit 3); errors of Cassandra.
+/// Those of [`ReadyRevision::find`] and [`ReadyRevision::prepare`].
 pub async fn prepare(
     store: &Store,
     job: &str,
     versions: Option<&BTreeSet<i32>>,
 ) -> Result<PreparedJob, Failure> {
-    Box::pin(prepare_pointing(store, job, versions, &BTreeMap::new())).await
+    let ready = ReadyRevision::find(store, job).await?;
+    let nowhere = BTreeMap::new();
+    Ok(Box::pin(ready.prepare(store, versions, &nowhere)).await?)
 }
 
-/// As [`prepare`], but only reads: a revision that waits for its answer is not used yet, and the
-/// tables must exist. For processes that are not permitted to write.
-///
-/// # Errors
-/// As [`prepare`], except that nothing is recorded.
-pub async fn read_ready(store: &Store, job: &str) -> Result<PreparedJob, Failure> {
-    let rows = existing(store, job).await?;
-    let newest = store.job_statuses(job).await?.into_iter().next();
-    let (status, row) = usable(store, job, &rows, newest.as_ref()).await?;
-    let manifest = read(row).map_err(Failure::inputs)?;
-    let checked = resolve::check(store, &manifest).await?;
-    let checked = checked.map_err(Failure::inputs)?;
-    Ok(PreparedJob {
-        job: checked.job,
-        manifest,
-        revision: status.revision,
-        aliases: checked.aliases,
-        paused: is_paused(&rows),
-    })
-}
-
-/// Returns the revision that [`read_ready`] would use, without looking at models and tables; `None`
-/// if there is none.
-///
-/// # Errors
-/// Errors of Cassandra.
-pub async fn ready_revision(store: &Store, job: &str) -> Result<Option<i32>, StoreError> {
-    let rows = store.job_rows(job).await?;
-    if rows.iter().any(|row| row.deleted == Some(true)) {
-        return Ok(None);
-    }
-    let statuses = store.job_statuses(job).await?;
-    let mut ready = statuses
-        .into_iter()
-        .filter(|status| status.state == JobState::Ready);
-    Ok(ready.next().map(|status| status.revision))
-}
-
-/// As [`prepare`], as if these aliases pointed there: for predictions that must exist before an
-/// alias moves.
+/// As [`prepare`], but the tables must exist. For processes that are not permitted to write.
 ///
 /// # Errors
 /// As [`prepare`].
-pub async fn prepare_pointing(
-    store: &Store,
-    job: &str,
-    versions: Option<&BTreeSet<i32>>,
-    pointing: &BTreeMap<String, i32>,
-) -> Result<PreparedJob, Failure> {
-    let newest = serve(store, job).await?;
-    let rows = existing(store, job).await?;
-    let (status, row) = match usable(store, job, &rows, newest.as_ref()).await {
-        Err(failure) if failure.is(tamper::ALTERED) => {
-            tamper::mark_ready(store, job).await?;
-            return Err(failure);
-        }
-        usable => usable?,
-    };
-    let manifest = read(row).map_err(Failure::inputs)?;
-    let checked = match resolve::check_pointing(store, &manifest, pointing).await? {
-        Ok(checked) => checked,
-        Err(problems) => return Err(changed(store, &status, problems).await?),
-    };
-    let mut compiled = checked.job;
-    if let Made::Denied(statements) = store.make_prediction_table(&compiled).await? {
-        let mut problem = needs_table(&manifest.target());
-        problem.help = Some(format!(
-            "an administrator must run: {}",
-            statements.join("; ")
-        ));
-        return Err(Failure::system(problem));
-    }
-    if pointing.is_empty() {
-        say_unproven(store, &status, &compiled).await?;
-    }
-    if let Some(newest) = newest.filter(|newest| newest.revision != status.revision) {
-        compiled.warnings.push(format!(
-            "older_revision: revision {} is {}; revision {} is used",
-            newest.revision,
-            newest.state.as_str(),
-            status.revision
-        ));
-    }
-    if let Some(wanted) = versions {
-        narrow(&mut compiled, wanted)?;
-    }
-    Ok(PreparedJob {
-        job: compiled,
-        manifest,
-        revision: status.revision,
-        aliases: checked.aliases,
-        paused: is_paused(&rows),
-    })
+pub async fn read_ready(store: &Store, job: &str) -> Result<PreparedJob, Failure> {
+    let ready = ReadyRevision::find(store, job).await?;
+    let checked = resolve::check(store, &ready.manifest).await?;
+    Ok(ready.prepared(checked.map_err(Failure::inputs)?))
 }
 
-/// Returns the rows of a job that exists.
-async fn existing(store: &Store, job: &str) -> Result<Vec<JobRow>, Failure> {
-    let rows = store.job_rows(job).await?;
-    if !rows.iter().any(|row| row.revision.is_some()) {
-        return Err(unknown(store, job).await?);
-    }
-    if rows.iter().any(|row| row.deleted == Some(true)) {
-        return Err(Failure::input(
-            Problem::new("job.deleted", format!("job `{job}` was deleted"))
-                .help("`helenus job create` with its manifest brings it back"),
-        ));
-    }
-    Ok(rows)
-}
-
-fn is_paused(rows: &[JobRow]) -> bool {
-    rows.iter().any(|row| row.paused == Some(true))
-}
-
-/// Updates `job_status.warnings` to the versions that the job has now: an alias may have moved to
-/// one whose order nothing proves.
-async fn say_unproven(
-    store: &Store,
-    status: &JobStatus,
-    job: &CompiledJob,
-) -> Result<(), StoreError> {
-    let of = |warnings: &[String]| -> (Vec<String>, Vec<String>) {
-        let warnings = warnings.iter().cloned();
-        warnings.partition(|warning| is_unproven(warning))
-    };
-    let ((said, others), (now, _)) = (of(&status.warnings), of(&job.warnings));
-    if said == now {
-        return Ok(());
-    }
-    let noted = JobStatus {
-        warnings: [others, now].concat(),
-        ..status.clone()
-    };
-    match store.answer_job(&noted, Some(status.state)).await {
-        Ok(_) => Ok(()),
-        // A process that is permitted to write the warnings will do so.
-        Err(error) if matches!(error.kind, StoreErrorKind::Denied | StoreErrorKind::Unknown) => {
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Prepares the job as a run was planned: with its revision and its versions, whatever their state
-/// is now.
-///
-/// # Errors
-/// As [`prepare`]; `run.model_changed` if a version is not the one that was planned.
-pub async fn prepare_planned(store: &Store, run: &Run) -> Result<PreparedJob, Failure> {
-    let rows = store.job_rows(&run.job).await?;
-    let row = rows
-        .iter()
-        .find(|row| row.revision == Some(run.job_revision));
-    let row = row.ok_or_else(|| {
-        Failure::not_found(Problem::new(
-            "job.unknown",
-            format!("job `{}` has no revision {}", run.job, run.job_revision),
-        ))
-    })?;
-    let statuses = store.job_statuses(&run.job).await?;
-    let mut answered = statuses.iter();
-    if answered.any(|status| status.revision == run.job_revision && is_altered(row, status)) {
-        return Err(Failure::input(tamper::altered(&run.job, run.job_revision)));
-    }
-    let manifest = read(row).map_err(Failure::inputs)?;
-    let asked = planned_versions(store, &manifest, run).await?;
-    let mut problems = Vec::new();
-    let Some(source) = store.table(&manifest.source).await? else {
-        return Err(Failure::input(source_changed(
-            &run.job,
-            &format!("table {} is gone", manifest.source),
-        )));
-    };
-    let name = manifest.target();
-    let live = store.table(&name).await?;
-    let claim = store.claim_of(&name).await?;
-    let indexes = store.table_indexes(&name).await?;
-    let announced = announced(&rows, run.job_revision);
-    let existing = live.as_ref().map(|schema| Existing {
-        schema,
-        made: claim.as_ref().map(|claim| &claim.outputs),
-        indexes: &indexes,
-        announced: &announced,
-    });
-    match compile(&manifest, &source, run.source_version, existing, &asked) {
-        Ok(job) => Ok(PreparedJob {
-            job,
-            manifest,
-            revision: run.job_revision,
-            aliases: run.aliases.clone(),
-            paused: rows.iter().any(|row| row.paused == Some(true)),
-        }),
-        Err(more) => {
-            let what = more.first().map(Problem::line).unwrap_or_default();
-            problems.push(source_changed(&run.job, &what));
-            problems.extend(more);
-            Err(Failure::inputs(problems))
-        }
-    }
-}
-
-async fn planned_versions(
-    store: &Store,
-    manifest: &Manifest,
-    run: &Run,
-) -> Result<Vec<Asked>, Failure> {
-    let mut asked = Vec::new();
-    let mut problems = Vec::new();
-    for number in &run.versions {
-        match began_with(store, &manifest.model, *number).await? {
-            Err(problem) => problems.push(problem),
-            Ok(ready) => {
-                let planned = run.model_sha256.get(number);
-                if planned.is_some_and(|planned| planned[..] != ready.admitted.sha256[..]) {
-                    problems.push(Problem::new(
-                        "run.model_changed",
-                        format!("version {number} of model `{}` is not the one that this run was planned with", manifest.model),
-                    ));
-                }
-                let mut by = vec![VersionWish::Number(*number)];
-                let aliases = run.aliases.iter().filter(|(_, at)| *at == number);
-                by.extend(aliases.map(|(alias, _)| VersionWish::Alias(alias.clone())));
-                match artifacts::load(store, &ready.admitted).await? {
-                    Ok(artifacts) => asked.push(Asked {
-                        ready,
-                        by,
-                        artifacts,
-                    }),
-                    Err(problem) => problems.push(problem),
-                }
-            }
-        }
-    }
-    match problems.is_empty() {
-        true => Ok(asked),
-        false => Err(Failure::inputs(problems)),
-    }
-}
-
-/// Returns a version that a run was planned with. It may be retired by now, and is then still
-/// scored to the end of the run.
-async fn began_with(
-    store: &Store,
-    model: &str,
-    version: i32,
-) -> Result<Result<ReadyVersion, Problem>, Failure> {
-    let readiness = store.readiness(model, version).await?;
-    if let Readiness::Retired = readiness {
-        let admission = store.admission(model, version).await?;
-        if let Some(admitted) = admission.and_then(|admission| admission.admitted) {
-            return Ok(Ok(ReadyVersion {
-                model: model.to_owned(),
-                version,
-                admitted,
-            }));
-        }
-    }
-    let problem = readiness.problem(model, version);
-    Ok(match (readiness, problem) {
-        (Readiness::Ready(ready), _) => Ok(*ready),
-        (_, Some(problem)) => Err(problem.at("versions")),
-        (_, None) => Err(Problem::new("model.undecided", "neither ready nor not")),
-    })
-}
-
-/// Returns the failure for a job that does not exist; it suggests the nearest name.
-///
-/// # Errors
-/// Errors of Cassandra.
-pub async fn unknown(store: &Store, job: &str) -> Result<Failure, Failure> {
-    let jobs = store.sweep_jobs().await?;
-    let near = nearest(job, jobs.iter().map(String::as_str));
-    let problem = Problem::new("job.unknown", format!("there is no job `{job}`"));
-    Ok(Failure::not_found(problem.help(match near {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => "`helenus job list` shows all".to_owned(),
-    })))
-}
-
-/// Returns the newest ready revision with its row.
-async fn usable<'a>(
-    store: &Store,
-    job: &str,
-    rows: &'a [JobRow],
-    newest: Option<&JobStatus>,
-) -> Result<(JobStatus, &'a JobRow), Failure> {
-    let statuses = store.job_statuses(job).await?;
-    let ready = statuses
-        .into_iter()
-        .find(|status| status.state == JobState::Ready);
-    if let Some(ready) = ready
-        && let Some(row) = rows.iter().find(|row| row.revision == Some(ready.revision))
-    {
-        if is_altered(row, &ready) {
-            return Err(Failure::input(tamper::altered(job, ready.revision)));
-        }
-        return Ok((ready, row));
-    }
-    Err(match newest {
-        Some(status) => refused(status),
-        None => Failure::input(
-            Problem::new(
-                "job.unanswered",
-                format!("job `{job}` waits for a version that admission has yet to decide about"),
-            )
-            .help("a running worker admits it, or `helenus worker --once` does"),
-        ),
-    })
-}
-
-/// Returns the answer in `job_status`, as a failure.
-pub fn refused(status: &JobStatus) -> Failure {
-    let head = Problem::new(
-        &format!("job.{}", status.state.as_str()),
-        format!(
-            "revision {} of job `{}` is {}",
-            status.revision,
-            status.job,
-            status.state.as_str()
-        ),
-    );
-    let (exit, head) = match status.state {
-        JobState::NeedsTable => (
-            Exit::System,
-            head.help(format!(
+impl ReadyRevision {
+    /// Compiles the revision, as if the aliases of `pointing` pointed there. Creates its prediction
+    /// table if that is gone. `versions`: only these of the job's versions.
+    ///
+    /// # Errors
+    /// `job.source_changed` if the source no longer fits (exit 2); a table that helenus is not
+    /// permitted to create (exit 3); errors of Cassandra.
+    pub async fn prepare(
+        self,
+        store: &Store,
+        versions: Option<&BTreeSet<i32>>,
+        pointing: &BTreeMap<String, i32>,
+    ) -> Result<PreparedJob, NotReady> {
+        let mut checked = resolve::check_pointing(store, &self.manifest, pointing)
+            .await?
+            .map_err(|problems| unfit(&self.status, problems))?;
+        let job = &mut checked.job;
+        if let Made::Denied(statements) = store.make_prediction_table(job).await? {
+            let mut problem = needs_table(&self.manifest.target());
+            problem.help = Some(format!(
                 "an administrator must run: {}",
-                status.ddl.join("; ")
-            )),
-        ),
-        _ => (Exit::Input, head),
-    };
-    let problems = status
-        .problems
-        .iter()
-        .map(|line| match line.split_once(": ") {
-            Some((code, rest)) => Problem::new(code, rest),
-            None => Problem::new("job.invalid", line),
-        });
-    Failure {
-        exit,
-        problems: [head].into_iter().chain(problems).collect(),
+                statements.join("; ")
+            ));
+            return Err(Failure::system(problem).into());
+        }
+        let used = self.status.revision;
+        if let Some(newest) = self.newest.as_ref().filter(|one| one.revision != used) {
+            job.warnings.push(format!(
+                "older_revision: revision {} is {}; revision {used} is used",
+                newest.revision,
+                newest.state.as_str(),
+            ));
+        }
+        if let Some(wanted) = versions {
+            narrow(job, wanted)?;
+        }
+        Ok(self.prepared(checked))
+    }
+
+    fn prepared(self, checked: Checked) -> PreparedJob {
+        PreparedJob {
+            job: checked.job,
+            manifest: self.manifest,
+            revision: self.status.revision,
+            aliases: checked.aliases,
+            paused: self.paused,
+        }
     }
 }
 
-/// Handles a ready job that no longer fits: records it, visible to all users, until the job fits
-/// again.
-async fn changed(
-    store: &Store,
-    status: &JobStatus,
-    problems: Vec<Problem>,
-) -> Result<Failure, Failure> {
+/// Returns why a ready revision cannot be used, and what its answer should be until it fits again.
+fn unfit(status: &JobStatus, problems: Vec<Problem>) -> NotReady {
     // An alias that moved or a version that was retired is not a change of the source.
     let of_models = |problem: &Problem| {
         let place = problem.place.as_deref().unwrap_or_default();
         place == "versions" || place == "model" || place == "source.version"
     };
     if problems.iter().all(of_models) {
-        return Ok(Failure::inputs(problems));
+        return Failure::inputs(problems).into();
     }
-    if let Some(revoked) = problems.iter().find(|one| one.code == NOT_ALLOWED) {
-        let noted = JobStatus {
-            state: JobState::Invalid,
-            problems: problems.iter().map(line).collect(),
+    let now = |state: JobState, problems: &[Problem]| {
+        Box::new(JobStatus {
+            state,
+            problems: problems.iter().map(Problem::coded_line).collect(),
             ..status.clone()
+        })
+    };
+    if let Some(revoked) = problems.iter().find(|one| one.code == NOT_ALLOWED) {
+        return NotReady::Outdated {
+            now: now(JobState::Invalid, &problems),
+            failure: Failure::input(revoked.clone()),
         };
-        store.answer_job(&noted, Some(JobState::Ready)).await?;
-        return Ok(Failure::input(revoked.clone()));
     }
     let what = problems.first().map(Problem::line).unwrap_or_default();
-    let head = source_changed(&status.job, &what);
-    let noted = JobStatus {
-        state: JobState::SourceChanged,
-        problems: [&head].into_iter().chain(&problems).map(line).collect(),
-        ..status.clone()
-    };
-    store.answer_job(&noted, Some(JobState::Ready)).await?;
-    Ok(Failure::inputs([vec![head], problems].concat()))
+    let problems = [vec![source_changed(&status.job, &what)], problems].concat();
+    NotReady::Outdated {
+        now: now(JobState::SourceChanged, &problems),
+        failure: Failure::inputs(problems),
+    }
 }
 
-fn source_changed(job: &str, what: &str) -> Problem {
+/// Returns the problem of a job whose tables no longer fit it.
+pub(super) fn source_changed(job: &str, what: &str) -> Problem {
     Problem::new(
         "job.source_changed",
         format!("the tables of job `{job}` no longer fit it: {what}"),
     )
     .help("bring the table back, or give the job a new revision")
+}
+
+/// Returns the problem of a prediction table that helenus is not permitted to create.
+pub fn needs_table(target: &TableName) -> Problem {
+    Problem::new(
+        "job.needs_table",
+        format!("helenus is not permitted to create the prediction table {target}"),
+    )
+    .at("outputs.table")
+    .help("let an administrator run the statements of job_status.ddl (`helenus job show` prints them), or GRANT CREATE and ALTER")
 }
 
 fn narrow(job: &mut CompiledJob, wanted: &BTreeSet<i32>) -> Result<(), Failure> {

@@ -1,8 +1,11 @@
 //! Resolves the names in a manifest to live tables and admitted versions.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
-use super::versions::{source_version, versions};
+use super::{
+    outlook::Outlook,
+    versions::{source_version, versions},
+};
 use crate::{
     codec::schema::{TableIndex, TableSchema},
     domain::{
@@ -12,7 +15,6 @@ use crate::{
             manifest::{Manifest, TableName},
             mapping::listed,
         },
-        model::{ReadyVersion, artifact::Artifacts},
         names::nearest,
         problem::Problem,
     },
@@ -26,30 +28,6 @@ pub struct Checked {
     pub job: CompiledJob,
     /// The manifest's aliases and the versions they point to now.
     pub aliases: BTreeMap<String, i32>,
-}
-
-/// Aliases and versions as they will be: what a manifest is checked against before they are written.
-#[derive(Debug, Clone, Default)]
-pub struct Outlook {
-    /// The model's aliases that will point elsewhere.
-    pub pointing: BTreeMap<String, i32>,
-    /// Versions that are not registered or not admitted yet.
-    pub versions: Vec<PlannedVersion>,
-}
-
-/// A version that a file on this machine is to become.
-#[derive(Debug, Clone)]
-pub struct PlannedVersion {
-    pub ready: ReadyVersion,
-    pub file: PathBuf,
-    pub artifacts: Artifacts,
-}
-
-impl Outlook {
-    pub(super) fn version(&self, model: &str, number: i32) -> Option<&PlannedVersion> {
-        let mut versions = self.versions.iter();
-        versions.find(|it| it.ready.model == model && it.ready.version == number)
-    }
 }
 
 /// Problem code for a version that admission has yet to decide about; not a mistake of the
@@ -278,7 +256,7 @@ async fn not_allowed(store: &Store, manifest: &Manifest) -> Result<Option<Proble
 }
 
 /// Returns the problem for a claimed table: one prediction table belongs to one job.
-pub(super) fn belongs_to(table: &TableName, job: &str) -> Problem {
+pub fn belongs_to(table: &TableName, job: &str) -> Problem {
     Problem::new(
         "job.target_claimed",
         format!("prediction table {table} belongs to job `{job}`"),

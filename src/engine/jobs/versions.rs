@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::resolve::Outlook;
+use super::outlook::Outlook;
 use crate::{
     codec::schema::TableSchema,
     domain::{

@@ -9,7 +9,10 @@ use crate::{
     process::{boot_time, is_gone},
     store::{
         driver::error::{StoreError, StoreErrorKind},
-        runs::splits::{Held, Split, SplitId, SplitState},
+        runs::{
+            split_leases::SplitLease,
+            splits::{Split, SplitId, SplitState},
+        },
     },
 };
 
@@ -21,9 +24,8 @@ const CLAIM_TRIES: u32 = 5;
 /// The result of an attempt to claim a split.
 pub(super) enum Claim {
     Mine {
-        epoch: i32,
+        lease: SplitLease,
         deaths: i32,
-        claimed_at: Duration,
     },
     Done,
     Held(Box<Split>),
@@ -102,11 +104,7 @@ impl Work {
         match claim {
             Claim::Done => self.done += 1,
             Claim::Held(seen) => self.watch(split, *seen),
-            Claim::Mine {
-                epoch,
-                deaths,
-                claimed_at,
-            } => self.take(split, epoch, deaths, claimed_at).await?,
+            Claim::Mine { lease, deaths } => self.take(lease, deaths).await?,
             // Unreachable from `claim`; only `claim_new` returns it.
             Claim::NotNew => self.todo.push_back(split),
         }
@@ -155,14 +153,9 @@ impl Work {
                 }
                 Some(_) => false,
             };
-        let claimed_at = boot_time();
-        if is_new && measured("new", store.claim_new_split(&id, &self.by)).await? == Held::Yes {
-            let (epoch, deaths) = (1, 0);
-            return Ok(Claim::Mine {
-                epoch,
-                deaths,
-                claimed_at,
-            });
+        if is_new && let Some(lease) = measured("new", store.claim_new_split(&id, &self.by)).await?
+        {
+            return Ok(Claim::Mine { lease, deaths: 0 });
         }
         if from == From::Nobody {
             return Ok(Claim::NotNew);
@@ -190,22 +183,11 @@ impl Work {
                 "UPDATE splits",
             ));
         }
-        let claimed_at = boot_time();
-        Ok(
-            match measured(
-                "again",
-                store.claim_split_again(&id, &seen, deaths, &self.by),
-            )
-            .await?
-            {
-                Held::Yes => Claim::Mine {
-                    epoch: seen.seen.epoch + 1,
-                    deaths,
-                    claimed_at,
-                },
-                Held::Lost => Claim::Held(Box::new(seen)),
-            },
-        )
+        let claim = store.claim_split_again(&id, &seen, deaths, &self.by);
+        Ok(match measured("again", claim).await? {
+            Some(lease) => Claim::Mine { lease, deaths },
+            None => Claim::Held(Box::new(seen)),
+        })
     }
 
     /// Returns whether a split's owner is provably dead, or has been silent for the whole lease
@@ -233,16 +215,12 @@ impl Work {
 
 async fn measured(
     outcome: &str,
-    claim: impl Future<Output = Result<Held, StoreError>>,
-) -> Result<Held, StoreError> {
+    claim: impl Future<Output = Result<Option<SplitLease>, StoreError>>,
+) -> Result<Option<SplitLease>, StoreError> {
     let began = Instant::now();
-    let held = claim.await?;
+    let lease = claim.await?;
     metrics::CLAIM_SECONDS.histogram().record(began.elapsed());
-    let outcome = if held == Held::Yes {
-        outcome
-    } else {
-        "collision"
-    };
+    let outcome = lease.as_ref().map_or("collision", |_| outcome);
     metrics::CLAIMS.counter([outcome]).increment(1);
-    Ok(held)
+    Ok(lease)
 }

@@ -3,7 +3,7 @@
 //! 1. [`plan`] opens it: one conditional batch takes the prediction table for (job, version). The
 //!    WRITETIME that Cassandra assigns becomes the run's base timestamp. The splits are written
 //!    once.
-//! 2. [`work`] claims splits under leases ([`lease`]), each with a fencing number (epoch) that
+//! 2. [`work`] claims splits under leases ([`crate::store::runs::split_leases`]), each with a fencing number (epoch) that
 //!    rises with every claim. Predictions carry the timestamp `base + 2 x epoch`, so late writes of
 //!    a dead or frozen owner lose against those of its successor.
 //! 3. [`split`] walks the source and the prediction table together and scores what is pending: scan
@@ -27,7 +27,6 @@ pub mod current;
 pub mod drift;
 pub mod heartbeat;
 pub mod lane;
-pub mod lease;
 pub mod lineage;
 pub mod open;
 pub mod outbox;
@@ -37,6 +36,7 @@ pub mod pace;
 pub mod pending;
 pub mod place;
 pub mod plan;
+pub mod position;
 pub mod profiling;
 pub mod share;
 pub mod shared;

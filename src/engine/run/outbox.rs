@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use futures::future::BoxFuture;
 
-use super::{lease::Fence, lineage::Lineage};
+use super::lineage::Lineage;
 use crate::{
     domain::{
         job::{
@@ -28,6 +28,7 @@ use crate::{
     },
     failpoint,
     failure::Failure,
+    store::driver::fenced_lease::Fence,
 };
 
 /// [`ERROR_CODE`] of a rejected row.

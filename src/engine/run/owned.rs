@@ -7,21 +7,19 @@ use std::{
 
 use super::{
     context::RunContext,
-    lease::Lease,
     split::{self, SplitError},
     tally::Tally,
 };
 use crate::{
     failpoint, metrics,
-    store::runs::splits::{Claimant, Finished, Held},
+    store::runs::split_leases::{Finish, Finished, SplitLease},
 };
 
 /// Scores one claimed split and marks it done, or releases it with its reason.
 #[tracing::instrument(level = "debug", name = "split", skip_all, fields(split = lease.id.split, epoch = lease.epoch))]
 pub async fn score_and_finish(
     context: &Arc<RunContext>,
-    by: &Claimant,
-    lease: &Lease,
+    lease: SplitLease,
     stop: &AtomicBool,
 ) -> Result<(), SplitError> {
     failpoint::hit("after_claim");
@@ -29,24 +27,16 @@ pub async fn score_and_finish(
     let range = plan.and_then(|plan| plan.splits.get(lease.id.split as usize).copied().flatten());
     let unfinished = |range| context.unfinished.iter().any(|other| other.overlaps(range));
     let rewrite = context.run.scope.rewrite || lease.epoch > 1 || range.is_some_and(unfinished);
-    let scored = split::score(context, range, lease.epoch, rewrite, &lease.fence, stop).await;
+    let scored = split::score(context, range, lease.epoch, rewrite, lease.fence(), stop).await;
     let outcome = match scored {
-        Ok(tally) => finish(context, by, lease, tally).await,
+        Ok(tally) => finish(context, &lease, tally).await,
         Err(error) => Err(error),
     };
     measure(&context.run.job, &outcome);
     if let Err(error) = &outcome
         && !matches!(error, SplitError::Fenced)
     {
-        let reason = error.to_string();
-        // A lease that can't be released expires on its own.
-        if let Err(error) = context
-            .store
-            .release_split(&lease.id, by.owner, lease.epoch, Some(&reason))
-            .await
-        {
-            tracing::warn!(split = lease.id.split, %error, "giving a split up");
-        }
+        lease.release(Some(&error.to_string())).await;
     }
     outcome
 }
@@ -61,12 +51,7 @@ fn measure(job: &str, outcome: &Result<(), SplitError>) {
     metrics::SPLITS.counter([job, state]).increment(1);
 }
 
-async fn finish(
-    context: &RunContext,
-    by: &Claimant,
-    lease: &Lease,
-    tally: Tally,
-) -> Result<(), SplitError> {
+async fn finish(context: &RunContext, lease: &SplitLease, tally: Tally) -> Result<(), SplitError> {
     context
         .store
         .list_rejected(&context.run, &context.job, &tally.rejected)
@@ -88,18 +73,15 @@ async fn finish(
     };
     let mut tries = 0;
     loop {
-        let held = context
-            .store
-            .finish_split(&lease.id, by.owner, lease.epoch, &finished)
-            .await;
+        let outcome = lease.finish(&finished).await;
         tries += 1;
-        match held {
-            Ok(Held::Yes) => {
+        match outcome {
+            Ok(Finish::Done) => {
                 failpoint::hit("after_finish");
                 return Ok(());
             }
-            Ok(Held::Lost) => return Err(SplitError::Fenced),
-            Err(error) if error.kind.may_pass() && tries < 10 && lease.fence.may_send() => {
+            Ok(Finish::Lost) => return Err(SplitError::Fenced),
+            Err(error) if error.kind.may_pass() && tries < 10 && lease.fence().may_send() => {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
             Err(error) => return Err(error.into()),

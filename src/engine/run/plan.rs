@@ -5,7 +5,7 @@
 //! is written once. If a planner crashes, the next process that answers the request resumes where
 //! it stopped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
@@ -73,6 +73,14 @@ pub struct RunSpec {
     pub after: Option<i64>,
 }
 
+impl RunSpec {
+    /// Returns the id of the run.
+    pub fn run_id(&self) -> Uuid {
+        let ticks = self.due_at.timestamp_micros().max(0) as u64 * 10;
+        run_id::derive(&self.job, &self.cause, ticks)
+    }
+}
+
 /// Why a run failed whose planner found its place taken by another run.
 const LOST_PLACE: &str = "it lost its place in open_runs while it was planned";
 
@@ -89,32 +97,25 @@ pub enum Planned {
     Behind(Box<Run>),
 }
 
+/// Returns the run of a request that was planned already.
+///
+/// # Errors
+/// Cassandra's errors.
+pub async fn planned_before(store: &Store, wish: &RunSpec) -> Result<Option<Run>, Failure> {
+    let run = store.run(&wish.job, wish.run_id()).await?;
+    Ok(run.filter(|run| run.state != RunState::Planning))
+}
+
 /// Opens and plans the run that `wish` asks for, or finds the open run that does the same.
 ///
 /// # Errors
 /// Wrong input, a conflict with an open run, a clock that is off, or Cassandra's errors.
-pub async fn plan(store: &Store, wish: &RunSpec) -> Result<Planned, Failure> {
-    Box::pin(plan_pointing(store, wish, &BTreeMap::new())).await
-}
-
-/// Plans like [`plan`], with these aliases of the job's model overridden.
-///
-/// # Errors
-/// Those of [`plan`].
-pub async fn plan_pointing(
+pub async fn plan(
     store: &Store,
     wish: &RunSpec,
-    pointing: &BTreeMap<String, i32>,
+    mut prepared: PreparedJob,
 ) -> Result<Planned, Failure> {
-    let ticks = wish.due_at.timestamp_micros().max(0) as u64 * 10;
-    let run_id = run_id::derive(&wish.job, &wish.cause, ticks);
-    if let Some(run) = store.run(&wish.job, run_id).await?
-        && run.state != RunState::Planning
-    {
-        return Ok(Planned::Opened(Box::new(run)));
-    }
-    let mut prepared =
-        jobs::prepare_pointing(store, &wish.job, wish.versions.as_ref(), pointing).await?;
+    let run_id = wish.run_id();
     if wish.scope.refresh {
         let allocation = store.allocation_now(&wish.job).await?.allocation;
         current::only_served(&mut prepared, allocation.as_ref())?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures::{StreamExt, stream::FuturesOrdered};
 use tokio::sync::mpsc;
 
-use super::stored::Position;
+use super::position::Position;
 use crate::{
     codec::{literal, ring::TokenRange},
     domain::{job::CompiledJob, problem::Problem},

@@ -11,7 +11,6 @@ use tokio::task::JoinSet;
 use super::{
     context::RunContext,
     lane::Lane,
-    lease::Fence,
     outbox::SendError,
     source::Reading,
     spent::Stage,
@@ -26,7 +25,7 @@ use crate::{
     engine::predict::{Batch, Predicted, profile::SplitCounts},
     scorer::pool::ScoreError,
     store::{
-        driver::{budget::Reader, error::StoreError},
+        driver::{budget::Reader, error::StoreError, fenced_lease::Fence},
         predictions::selects::Carry,
     },
 };

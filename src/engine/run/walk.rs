@@ -11,9 +11,10 @@ use std::{
 };
 
 use super::{
+    position::{Position, row_identity},
     source::{self, AskedKey, Reading},
     split::SplitError,
-    stored::{Keep, Orphans, Position, StoredPredictions, row_identity},
+    stored::{Keep, Orphans, StoredPredictions},
 };
 use crate::{
     codec::ring::TokenRange,

@@ -17,7 +17,6 @@ use super::{
     claim::Claim,
     close,
     context::RunContext,
-    lease::Lease,
     owned,
     shared::Shared,
     slots::Seat,
@@ -30,7 +29,10 @@ use crate::{
     scorer::pool::ScoreError,
     store::{
         driver::error::{StoreError, StoreErrorKind},
-        runs::splits::{Claimant, Split, SplitState},
+        runs::{
+            split_leases::SplitLease,
+            splits::{Claimant, Split, SplitState},
+        },
     },
 };
 
@@ -66,7 +68,7 @@ pub struct Work {
     attempts: HashMap<i32, u32>,
     /// A split whose owners vanished. It waits here, its lease kept, until nothing else runs. Then
     /// it runs in isolation, so that no other split is blamed if it crashes this process too.
-    pub(super) suspect: Option<Lease>,
+    pub(super) suspect: Option<SplitLease>,
     pub(super) alone: bool,
     cancelling: bool,
     stop_splits: Arc<AtomicBool>,
@@ -169,13 +171,8 @@ impl Work {
     }
 
     /// Starts a split that this process has claimed, or sets it aside to run in isolation.
-    pub(super) async fn take(
-        &mut self,
-        split: i32,
-        epoch: i32,
-        deaths: i32,
-        claimed_at: Duration,
-    ) -> Result<(), StoreError> {
+    pub(super) async fn take(&mut self, lease: SplitLease, deaths: i32) -> Result<(), StoreError> {
+        let split = lease.id.split;
         self.watched.remove(&split);
         if deaths > MAX_DEATHS {
             let reason = format!(
@@ -186,13 +183,6 @@ impl Work {
                 Some(close::fail(&self.context.store, &self.context.run, &reason).await?);
             return Ok(());
         }
-        let lease = Lease::start(
-            &self.context.store,
-            &self.by,
-            self.id(split),
-            epoch,
-            claimed_at,
-        );
         if deaths > 0 {
             (self.say)(format!(
                 "split {split}: its worker crashed or stopped heartbeating; re-scoring it in isolation"
@@ -207,13 +197,13 @@ impl Work {
         Ok(())
     }
 
-    pub(super) fn start(&mut self, lease: Lease) {
+    pub(super) fn start(&mut self, lease: SplitLease) {
         let context = Arc::clone(&self.context);
-        let by = self.by.clone();
         let stop = Arc::clone(&self.stop_splits);
+        let split = lease.id.split;
         self.running.spawn(async move {
-            let outcome = owned::score_and_finish(&context, &by, &lease, &stop).await;
-            (lease.id.split, outcome)
+            let outcome = owned::score_and_finish(&context, lease, &stop).await;
+            (split, outcome)
         });
         self.seat.tell(self.running.len(), !self.todo.is_empty());
     }
@@ -274,14 +264,7 @@ impl Work {
         self.stop_splits.store(true, Ordering::Relaxed);
         self.context.pace.close();
         if let Some(lease) = self.suspect.take() {
-            let released =
-                self.context
-                    .store
-                    .release_split(&lease.id, self.by.owner, lease.epoch, None);
-            // A lease that can't be released expires on its own.
-            if let Err(error) = released.await {
-                tracing::warn!(split = lease.id.split, %error, "giving a split up");
-            }
+            lease.release(None).await;
         }
         while self.running.join_next().await.is_some() {}
     }

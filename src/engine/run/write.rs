@@ -5,7 +5,6 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use super::{
     context::RunContext,
     lane::Lane,
-    lease::Fence,
     lineage::{Lineage, append_with_arm},
     outbox::{Outgoing, OutgoingMessage, SendError},
     pace::Turn,
@@ -15,7 +14,7 @@ use crate::{
     domain::job::served::Served,
     failpoint,
     store::{
-        driver::error::StoreError,
+        driver::{error::StoreError, fenced_lease::Fence},
         predictions::{Sent, mutations::Mutations},
     },
 };

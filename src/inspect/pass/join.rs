@@ -13,8 +13,9 @@ use crate::{
     },
     engine::run::{
         pace::{Pace, Turn},
+        position::Position,
         split::SplitError,
-        stored::{Position, StoredPredictions},
+        stored::StoredPredictions,
         walk::{Arrived, Next, SourceRow, Visit},
     },
 };

@@ -11,7 +11,7 @@ use crate::{
         job::{CompiledJob, manifest::TableName},
         model::proof::{self, Prediction},
     },
-    engine::run::stored::{Position, row_identity},
+    engine::run::position::{Position, row_identity},
     store::{
         Store,
         driver::{error::StoreError, raw::Page},

@@ -9,9 +9,10 @@ use crate::{
     codec::ring::TokenRange,
     engine::{
         run::{
+            position::Position,
             source::Reading,
             split::SplitError,
-            stored::{Position, StoredPredictions},
+            stored::StoredPredictions,
             walk::{Arrived, Next, SourceRow, Visit, Walk},
         },
         sample::{Stratum, strata},

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::scope::Labels;
 use crate::{
     codec::{cells::CellBuffer, ring::TokenRange, schema::Column},
-    engine::run::stored::{Position, row_identity},
+    engine::run::position::{Position, row_identity},
     store::{
         Store,
         driver::{error::StoreError, raw::Page},

@@ -2,23 +2,16 @@
 //!
 //! A lease is free when its owner is null. Its owner raises `beat` three times per lease time while
 //! it works. Another process takes the lease over only in two cases: it has observed `(epoch,
-//! beat)` unchanged for the whole  lease time on its own clock, or the owner's process is provably
+//! beat)` unchanged for the whole lease time on its own clock, or the owner's process is provably
 //! gone from this machine. The owner stops if it could not renew for the lease time, counted from
-//! before its last successful renewal was sent. So the  owner always stops before another process
+//! before its last successful renewal was sent. So the owner always stops before another process
 //! may take over.
 //!
 //! A frozen process (SIGSTOP, a long pause) finds out only when it checks: call [`Lease::check`]
 //! right before each step that two processes must not both do. A step that is already on its way
-//! cannot be  called back; data that this could harm needs fencing by `epoch`.
+//! cannot be called back; data that this could harm needs fencing by `epoch`.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use scylla::DeserializeRow;
 use uuid::Uuid;
@@ -31,6 +24,7 @@ use crate::{
         driver::{
             conditional::or_read_back,
             error::{StoreError, StoreErrorKind},
+            fenced_lease::FencedLease,
         },
     },
 };
@@ -86,35 +80,8 @@ pub struct Lease {
     owner: Uuid,
     epoch: i32,
     attempts: i32,
-    lease: Duration,
-    held: Arc<HeldUntil>,
-    beating: tokio::task::JoinHandle<()>,
+    held: FencedLease,
     store: Store,
-}
-
-/// Until when this process holds the lease: nanoseconds of [`boot_time`]; 0 once the lease was
-/// lost.
-#[derive(Debug)]
-struct HeldUntil(AtomicU64);
-
-impl HeldUntil {
-    fn renewed(&self, sent_at: Duration, lease: Duration) {
-        let until = u64::try_from((sent_at + lease).as_nanos()).unwrap_or(u64::MAX);
-        // Never restores a lost lease.
-        let _ = self
-            .0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
-                (old != 0).then_some(until.max(old))
-            });
-    }
-
-    fn lost(&self) {
-        self.0.store(0, Ordering::Release);
-    }
-
-    fn is_ours(&self) -> bool {
-        boot_time().as_nanos() < u128::from(self.0.load(Ordering::Acquire))
-    }
 }
 
 impl Lease {
@@ -131,7 +98,7 @@ impl Lease {
 
     /// Returns whether this process certainly holds the lease now, so that no other process can.
     pub fn is_ours(&self) -> bool {
-        self.held.is_ours()
+        self.held.fence().may_send()
     }
 
     /// Checks that the lease is held. Call it right before each step that two processes must not
@@ -146,7 +113,7 @@ impl Lease {
         let detail = format!(
             "the lease `{}` could not be renewed within {} s",
             self.name,
-            self.lease.as_secs()
+            self.store.settings().lease.as_secs()
         );
         Err(StoreError::new(StoreErrorKind::Unavailable, detail, BEAT))
     }
@@ -158,7 +125,7 @@ impl Lease {
     pub async fn release(self) -> Result<(), StoreError> {
         // First stop the heartbeat: a heartbeat after the release would be refused, one on its way
         // is waited for.
-        self.beating.abort();
+        self.held.stop_beating();
         let values = (&self.name, self.owner, self.epoch);
         let read_back = async {
             let row = self.store.lease(&self.name).await?;
@@ -167,13 +134,6 @@ impl Lease {
         };
         let released = self.store.apply_or_read_back(RELEASE, values, read_back);
         released.await.map(drop)
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.beating.abort();
-        self.held.lost();
     }
 }
 
@@ -230,24 +190,17 @@ impl Store {
         if !granted.await? {
             return Ok(Asked::Held(self.lease(name).await?));
         }
-        let lease = self.settings().lease;
-        let held = Arc::new(HeldUntil(AtomicU64::new(1)));
-        held.renewed(sent_at, lease);
-        let beating = tokio::spawn(beat(
-            self.clone(),
-            name.to_owned(),
-            owner,
-            epoch,
-            held.clone(),
-        ));
+        let beaten = name.to_owned();
+        let held = FencedLease::keep(self, name.to_owned(), sent_at, move |store, beat| {
+            let name = beaten.clone();
+            async move { store.renew(BEAT, (beat, &name, owner, epoch)).await }
+        });
         Ok(Asked::Granted(Lease {
             name: name.to_owned(),
             owner,
             epoch,
             attempts,
-            lease,
             held,
-            beating,
             store: self.clone(),
         }))
     }
@@ -283,32 +236,6 @@ impl Store {
                 }
             }
             tokio::time::sleep(LOOK.mul_f64(0.5 + rand::random::<f64>())).await;
-        }
-    }
-}
-
-async fn beat(store: Store, name: String, owner: Uuid, epoch: i32, held: Arc<HeldUntil>) {
-    let lease = store.settings().lease;
-    let mut beat = 0_i64;
-    let mut pause = lease / 3;
-    loop {
-        tokio::time::sleep(pause).await;
-        pause = lease / 3;
-        beat += 1;
-        let sent_at = boot_time();
-        match store.renew(BEAT, (beat, &name, owner, epoch)).await {
-            Ok(true) => held.renewed(sent_at, lease),
-            Ok(false) => {
-                held.lost();
-                tracing::warn!(lease = name, "was taken over by another process");
-                return;
-            }
-            // Not renewed, as far as this process knows: the next heartbeat tries again before the
-            // lease time ends.
-            Err(error) => {
-                tracing::warn!(lease = name, %error, "could not be renewed");
-                pause = lease / 20;
-            }
         }
     }
 }

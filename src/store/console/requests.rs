@@ -1,4 +1,4 @@
-//! People's requests for runs and aliases, and the answers, of a day.
+//! People's requests for runs, and the answers to all requests, of a day.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use scylla::value::{CqlTimestamp, CqlTimeuuid};
@@ -33,36 +33,6 @@ stored! {
         scope: Option<String>,
         requested_by: Option<String>,
         note: Option<String>,
-    }
-}
-
-/// A row of `alias_requests`, as lists show it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AliasRequestLine {
-    pub id: Uuid,
-    pub action: Option<String>,
-    pub model: Option<String>,
-    pub alias: Option<String>,
-    pub version: Option<i32>,
-    pub expected_version: Option<i32>,
-    pub requested_by: Option<String>,
-    pub why: Option<String>,
-    pub coverage: Option<String>,
-    pub gate: Option<String>,
-}
-
-stored! {
-    read struct AliasRequestColumns of AliasRequestLine {
-        id: CqlTimeuuid,
-        action: Option<String>,
-        model: Option<String>,
-        alias: Option<String>,
-        version: Option<i32>,
-        expected_version: Option<i32>,
-        requested_by: Option<String>,
-        why: Option<String>,
-        coverage: Option<String>,
-        gate: Option<String>,
     }
 }
 
@@ -105,18 +75,6 @@ impl Store {
         Ok(rows.into_iter().map(RunRequestLine::from).collect())
     }
 
-    /// Returns the newest requests for aliases of a day, `limit` at most, newest first.
-    pub async fn alias_request_lines(
-        &self,
-        day: NaiveDate,
-        limit: i32,
-    ) -> Result<Vec<AliasRequestLine>, StoreError> {
-        let columns = AliasRequestColumns::COLUMNS;
-        let rows: Vec<AliasRequestColumns> =
-            self.of_day("alias_requests", columns, day, limit).await?;
-        Ok(rows.into_iter().map(AliasRequestLine::from).collect())
-    }
-
     /// Returns the newest answers of a day, `limit` at most, newest first.
     pub async fn answer_lines(
         &self,
@@ -139,18 +97,6 @@ impl Store {
         Ok(row.map(RunRequestLine::from))
     }
 
-    /// Returns the request for an alias with this id, of one of these days.
-    pub async fn alias_request_line(
-        &self,
-        days: &[NaiveDate],
-        id: Uuid,
-    ) -> Result<Option<AliasRequestLine>, StoreError> {
-        let columns = AliasRequestColumns::COLUMNS;
-        let row: Option<AliasRequestColumns> =
-            self.of_id("alias_requests", columns, days, id).await?;
-        Ok(row.map(AliasRequestLine::from))
-    }
-
     /// Returns the answer to a request of one of these days.
     pub async fn answer_line(
         &self,
@@ -162,7 +108,7 @@ impl Store {
         Ok(row.map(AnswerLine::from))
     }
 
-    async fn of_day<R>(
+    pub(in crate::store) async fn of_day<R>(
         &self,
         table: &str,
         columns: &str,
@@ -176,7 +122,7 @@ impl Store {
         self.rows(&cql, (day, limit)).await
     }
 
-    async fn of_id<R>(
+    pub(in crate::store) async fn of_id<R>(
         &self,
         table: &str,
         columns: &str,

@@ -8,6 +8,7 @@ pub(in crate::store) mod conditional;
 pub mod connect;
 pub mod ddl;
 pub mod error;
+pub mod fenced_lease;
 pub mod gate;
 pub mod names;
 mod order_proven;

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::Store;
 use crate::{
+    domain::spelling::spelled,
     process,
     store::driver::{
         columns::{insert, update},
@@ -76,29 +77,14 @@ pub enum JobState {
     Tampered,
 }
 
-impl JobState {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Invalid => "invalid",
-            Self::Superseded => "superseded",
-            Self::SourceChanged => "source_changed",
-            Self::NeedsTable => "needs_table",
-            Self::Tampered => "tampered",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [
-            Self::Ready,
-            Self::Invalid,
-            Self::Superseded,
-            Self::SourceChanged,
-            Self::NeedsTable,
-            Self::Tampered,
-        ]
-        .into_iter()
-        .find(|state| state.as_str() == text)
+spelled! {
+    JobState {
+        Ready => "ready",
+        Invalid => "invalid",
+        Superseded => "superseded",
+        SourceChanged => "source_changed",
+        NeedsTable => "needs_table",
+        Tampered => "tampered",
     }
 }
 

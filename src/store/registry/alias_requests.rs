@@ -86,4 +86,26 @@ impl Store {
         }
         Ok(requests)
     }
+
+    /// Returns the newest requests for aliases of a day, `limit` at most, newest first.
+    pub async fn newest_alias_requests(
+        &self,
+        day: NaiveDate,
+        limit: i32,
+    ) -> Result<Vec<AliasRequest>, StoreError> {
+        let columns = Row::COLUMNS;
+        let rows: Vec<Row> = self.of_day("alias_requests", columns, day, limit).await?;
+        Ok(rows.into_iter().map(AliasRequest::from).collect())
+    }
+
+    /// Returns the request for an alias with this id, of one of these days.
+    pub async fn alias_request_of(
+        &self,
+        days: &[NaiveDate],
+        id: Uuid,
+    ) -> Result<Option<AliasRequest>, StoreError> {
+        let columns = Row::COLUMNS;
+        let row: Option<Row> = self.of_id("alias_requests", columns, days, id).await?;
+        Ok(row.map(AliasRequest::from))
+    }
 }

@@ -7,6 +7,7 @@ pub mod request_ids;
 pub mod run_heads;
 pub mod run_outcomes;
 pub mod run_requests;
+pub mod split_leases;
 pub mod splits;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -393,9 +393,9 @@ fn rejected_rows_and_labels_are_judged_by_their_shares() {
 
 #[test]
 fn verdicts_have_one_spelling_each() {
-    for verdict in DriftVerdict::all() {
+    for verdict in DriftVerdict::ALL {
         assert_eq!(DriftVerdict::parse(verdict.as_str()), Some(verdict));
     }
-    assert_eq!(DriftVerdict::all().count(), 8);
+    assert_eq!(DriftVerdict::ALL.len(), 8);
     assert_eq!(DriftVerdict::parse("odd"), None);
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::domain::spelling::spelled;
+
 /// The conclusion about one feature or output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DriftVerdict {
@@ -23,36 +25,21 @@ pub enum DriftVerdict {
     Stable,
 }
 
-/// The verdicts with their spelling in tables.
-const VERDICTS: [(DriftVerdict, &str); 8] = [
-    (DriftVerdict::AllNull, "all_null"),
-    (DriftVerdict::Constant, "constant"),
-    (DriftVerdict::NewCategory, "new_category"),
-    (DriftVerdict::Drifted, "drifted"),
-    (DriftVerdict::TooFew, "too_few"),
-    (DriftVerdict::Partial, "partial"),
-    (DriftVerdict::NotComparable, "not_comparable"),
-    (DriftVerdict::Stable, "stable"),
-];
+// The most serious first.
+spelled! {
+    DriftVerdict {
+        AllNull => "all_null",
+        Constant => "constant",
+        NewCategory => "new_category",
+        Drifted => "drifted",
+        TooFew => "too_few",
+        Partial => "partial",
+        NotComparable => "not_comparable",
+        Stable => "stable",
+    }
+}
 
 impl DriftVerdict {
-    /// Returns all verdicts, the most serious first.
-    pub fn all() -> impl Iterator<Item = Self> {
-        VERDICTS.into_iter().map(|(verdict, _)| verdict)
-    }
-
-    /// Returns the spelling in tables.
-    pub fn as_str(self) -> &'static str {
-        let known = VERDICTS.iter().find(|(verdict, _)| *verdict == self);
-        known.map_or("", |(_, text)| text)
-    }
-
-    /// Returns the verdict with this spelling.
-    pub fn parse(text: &str) -> Option<Self> {
-        let known = VERDICTS.iter().find(|(_, known)| *known == text);
-        known.map(|(verdict, _)| *verdict)
-    }
-
     /// Returns whether it says that something has changed.
     pub fn is_drift(self) -> bool {
         matches!(
@@ -82,15 +69,12 @@ pub enum Cause {
     NewValues,
 }
 
-impl Cause {
-    /// Returns the spelling in tables.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Shape => "shape",
-            Self::Nulls => "nulls",
-            Self::Nans => "nans",
-            Self::NewValues => "new_values",
-        }
+spelled! {
+    Cause {
+        Shape => "shape",
+        Nulls => "nulls",
+        Nans => "nans",
+        NewValues => "new_values",
     }
 }
 

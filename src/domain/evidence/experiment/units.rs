@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::domain::spelling::spelled;
+
 /// Units kept at most.
 const MAX_UNITS: usize = 32_768;
 
@@ -17,16 +19,11 @@ pub enum Stage {
     Labelled,
 }
 
-impl Stage {
-    pub const ALL: [Self; 3] = [Self::Assigned, Self::Scored, Self::Labelled];
-
-    /// Returns the stored spelling.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Assigned => "assigned",
-            Self::Scored => "scored",
-            Self::Labelled => "labelled",
-        }
+spelled! {
+    Stage {
+        Assigned => "assigned",
+        Scored => "scored",
+        Labelled => "labelled",
     }
 }
 

@@ -16,7 +16,10 @@ use crate::{
         error::ApiError,
         requests::days_of,
     },
-    store::console::requests::{AliasRequestLine, AnswerLine, RunRequestLine, time_of},
+    store::{
+        console::requests::{AnswerLine, RunRequestLine, time_of},
+        registry::alias_requests::AliasRequest,
+    },
 };
 
 /// Time after which an unanswered request deserves a hint.
@@ -32,9 +35,9 @@ pub async fn view(reader: &PageReader<'_>, id: Uuid) -> Result<View, ApiError> {
         let days = days.clone();
         move |store| async move { store.run_request_line(&days, id).await }
     });
-    let alias = reader.read(format!("alias_request_line {id}"), {
+    let alias = reader.read(format!("alias_request_of {id}"), {
         let days = days.clone();
-        move |store| async move { store.alias_request_line(&days, id).await }
+        move |store| async move { store.alias_request_of(&days, id).await }
     });
     let answer = reader.read(format!("answer_line {id}"), move |store| async move {
         store.answer_line(&days, id).await
@@ -89,7 +92,7 @@ fn told(id: Uuid, answer: Option<&AnswerLine>) -> (Tone, String) {
 /// Says who moved an alias, if the request was refused because it had moved.
 async fn moved(
     reader: &PageReader<'_>,
-    line: &AliasRequestLine,
+    line: &AliasRequest,
     answer: Option<&AnswerLine>,
 ) -> Result<Vec<(Tone, String)>, ApiError> {
     let is_refused = answer.is_some_and(|answer| answer.answer.as_deref() == Some("refused"));
@@ -148,7 +151,7 @@ fn of_run(line: &RunRequestLine, answer: Option<&AnswerLine>) -> Told {
     (format!("{action} {job}"), facts, link)
 }
 
-fn of_alias(line: &AliasRequestLine) -> Told {
+fn of_alias(line: &AliasRequest) -> Told {
     let action = line.action.as_deref().unwrap_or("request");
     let model = line.model.clone().unwrap_or_default();
     let count = |version: Option<i32>| {

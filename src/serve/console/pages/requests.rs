@@ -18,7 +18,10 @@ use crate::{
         },
         error::ApiError,
     },
-    store::console::requests::{AliasRequestLine, AnswerLine, RunRequestLine, time_of},
+    store::{
+        console::requests::{AnswerLine, RunRequestLine, time_of},
+        registry::alias_requests::AliasRequest,
+    },
 };
 
 /// Requests of a day that are read, of each kind.
@@ -37,8 +40,8 @@ pub async fn view(reader: &PageReader<'_>, query: &Query) -> Result<View, ApiErr
     let runs = reader.read(format!("run_request_lines {day}"), move |store| {
         store.run_request_lines(day, OF_A_DAY)
     });
-    let aliases = reader.read(format!("alias_request_lines {day}"), move |store| {
-        store.alias_request_lines(day, OF_A_DAY)
+    let aliases = reader.read(format!("newest_alias_requests {day}"), move |store| {
+        store.newest_alias_requests(day, OF_A_DAY)
     });
     let answers = reader.read(format!("answer_lines {day}"), move |store| {
         store.answer_lines(day, OF_A_DAY * 2)
@@ -113,7 +116,7 @@ pub fn may_see_run(caller: &Caller, line: &RunRequestLine) -> bool {
 }
 
 /// Returns whether a caller may see a request for an alias.
-pub fn may_see_alias(caller: &Caller, line: &AliasRequestLine) -> bool {
+pub fn may_see_alias(caller: &Caller, line: &AliasRequest) -> bool {
     match &line.model {
         Some(model) => caller.check_model(Right::Read, model).is_ok(),
         None => caller.models.is_none(),
@@ -137,7 +140,7 @@ fn of_run(line: &RunRequestLine, answer: Option<&AnswerLine>) -> Vec<TableCell> 
     )
 }
 
-fn of_alias(line: &AliasRequestLine, answer: Option<&AnswerLine>) -> Vec<TableCell> {
+fn of_alias(line: &AliasRequest, answer: Option<&AnswerLine>) -> Vec<TableCell> {
     let action = line.action.as_deref().unwrap_or("no action");
     let what = [
         line.version.map(|version| format!("version {version}")),

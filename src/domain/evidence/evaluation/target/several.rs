@@ -1,6 +1,6 @@
 //! Models of several targets, for which the user must name the score.
 
-use super::{Cell, Columns};
+use super::{columns::Columns, reading::Cell};
 use crate::domain::problem::Problem;
 
 impl Columns<'_> {

@@ -1,10 +1,5 @@
 //! Answers revisions of jobs, whichever client wrote them.
 
-use super::{
-    expect, indexing, order,
-    resolve::{self, Checked, PENDING, belongs_to},
-    tamper::{self, is_altered},
-};
 use crate::{
     domain::{
         job::{
@@ -13,7 +8,13 @@ use crate::{
         },
         problem::Problem,
     },
-    engine::models::ModelFiles,
+    engine::{
+        jobs::{
+            self, Checked, EXPECT_DIFFERS, PENDING, belongs_to, is_altered, needs_table,
+            stored_manifest, tampered,
+        },
+        models::ModelFiles,
+    },
     failure::Failure,
     store::{
         Store,
@@ -32,7 +33,7 @@ pub async fn run_once(store: &Store) -> Result<usize, Failure> {
     let mut answered = 0;
     let mut failure = None;
     for job in store.sweep_jobs().await? {
-        match serve_counting(store, &job).await {
+        match answer_counting(store, &job).await {
             Ok((_, count)) => answered += count,
             Err(error) => {
                 tracing::warn!(job, %error, "could not be checked");
@@ -51,18 +52,18 @@ pub async fn run_once(store: &Store) -> Result<usize, Failure> {
 ///
 /// # Errors
 /// Errors of Cassandra and of ONNX Runtime; mistakes of the job itself are an answer.
-pub async fn serve(store: &Store, job: &str) -> Result<Option<JobStatus>, Failure> {
-    Ok(serve_counting(store, job).await?.0)
+pub async fn answer(store: &Store, job: &str) -> Result<Option<JobStatus>, Failure> {
+    Ok(Box::pin(answer_counting(store, job)).await?.0)
 }
 
 /// Attempts to write an answer while other processes win the race; after that, the answer is left
 /// to them.
 const RACES: usize = 5;
 
-async fn serve_counting(store: &Store, job: &str) -> Result<(Option<JobStatus>, usize), Failure> {
+async fn answer_counting(store: &Store, job: &str) -> Result<(Option<JobStatus>, usize), Failure> {
     let mut last = None;
     for _ in 0..RACES {
-        match serve_once(store, job).await? {
+        match answer_once(store, job).await? {
             Turn::Done(status, count) => return Ok((status.map(|status| *status), count)),
             Turn::Raced(status) => last = status.map(|status| *status),
         }
@@ -77,7 +78,7 @@ enum Turn {
     Raced(Option<Box<JobStatus>>),
 }
 
-async fn serve_once(store: &Store, job: &str) -> Result<Turn, Failure> {
+async fn answer_once(store: &Store, job: &str) -> Result<Turn, Failure> {
     let done = |status: Option<JobStatus>, count| Ok(Turn::Done(status.map(Box::new), count));
     let rows = store.job_rows(job).await?;
     let deleted = rows.iter().any(|row| row.deleted == Some(true));
@@ -96,9 +97,10 @@ async fn serve_once(store: &Store, job: &str) -> Result<Turn, Failure> {
         if old.state == JobState::Tampered {
             return done(standing, 0);
         }
-        return match tamper::mark(store, old).await? {
-            Some(marked) => done(Some(marked), 1),
-            None => Ok(Turn::Raced(standing.map(Box::new))),
+        let marked = tampered(old);
+        return match store.answer_job(&marked, Some(old.state)).await? {
+            true => done(Some(marked), 1),
+            false => Ok(Turn::Raced(standing.map(Box::new))),
         };
     }
     if let Some(ready) = standing.clone().filter(|s| s.state == JobState::Ready) {
@@ -131,7 +133,7 @@ async fn serve_once(store: &Store, job: &str) -> Result<Turn, Failure> {
     let mut count = 1;
     if let Some(made_of) = made_of {
         let (manifest, job) = &*made_of;
-        order::note_answered(store, manifest, job, revision).await?;
+        jobs::note_answered(store, manifest, job, revision).await?;
         count += supersede(store, &rows, &statuses, revision).await?;
     }
     done(Some(decision), count)
@@ -231,10 +233,10 @@ async fn decide(
 ) -> Result<Decision, Failure> {
     let mut status = blank(row, revision);
     let invalid = |mut status: JobStatus, problems: &[Problem]| {
-        status.problems = problems.iter().map(line).collect();
+        status.problems = problems.iter().map(Problem::coded_line).collect();
         Ok(Decision::Status(Box::new(status)))
     };
-    let manifest = match read(row) {
+    let manifest = match stored_manifest(row) {
         Ok(manifest) => manifest,
         Err(problems) => return invalid(status, &problems),
     };
@@ -242,7 +244,7 @@ async fn decide(
     status.model = Some(manifest.model.clone());
     status.source = Some(manifest.source.to_string());
     status.target = Some(target.to_string());
-    let Checked { job, aliases, .. } = match resolve::check(store, &manifest).await? {
+    let Checked { job, aliases, .. } = match jobs::check(store, &manifest).await? {
         Ok(checked) => checked,
         Err(problems) if problems.iter().any(|problem| problem.code == PENDING) => {
             return Ok(Decision::Wait);
@@ -252,7 +254,7 @@ async fn decide(
     status.source_id = Some(job.source.id);
     status.fingerprint = Some(job.fingerprint.to_vec());
     status.warnings.clone_from(&job.warnings);
-    match expect::read_rows(store, &manifest, &aliases, &job).await? {
+    match jobs::read_expected_rows(store, &manifest, &aliases, &job).await? {
         Err(problems) => return invalid(status, &problems),
         Ok(None) => {}
         Ok(Some(expected)) => {
@@ -270,7 +272,7 @@ async fn decide(
             status.expect_digest = None;
         }
     }
-    if indexing::waits_for_runs(store, &job).await? {
+    if jobs::waits_for_runs(store, &job).await? {
         tracing::info!(job = job.job, "an index waits for open runs to end");
         return Ok(Decision::Wait);
     }
@@ -304,7 +306,7 @@ async fn decide(
         Ok(Made::Denied(statements)) => {
             status.state = JobState::NeedsTable;
             status.ddl = statements;
-            status.problems = vec![line(&needs_table(&target))];
+            status.problems = vec![needs_table(&target).coded_line()];
         }
         Err(error) if error.kind == StoreErrorKind::Invalid => {
             let problem = Problem::new(
@@ -325,56 +327,6 @@ async fn target_id_now(store: &Store, target: &TableName) -> Result<Option<uuid:
     Ok(live.map(|live| live.id).or_else(|| Some(target_id(target))))
 }
 
-pub(super) fn needs_table(target: &TableName) -> Problem {
-    Problem::new(
-        "job.needs_table",
-        format!("helenus is not permitted to create the prediction table {target}"),
-    )
-    .at("outputs.table")
-    .help("let an administrator run the statements of job_status.ddl (`helenus job show` prints them), or GRANT CREATE and ALTER")
-}
-
-/// Parses the manifest of a row, and checks that it is about that row.
-pub(super) fn read(row: &JobRow) -> Result<Manifest, Vec<Problem>> {
-    let Some(text) = &row.manifest else {
-        return Err(vec![Problem::new(
-            "job.manifest",
-            "the row has no manifest",
-        )]);
-    };
-    let manifest = Manifest::parse(text)?;
-    let mut problems = Vec::new();
-    if manifest.job != row.job {
-        problems.push(
-            Problem::new(
-                "job.manifest",
-                format!(
-                    "the manifest is of job `{}`, the row of `{}`",
-                    manifest.job, row.job
-                ),
-            )
-            .at("job"),
-        );
-    }
-    if let Some(expect) = &manifest.expect
-        && expect.rows.is_none()
-        && expect.file.is_some()
-    {
-        problems.push(
-            Problem::new(
-                "job.manifest",
-                "a stored manifest holds its expected rows, not the name of a file",
-            )
-            .at("expect")
-            .help("`helenus job create` takes the file in; by CQL, write rows = \"\"\"…\"\"\""),
-        );
-    }
-    match problems.is_empty() {
-        true => Ok(manifest),
-        false => Err(problems),
-    }
-}
-
 fn failed_expectations(old: &JobStatus, new: &JobStatus) -> bool {
     old.state == JobState::Invalid
         && old.fingerprint.is_some()
@@ -386,10 +338,5 @@ fn failed_expectations(old: &JobStatus, new: &JobStatus) -> bool {
         && old
             .problems
             .iter()
-            .all(|line| line.starts_with(expect::DIFFERS))
-}
-
-/// Formats a problem for `job_status.problems`: the code, then the text for users.
-pub(super) fn line(problem: &Problem) -> String {
-    format!("{}: {}", problem.code, problem.line())
+            .all(|line| line.starts_with(EXPECT_DIFFERS))
 }

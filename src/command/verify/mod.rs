@@ -1,17 +1,20 @@
 //! `helenus verify`.
 
+mod json;
+mod text;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::{Value, json};
 
 use super::{Context, model::check::tolerance};
 use crate::{
+    control::jobs,
     domain::problem::Problem,
     engine::run::context::Progress,
     failure::Failure,
-    inspect::verify::{self, Absent, CurrentReport, Report, VerifySpec, VersionTally},
-    output::{self, Answer, Format},
+    inspect::verify::{self, Report, VerifySpec, VersionTally},
+    output::{Answer, Format},
     store::Store,
 };
 
@@ -86,6 +89,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         tolerance: tolerance(args.rtol, args.atol)?,
     };
     let store = context.store().await?;
+    jobs::answer(&store, &wish.job).await?;
     let progress = Arc::<Progress>::default();
     let bar = bar(&store, &wish, context.format).await;
     let drawing = tokio::spawn(draw(bar.clone(), Arc::clone(&progress)));
@@ -134,7 +138,7 @@ async fn draw(bar: ProgressBar, progress: Arc<Progress>) {
 }
 
 fn answer(report: &Report, wish: &VerifySpec) -> Answer {
-    let mut answer = Answer::new(as_json(report, wish), text(report, wish));
+    let mut answer = Answer::new(json::render(report, wish), text::render(report, wish));
     for run in &report.open_runs {
         answer.warnings.push(format!(
             "run {run} was open in the meantime: rows that it had not reached count as stale or missing"
@@ -201,61 +205,6 @@ fn current_problem(report: &Report, wish: &VerifySpec) -> Option<Problem> {
     (wrong > 0).then(|| Problem::new("verify.current_differs", message).help(help))
 }
 
-fn current_json(current: &CurrentReport) -> Value {
-    let tally = &current.tally;
-    let findings = tally.findings.iter().map(|found| {
-        json!({
-            "key": found.key,
-            "finding": found.fault.as_str(),
-            "version": found.version,
-        })
-    });
-    json!({
-        "table": current.table.to_string(),
-        "version": current.version,
-        "rows": tally.rows,
-        "other_version": tally.other_version,
-        "differing": tally.differing,
-        "extra": tally.extra,
-        "missing": tally.missing,
-        "findings": findings.collect::<Value>(),
-    })
-}
-
-fn current_text(text: &mut String, report: &Report, current: &CurrentReport) {
-    let tally = &current.tally;
-    text.push_str(&format!(
-        "\n\n{}, which should hold version {}\n\n",
-        current.table, current.version
-    ));
-    let counts = [
-        tally.rows,
-        tally.other_version,
-        tally.differing,
-        tally.extra,
-        tally.missing,
-    ];
-    let header = ["ROWS", "OTHER VERSION", "DIFFERING", "EXTRA", "MISSING"];
-    text.push_str(&output::table(
-        header,
-        [counts.map(|rows| rows.to_string())],
-    ));
-    if tally.findings.is_empty() {
-        return;
-    }
-    text.push_str("\n\nfirst findings\n\n");
-    let rows = tally.findings.iter().map(|found| {
-        [
-            key(report, &found.key),
-            found
-                .version
-                .map_or_else(String::new, |version| version.to_string()),
-            found.fault.as_str().to_owned(),
-        ]
-    });
-    text.push_str(&output::table(["KEY", "VERSION", "FINDING"], rows));
-}
-
 fn target(report: &Report) -> String {
     let target = &report.job.target;
     format!("{}.{}", target.keyspace, target.table)
@@ -279,166 +228,4 @@ fn versions<'a>(
         let tally = tallies.get(&number).copied().unwrap_or_default();
         (number, &version.ready.admitted.sha256, tally)
     })
-}
-
-fn as_json(report: &Report, wish: &VerifySpec) -> Value {
-    let found = versions(report, &report.tally.versions).map(|(version, sha256, tally)| {
-        let found = json!({
-            "aliases": aliases_of(report, version),
-            "model_sha256": hex::encode(sha256),
-            "seen": tally.seen(),
-            "matching": tally.matching,
-            "stale": tally.stale,
-            "differing": tally.differing,
-            "rejected": tally.rejected,
-            "no_longer_rejected": tally.no_longer_rejected,
-        });
-        (version.to_string(), found)
-    });
-    let absent = |list: &[Absent]| -> Value {
-        let rows = list.iter();
-        rows.map(|row| json!({"key": row.key, "version": row.version}))
-            .collect()
-    };
-    let coverage = report.coverage.as_ref().map(|coverage| {
-        let counts = versions(report, &coverage.versions).map(|(version, _, tally)| {
-            let counts = json!({"missing": tally.missing, "orphaned": tally.orphaned});
-            (version.to_string(), counts)
-        });
-        json!({
-            "source_rows": coverage.source_rows,
-            "versions": Value::Object(counts.collect()),
-            "missing": absent(&coverage.missing),
-            "orphaned": absent(&coverage.orphaned),
-            "current": report.current.as_ref().map(current_json),
-        })
-    });
-    let differences = report.tally.differences.iter().map(|difference| {
-        json!({
-            "key": difference.key,
-            "version": difference.version,
-            "column": difference.column,
-            "stored": difference.stored,
-            "recomputed": difference.recomputed,
-        })
-    });
-    json!({
-        "job": wish.job,
-        "revision": report.revision,
-        "target": target(report),
-        "sample": wish.sample,
-        "source_rows": report.tally.source_rows,
-        "versions": Value::Object(found.collect()),
-        "differences": differences.collect::<Value>(),
-        "coverage": coverage,
-    })
-}
-
-fn text(report: &Report, wish: &VerifySpec) -> String {
-    let which = match wish.sample {
-        None => "all".to_owned(),
-        Some(rows) => format!("a sample of about {rows}"),
-    };
-    let mut text = format!(
-        "job {}, revision {}: {} against {} source rows ({which})\n\n",
-        wish.job,
-        report.revision,
-        target(report),
-        report.tally.source_rows,
-    );
-    let rows = versions(report, &report.tally.versions).map(|(version, _, tally)| {
-        let rejected = match tally.no_longer_rejected {
-            0 => tally.rejected.to_string(),
-            no_longer => format!("{} (and {no_longer} no longer)", tally.rejected),
-        };
-        let aliases = aliases_of(report, version);
-        [
-            match aliases.as_slice() {
-                [] => version.to_string(),
-                aliases => format!("{version} ({})", aliases.join(", ")),
-            },
-            tally.seen().to_string(),
-            tally.matching.to_string(),
-            tally.stale.to_string(),
-            tally.differing.to_string(),
-            rejected,
-        ]
-    });
-    let header = [
-        "VERSION",
-        "SEEN",
-        "MATCHING",
-        "STALE",
-        "DIFFERING",
-        "REJECTED",
-    ];
-    text.push_str(&output::table(header, rows));
-    if let Some(coverage) = &report.coverage {
-        text.push_str(&format!(
-            "\n\ncoverage of all {} source rows\n\n",
-            coverage.source_rows
-        ));
-        let rows = versions(report, &coverage.versions).map(|(version, _, tally)| {
-            [
-                version.to_string(),
-                tally.missing.to_string(),
-                tally.orphaned.to_string(),
-            ]
-        });
-        text.push_str(&output::table(["VERSION", "MISSING", "ORPHANED"], rows));
-        list(&mut text, report, "without a prediction", &coverage.missing);
-        list(
-            &mut text,
-            report,
-            "without a source row",
-            &coverage.orphaned,
-        );
-    }
-    if let Some(current) = &report.current {
-        current_text(&mut text, report, current);
-    }
-    if !report.tally.differences.is_empty() {
-        text.push_str("\n\nfirst differences\n\n");
-        let rows = report.tally.differences.iter().map(|difference| {
-            [
-                key(report, &difference.key),
-                difference.version.to_string(),
-                difference.column.clone(),
-                plain(&difference.stored),
-                plain(&difference.recomputed),
-            ]
-        });
-        let header = ["KEY", "VERSION", "COLUMN", "STORED", "RECOMPUTED"];
-        text.push_str(&output::table(header, rows));
-    }
-    text
-}
-
-fn list(text: &mut String, report: &Report, title: &str, rows: &[Absent]) {
-    if rows.is_empty() {
-        return;
-    }
-    text.push_str(&format!("\n\nfirst rows {title}\n\n"));
-    let rows = rows
-        .iter()
-        .map(|row| [key(report, &row.key), row.version.to_string()]);
-    text.push_str(&output::table(["KEY", "VERSION"], rows));
-}
-
-/// Renders a key with its columns in the order of the primary key.
-fn key(report: &Report, key: &BTreeMap<String, String>) -> String {
-    let value = |name| key.get(name).map_or("", String::as_str);
-    let columns = report.job.key.iter().map(|column| &column.name);
-    let columns: Vec<_> = columns
-        .map(|name| format!("{name}={}", value(name)))
-        .collect();
-    columns.join(" ")
-}
-
-/// Renders a value, texts without quotes.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }

@@ -30,6 +30,7 @@ pub async fn plan_pointing(
         return Ok(Planned::Opened(Box::new(run)));
     }
     let versions = wish.versions.as_ref();
-    let prepared = jobs::prepare_pointing(store, &wish.job, versions, pointing).await?;
+    let prepared = jobs::prepare_pointing(store, &wish.job, versions, pointing);
+    let prepared = Box::pin(prepared).await?;
     Box::pin(plan::plan(store, wish, prepared)).await
 }

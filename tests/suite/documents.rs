@@ -3,6 +3,7 @@
 mod bytes;
 mod hostile;
 mod images;
+mod isolated;
 mod memory;
 mod mutated;
 

@@ -50,7 +50,7 @@ const ROUNDS: usize = 4;
 /// # Errors
 /// Errors of Cassandra.
 pub async fn of(store: &Store, job: &CompiledJob, rows: u64) -> Result<Forecast, Failure> {
-    let preparers = models::preparers(store.config());
+    let preparers = models::preparers(store.config(), store.config().scoring_threads);
     let look = |stratum| source_only(store, (job, preparers.as_ref()), stratum).boxed();
     let strata = strata(rows, &mut rand::rng());
     Ok(sampled(store, rows, strata, look).await?)
@@ -88,7 +88,7 @@ async fn reason_to_stop(
     if job.rules.guard == Guard::Off || scope.part != Part::Whole {
         return Ok(None);
     }
-    let preparers = models::preparers(store.config());
+    let preparers = models::preparers(store.config(), store.config().scoring_threads);
     let look = |stratum| with_standing(store, (job, preparers.as_ref()), stratum).boxed();
     let mut random = StdRng::seed_from_u64(run_id.as_u64_pair().0);
     let rows = guard_rows(job);

@@ -139,13 +139,13 @@ pub async fn start(
         })
 }
 
-/// Returns what prepares cells as configured, for rows that no model is to score: `None` without
-/// `isolate`.
-pub fn preparers(config: &Config) -> Option<Preparers> {
+/// Returns what prepares cells as configured, for rows that no model is to score, in `threads`
+/// processes: `None` without `isolate`.
+pub fn preparers(config: &Config, threads: usize) -> Option<Preparers> {
     let memory = (config.isolate_memory_mib as u64) << 20;
     config
         .isolate
-        .then(|| Preparers::new(memory, config.scoring_threads, config.batch_timeout))
+        .then(|| Preparers::new(memory, threads, config.batch_timeout))
 }
 
 /// Starts loading ONNX Runtime's library, which takes as long as planning a run does. Code that

@@ -5,14 +5,23 @@
 //! the process (SIGKILL) when it first reaches `after_claim`, and freezes it (SIGSTOP) when it
 //! reaches `mid_split` for the third time. `wait` blocks the thread for six seconds while the process
 //! continues.
+//!
+//! [`obey`] does in whatever process decodes a content what its last bytes say, also in one without
+//! this environment.
 
 /// Marks the point `name`.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
 pub fn hit(_name: &'static str) {}
 
+/// Does what the end of a content says: `failpoint:crash` aborts this process, `failpoint:memory`
+/// takes all of its memory, and `failpoint:hang` blocks the thread for ever.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn obey(_content: &[u8]) {}
+
 #[cfg(feature = "failpoints")]
-pub use on::hit;
+pub use on::{hit, obey};
 
 #[cfg(feature = "failpoints")]
 mod on {
@@ -66,6 +75,24 @@ mod on {
             // Nobody passes the point meanwhile. After a stop the time is over.
             if let Some(sent) = failpoint.sent.get() {
                 std::thread::sleep(ACTS.saturating_sub(sent.elapsed()));
+            }
+        }
+    }
+
+    /// Does what the end of a content says.
+    pub fn obey(content: &[u8]) {
+        if content.ends_with(b"failpoint:crash") {
+            std::process::abort();
+        }
+        if content.ends_with(b"failpoint:hang") {
+            loop {
+                std::thread::sleep(WAIT);
+            }
+        }
+        if content.ends_with(b"failpoint:memory") {
+            let mut taken = Vec::new();
+            loop {
+                taken.push(std::hint::black_box(vec![0_u8; 64 << 20]));
             }
         }
     }

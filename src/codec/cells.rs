@@ -86,6 +86,15 @@ impl CellBuffer {
         self.bytes.truncate(end as usize);
     }
 
+    /// Returns a copy of the rows in `rows`.
+    pub fn slice(&self, rows: std::ops::Range<usize>) -> Self {
+        let mut part = Self::new(self.width);
+        for row in rows {
+            self.row(row).for_each(|cell| part.push(cell));
+        }
+        part
+    }
+
     /// Removes all rows and keeps the memory.
     pub fn clear(&mut self) {
         self.truncate(0);

@@ -78,7 +78,7 @@ pub struct Flags {
     /// `127.0.0.1:9187` [default: off]
     #[arg(long, global = true, hide_short_help = true, value_name = "ADDRESS")]
     pub listen: Option<String>,
-    /// Score in separate processes that have no credentials and can crash safely [default: false]
+    /// Decode and score in separate processes that have no credentials and can crash safely [default: false]
     #[arg(long, global = true, hide_short_help = true, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub isolate: Option<String>,
     /// Address of `helenus serve`'s HTTP server [default: 127.0.0.1:8080]

@@ -19,15 +19,17 @@ use super::run::{
 };
 use crate::{
     domain::{
-        job::{CompiledJob, Guard, hash::append_row, prepare::TypedRows},
+        job::{CompiledJob, Guard, hash::append_row, prepare::TypedRows, rejection::Rejection},
         problem::Problem,
         run::{Part, Scope, forecast::Forecast},
     },
     engine::{
+        models,
         predict::{Stored, TENSOR_BYTES, prepare},
         sample::{Stratum, strata, strata_at},
     },
     failure::Failure,
+    scorer::preparers::Preparers,
     store::{Store, driver::error::StoreError, runs::rejected_rows::key_text_of_cells},
 };
 
@@ -48,7 +50,8 @@ const ROUNDS: usize = 4;
 /// # Errors
 /// Errors of Cassandra.
 pub async fn of(store: &Store, job: &CompiledJob, rows: u64) -> Result<Forecast, Failure> {
-    let look = |stratum| source_only(store, job, stratum).boxed();
+    let preparers = models::preparers(store.config(), store.config().scoring_threads);
+    let look = |stratum| source_only(store, (job, preparers.as_ref()), stratum).boxed();
     let strata = strata(rows, &mut rand::rng());
     Ok(sampled(store, rows, strata, look).await?)
 }
@@ -85,7 +88,8 @@ async fn reason_to_stop(
     if job.rules.guard == Guard::Off || scope.part != Part::Whole {
         return Ok(None);
     }
-    let look = |stratum| with_standing(store, job, stratum).boxed();
+    let preparers = models::preparers(store.config(), store.config().scoring_threads);
+    let look = |stratum| with_standing(store, (job, preparers.as_ref()), stratum).boxed();
     let mut random = StdRng::seed_from_u64(run_id.as_u64_pair().0);
     let rows = guard_rows(job);
     let strata = strata_at(GUARD_PLACES, rows, &mut random);
@@ -167,10 +171,10 @@ async fn sampled<'a, E>(
 
 async fn source_only(
     store: &Store,
-    job: &CompiledJob,
+    (job, preparers): (&CompiledJob, Option<&Preparers>),
     stratum: Stratum,
 ) -> Result<Look, StoreError> {
-    let mut looking = Looking::new(job, stratum.rows);
+    let mut looking = Looking::new(job, preparers, stratum.rows);
     let no_keys = Arc::default();
     for range in stratum.ranges() {
         let reading = looking.reading();
@@ -196,10 +200,10 @@ async fn source_only(
 
 async fn with_standing(
     store: &Store,
-    job: &CompiledJob,
+    (job, preparers): (&CompiledJob, Option<&Preparers>),
     stratum: Stratum,
 ) -> Result<Look, SplitError> {
-    let mut looking = Looking::new(job, stratum.rows);
+    let mut looking = Looking::new(job, preparers, stratum.rows);
     for range in stratum.ranges() {
         let reading = looking.reading();
         visit_range(store, job, range, &reading, &mut looking).await?;
@@ -213,6 +217,8 @@ async fn with_standing(
 /// Passes rows to the mapping of each version.
 struct Looking<'a> {
     job: &'a CompiledJob,
+    /// What prepares cells; `None`: this process.
+    preparers: Option<&'a Preparers>,
     left: u64,
     /// At least one row exists beyond the limit.
     is_cut: bool,
@@ -232,7 +238,7 @@ struct Waiting {
 }
 
 impl<'a> Looking<'a> {
-    fn new(job: &'a CompiledJob, rows: u64) -> Self {
+    fn new(job: &'a CompiledJob, preparers: Option<&'a Preparers>, rows: u64) -> Self {
         let waiting = job.versions.iter().map(|version| {
             let waiting = Waiting {
                 rows: TypedRows::new(version),
@@ -242,6 +248,7 @@ impl<'a> Looking<'a> {
         });
         Self {
             job,
+            preparers,
             left: rows,
             is_cut: false,
             forecast: Forecast::default(),
@@ -301,7 +308,12 @@ impl<'a> Looking<'a> {
     async fn settle(&mut self) {
         self.bytes = 0;
         for (number, waiting) in &mut self.waiting {
-            let mut rejected = prepare(&mut waiting.rows).await.into_iter().peekable();
+            let prepared = prepare(self.preparers, &mut waiting.rows).await;
+            let rejected = prepared.unwrap_or_else(|error| {
+                let why = || Rejection::new("unprepared", error.to_string());
+                (0..waiting.seen.len()).map(|row| (row, why())).collect()
+            });
+            let mut rejected = rejected.into_iter().peekable();
             waiting.rows.clear();
             for (row, (key, stands)) in waiting.seen.drain(..).enumerate() {
                 let outcome = match rejected.next_if(|(rejected, _)| *rejected == row) {

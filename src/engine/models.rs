@@ -12,7 +12,7 @@ use crate::{
     },
     failure::Failure,
     metrics,
-    scorer::{image::Image, isolate::Models, pool::Pool, runtime},
+    scorer::{image::Image, isolate::Models, pool::Pool, preparers::Preparers, runtime},
     store::Store,
 };
 
@@ -137,6 +137,15 @@ pub async fn start(
             "model.process_died" => Failure::no(problem),
             _ => Failure::system(problem),
         })
+}
+
+/// Returns what prepares cells as configured, for rows that no model is to score, in `threads`
+/// processes: `None` without `isolate`.
+pub fn preparers(config: &Config, threads: usize) -> Option<Preparers> {
+    let memory = (config.isolate_memory_mib as u64) << 20;
+    config
+        .isolate
+        .then(|| Preparers::new(memory, threads, config.batch_timeout))
 }
 
 /// Starts loading ONNX Runtime's library, which takes as long as planning a run does. Code that

@@ -3,7 +3,7 @@
 //! `admit` admits a file in a separate process ([`child`]): `walk` reads the protobuf and rejects
 //! what must never reach ONNX Runtime, `trial` tries the rest. [`session`] scores batches of
 //! admitted models, [`pool`] does so on several threads, each optionally with a separate process
-//! ([`isolate`]).
+//! ([`isolate`]); [`preparers`] then prepares cells in further processes.
 
 pub mod admit;
 pub mod artifacts;
@@ -28,11 +28,13 @@ mod onnx;
 pub mod output_checks;
 pub mod places;
 pub mod pool;
+pub mod preparers;
 pub mod rows;
 pub mod runtime;
 pub mod session;
 mod shapes;
 mod signature;
+mod subject;
 mod tensors;
 mod texts;
 mod tokens;

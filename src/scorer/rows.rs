@@ -48,6 +48,7 @@ pub(crate) fn select(batch: &InputBatch, inputs: &[Input], rows: &[usize]) -> In
     InputBatch {
         rows: rows.len(),
         inputs: inputs.collect(),
+        ..InputBatch::default()
     }
 }
 
@@ -112,6 +113,7 @@ pub(super) fn random_rows(
     InputBatch {
         rows: ROWS,
         inputs: tensors.collect(),
+        ..InputBatch::default()
     }
 }
 

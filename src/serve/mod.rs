@@ -13,6 +13,7 @@ pub mod console;
 pub mod edge;
 pub mod error;
 pub mod follow;
+pub mod form;
 pub mod grpc;
 pub mod index;
 pub mod models;

@@ -98,6 +98,7 @@ fn part_of(inputs: &InputBatch, rows: std::ops::Range<usize>) -> InputBatch {
     InputBatch {
         rows: rows.len(),
         inputs: inputs.inputs.iter().map(slice).collect(),
+        ..InputBatch::default()
     }
 }
 

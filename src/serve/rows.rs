@@ -227,7 +227,8 @@ pub fn cells(
     Ok(cells)
 }
 
-fn not_a_value(column: &Column, error: &str) -> Problem {
+/// Returns the problem of a value that does not fit its column.
+pub fn not_a_value(column: &Column, error: &str) -> Problem {
     Problem::new("row.not_a_value", format!("`{}`: {error}", column.name)).help(format!(
         "a value of type {}, as CQL JSON writes it",
         column.cql_type

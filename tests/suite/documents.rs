@@ -1,8 +1,10 @@
 //! Blobs as inputs: prepared as the training libraries prepare them, scored as they score.
 
 mod bytes;
+mod form;
 mod hostile;
 mod images;
+mod isolated;
 mod memory;
 mod mutated;
 

@@ -71,6 +71,7 @@ fn floats(values: Vec<f32>) -> InputBatch {
     InputBatch {
         rows: values.len(),
         inputs: vec![TensorData::Float(values)],
+        ..InputBatch::default()
     }
 }
 
@@ -215,6 +216,7 @@ fn a_batch_without_end_ends_with_its_process_and_the_pool_goes_on() {
     let batch = |rows: usize, value: f32| InputBatch {
         rows,
         inputs: vec![TensorData::Float(vec![value; rows * width])],
+        ..InputBatch::default()
     };
     let endless = score(&pool, batch(1, 1e7)).expect("its row is refused");
     assert_eq!(endless.outputs.rows, 0);

@@ -82,6 +82,7 @@ fn repeated(batch: &InputBatch, times: usize) -> InputBatch {
     InputBatch {
         rows: batch.rows * times,
         inputs: batch.inputs.iter().map(repeat).collect(),
+        ..InputBatch::default()
     }
 }
 
@@ -89,6 +90,7 @@ fn floats(rows: usize, values: Vec<f32>) -> InputBatch {
     InputBatch {
         rows,
         inputs: vec![TensorData::Float(values)],
+        ..InputBatch::default()
     }
 }
 
@@ -325,10 +327,12 @@ fn a_batch_of_the_wrong_width_is_not_given_to_onnx_runtime() {
         InputBatch {
             rows: 1,
             inputs: vec![TensorData::Double(vec![0.0; 30])],
+            ..InputBatch::default()
         },
         InputBatch {
             rows: 1,
             inputs: Vec::new(),
+            ..InputBatch::default()
         },
     ] {
         assert!(matches!(

@@ -208,12 +208,31 @@ fn texts_that_cannot_be_tokenized_are_rejected_and_the_others_scored() {
         "{reason}"
     );
     assert!(stored[1]["embedding"].is_null());
+    // Another process tokenizes to the same.
+    let data = |row: &Value| {
+        let lineage = &row["lineage"];
+        let parts = ["input_hash", "rejected"].map(|name| lineage[name].to_string());
+        format!("{} {} {parts:?}", row["id"], row["embedding"])
+    };
+    let here: Vec<String> = stored.iter().map(data).collect();
+    let job = &mails.job;
+    mails
+        .sandbox
+        .cql(&format!("TRUNCATE {{data}}.{job}_predictions"));
+    mails.sandbox.json(&["score", job, "--isolate"]).ok();
+    let there: Vec<String> = mails.predictions().iter().map(data).collect();
+    assert_eq!(there, here);
     // Unchanged, rejected rows included.
     let again = mails.sandbox.json(&["score", &mails.job]).ok().result();
     assert_eq!(again["scored"]["1"], 0, "{again}");
     mails.sandbox.json(&["verify", &mails.job]).ok();
     let explained = mails.sandbox.json(&["explain", &mails.job, "id=1"]).ok();
-    let explained = explained.result().to_string();
+    let explained = explained.result();
+    let isolated = ["explain", &mails.job, "id=1", "--isolate"];
+    let isolated = mails.sandbox.json(&isolated).ok().result();
+    let fed = |explained: &Value| explained["versions"]["1"]["fed"].clone();
+    assert_eq!(fed(&isolated), fed(&explained));
+    let explained = explained.to_string();
     for part in [r#""tokens":["[CLS]","please""#, r#""as":"tokens""#] {
         assert!(explained.contains(part), "{part}: {explained}");
     }

@@ -1,12 +1,12 @@
 //! The reason why a row cannot be scored; the run continues.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// The reason of a rejection, stored in `lineage.rejected` and `rejected_rows.reason`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
     /// Stable code for machines: `null`, `inexact`, `nan_output`.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// A sentence for people, which names the feature or output first.
     pub message: String,
 }
@@ -14,8 +14,17 @@ pub struct Rejection {
 impl Rejection {
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self {
-            code,
+            code: code.into(),
             message: message.into(),
+        }
+    }
+
+    /// Reads what another process displayed. A text without a code gets `unprepared`.
+    pub fn parse(text: &str) -> Self {
+        let (code, message) = text.split_once(": ").unwrap_or(("unprepared", text));
+        Self {
+            code: code.to_owned().into(),
+            message: message.to_owned(),
         }
     }
 

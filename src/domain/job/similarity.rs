@@ -104,12 +104,17 @@ fn components(cell: &[u8]) -> impl Iterator<Item = f32> + '_ {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     fn checked(similarity: Similarity, vector: &[f32]) -> Result<(), &'static str> {
         let cell: Vec<u8> = vector.iter().flat_map(|v| v.to_be_bytes()).collect();
         let checked = similarity.check("v", &cell);
-        checked.map_err(|rejection| rejection.code)
+        checked.map_err(|rejection| match rejection.code {
+            Cow::Borrowed(code) => code,
+            Cow::Owned(code) => panic!("{code}"),
+        })
     }
 
     #[test]

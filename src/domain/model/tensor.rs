@@ -4,6 +4,7 @@ use half::f16;
 use serde::{Deserialize, Serialize};
 
 use super::texts::Texts;
+use crate::codec::cells::CellBuffer;
 
 /// Supported element types; admission rejects others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -156,6 +157,8 @@ pub struct InputBatch {
     pub rows: usize,
     /// One buffer per input, in signature order.
     pub inputs: Vec<TensorData>,
+    /// The rows' cells, where these are what is called: [`crate::domain::job::prepare::Preparer`].
+    pub cells: CellBuffer,
 }
 
 /// The outputs of one model version for `rows` rows; `outputs[i].len() == rows * signature.outputs[i].width()`.
@@ -176,6 +179,16 @@ impl InputBatch {
                 .iter()
                 .map(|input| TensorData::new(input.element))
                 .collect(),
+            cells: CellBuffer::default(),
+        }
+    }
+
+    /// Returns rows without inputs other than their cells.
+    pub fn of_cells(cells: CellBuffer) -> Self {
+        Self {
+            rows: cells.rows(),
+            inputs: Vec::new(),
+            cells,
         }
     }
 
@@ -185,6 +198,7 @@ impl InputBatch {
             for input in &mut self.inputs {
                 input.truncate(input.len() / self.rows * rows);
             }
+            self.cells.truncate(rows * self.cells.width());
             self.rows = rows;
         }
     }

@@ -61,7 +61,10 @@ impl Forecast {
         let Err(rejection) = outcome else { return };
         forecast.rejected += 1;
         forecast.anew += u64::from(!stands_rejected);
-        let about = (rejection.code.to_owned(), rejection.subject().to_owned());
+        let about = (
+            rejection.code.clone().into_owned(),
+            rejection.subject().to_owned(),
+        );
         let reason = forecast.reasons.entry(about).or_default();
         reason.rows += 1;
         if reason.keys.len() < EXAMPLES {

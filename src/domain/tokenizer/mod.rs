@@ -27,6 +27,8 @@ const MAX_SPACES: usize = 250_000;
 
 /// A tokenizer that was read from `tokenizer.json`.
 pub struct Tokenizer {
+    /// The bytes of `tokenizer.json`.
+    file: Arc<[u8]>,
     /// Without truncation and padding.
     inner: tokenizers::Tokenizer,
     facts: TokenizerFacts,
@@ -55,6 +57,7 @@ pub struct TokenizerFacts {
 
 /// A tokenizer whose results have a fixed length.
 pub struct ShapedTokenizer {
+    file: Arc<[u8]>,
     inner: tokenizers::Tokenizer,
     shape: TokenShape,
     looks_ahead: bool,
@@ -91,6 +94,7 @@ impl Tokenizer {
     pub fn parse(json: &[u8]) -> Result<Self, Problem> {
         let (inner, facts) = parse::read(json)?;
         Ok(Self {
+            file: json.into(),
             inner,
             facts,
             shaped: Mutex::default(),
@@ -119,6 +123,7 @@ impl Tokenizer {
         let mut inner = self.inner.clone();
         shape.apply(&mut inner, self.facts.special_tokens)?;
         let made = Arc::new(ShapedTokenizer {
+            file: Arc::clone(&self.file),
             inner,
             shape: shape.clone(),
             looks_ahead: self.facts.looks_ahead,
@@ -132,6 +137,11 @@ impl ShapedTokenizer {
     /// Returns the shape of its results.
     pub fn shape(&self) -> &TokenShape {
         &self.shape
+    }
+
+    /// Returns the bytes of `tokenizer.json`.
+    pub fn file(&self) -> &Arc<[u8]> {
+        &self.file
     }
 
     /// Returns the tokens of a text.
@@ -163,16 +173,9 @@ impl ShapedTokenizer {
         })
     }
 
-    /// Returns the first `limit` tokens of a text as texts, and how many it has without padding.
-    ///
-    /// # Errors
-    /// As [`ShapedTokenizer::encode`].
-    pub fn described(&self, text: &str, limit: usize) -> Result<(Vec<String>, usize), TokenFault> {
-        let tokens = self.encode(text)?;
-        let names = tokens.ids.iter().take(limit);
-        let names = names.map(|id| self.inner.id_to_token(*id).unwrap_or_default());
-        let length = tokens.mask.iter().filter(|mask| **mask != 0).count();
-        Ok((names.collect(), length))
+    /// Returns the token of an id.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
     }
 }
 

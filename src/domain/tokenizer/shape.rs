@@ -1,12 +1,13 @@
 //! The length of a tokenizer's results.
 
+use serde::{Deserialize, Serialize};
 use tokenizers::{
     PaddingDirection, PaddingParams, PaddingStrategy, TruncationDirection, TruncationParams,
     TruncationStrategy,
 };
 
 /// `max_length`, `truncation` and `padding` of a job.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TokenShape {
     /// Number of tokens of every text, special tokens included.
     pub max_length: usize,
@@ -20,7 +21,7 @@ pub struct TokenShape {
 }
 
 /// What happens to longer texts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Truncation {
     /// Tokens are removed there.
     Cut(Side),
@@ -28,7 +29,7 @@ pub enum Truncation {
     Reject,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Side {
     Left,
     Right,

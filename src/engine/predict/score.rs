@@ -2,7 +2,8 @@
 //!
 //! Preparing (decoding above all) may cost as much as the model, so a batch's rows are prepared by
 //! all processors at once, while other batches are scored, read and written. A process prepares as
-//! many rows at a time as it has processors, however many batches wait.
+//! many rows at a time as it has processors, however many batches wait. Where models are isolated,
+//! further processes prepare, so that a defect of a decoder does no more harm than one of a model.
 
 use std::{
     sync::{Arc, LazyLock},
@@ -18,10 +19,14 @@ use crate::{
         job::{
             outputs::ScoredRow,
             prepare::{PreparedPart, TypedRows, Unprepared},
+            rejection::Rejection,
         },
         model::tensor::OutputBatch,
     },
-    scorer::pool::{Pool, ScoreError},
+    scorer::{
+        pool::{Pool, ScoreError},
+        preparers::Preparers,
+    },
 };
 
 /// Rows of a batch that are prepared one after the other by one thread.
@@ -86,8 +91,8 @@ pub async fn score(
     (pool, at): (&Pool, usize),
     mut rows: TypedRows,
 ) -> Result<ScoredRows, ScoreError> {
-    let unprepared: Vec<(usize, String)> = prepare(&mut rows)
-        .await
+    let unprepared: Vec<(usize, String)> = prepare(pool.preparers(), &mut rows)
+        .await?
         .into_iter()
         .map(|(row, rejection)| (row, rejection.to_string()))
         .collect();
@@ -134,22 +139,30 @@ fn before_removal(mut row: usize, gone: &[usize]) -> usize {
 }
 
 /// Prepares the rows' cells that wait for it, and removes the rows that cannot be. Returns those by
-/// index before the removal, ascending.
+/// index before the removal, ascending. Without `preparers`, this process prepares them.
+///
+/// # Errors
+/// As [`Preparers::prepare`]; the rows are lost.
 pub async fn prepare(
+    preparers: Option<&Preparers>,
     rows: &mut TypedRows,
-) -> Vec<(usize, crate::domain::job::rejection::Rejection)> {
+) -> Result<Vec<(usize, Rejection)>, ScoreError> {
     let Some(unprepared) = rows.take_unprepared() else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let unprepared = Arc::new(unprepared);
     let all = unprepared.rows();
     let parts = (0..all).step_by(ROWS_AT_ONCE).map(|from| {
-        part(
-            Arc::clone(&unprepared),
-            from..(from + ROWS_AT_ONCE).min(all),
-        )
+        let (unprepared, range) = (&unprepared, from..(from + ROWS_AT_ONCE).min(all));
+        async move {
+            match preparers {
+                Some(preparers) => preparers.prepare(unprepared, range).await,
+                None => Ok(part(Arc::clone(unprepared), range).await),
+            }
+        }
     });
-    rows.finish(join_all(parts).await)
+    let parts: Result<Vec<PreparedPart>, ScoreError> = join_all(parts).await.into_iter().collect();
+    Ok(rows.finish(parts?))
 }
 
 async fn part(unprepared: Arc<Unprepared>, rows: std::ops::Range<usize>) -> PreparedPart {

@@ -9,6 +9,7 @@ use crate::{
         job::{CompiledJob, CompiledVersion, Conversion, Place},
         model::tensor::TensorData,
     },
+    scorer::preparers::Preparers,
 };
 
 /// The value that one feature gives to an input tensor.
@@ -32,7 +33,13 @@ pub struct Fed {
 }
 
 /// Returns what each place of a version's inputs is given.
-pub fn fed(job: &CompiledJob, version: &CompiledVersion, cells: &[Option<&[u8]>]) -> Vec<Fed> {
+///
+/// Without `preparers`, this process prepares what is prepared.
+pub async fn fed(
+    (job, version): (&CompiledJob, &CompiledVersion),
+    preparers: Option<&Preparers>,
+    cells: &[Option<&[u8]>],
+) -> Vec<Fed> {
     let inputs = version.inputs.iter();
     let signature = &version.ready.admitted.signature.inputs;
     let mut fed = Vec::new();
@@ -48,7 +55,7 @@ pub fn fed(job: &CompiledJob, version: &CompiledVersion, cells: &[Option<&[u8]>]
                 ),
                 Conversion::Prepared(preparation) => (
                     prepared::stored(cell),
-                    prepared::value((place, preparation), input, cell),
+                    prepared::value((place, preparation), preparers, input, cell).await,
                 ),
             };
             fed.push(Fed {

@@ -3,9 +3,18 @@
 use serde_json::{Value, json};
 
 use super::fed::shown_values;
-use crate::domain::{
-    job::{Place, Preparation, PreparationKind},
-    model::{Input, tensor::TensorData},
+use crate::{
+    domain::{
+        job::{
+            Conversion, Place, Preparation, PreparationKind,
+            prepare::{Preparer, TokenPart, TokensRule, Unprepared},
+        },
+        model::{
+            Input,
+            tensor::{Element, TensorData},
+        },
+    },
+    scorer::preparers::Preparers,
 };
 
 /// First bytes of the content, and first values of the tensor, that are shown.
@@ -23,26 +32,36 @@ pub(super) fn stored(cell: Option<&[u8]>) -> Value {
 }
 
 /// Returns what the model is given: its kind, the content's header, the tensor's shape, mean,
-/// extremes and first values; or why there is none.
-pub(super) fn value(
+/// extremes and first values, or the first tokens; or why there is none.
+pub(super) async fn value(
     (place, preparation): (&Place, &Preparation),
+    preparers: Option<&Preparers>,
     input: &Input,
     cell: Option<&[u8]>,
 ) -> Result<Value, String> {
-    let mut data = TensorData::new(input.element);
-    place
-        .append(cell, &mut data)
-        .map_err(|fault| fault.reject(place).to_string())?;
+    let mut places = vec![(0, place.clone())];
+    let tokens = match &preparation.kind {
+        PreparationKind::Tokens(rule) => {
+            places.push((1, part(place, rule, TokenPart::Ids)));
+            places.push((2, part(place, rule, TokenPart::Mask)));
+            Some(rule)
+        }
+        PreparationKind::Bytes(_) | PreparationKind::Image(_) => None,
+    };
+    let mut prepared = tensors(places, preparers, cell).await?.into_iter();
+    let data = prepared.next().ok_or("it has no tensor")?;
     let numbers = numbers(&data);
     let count = numbers.len().max(1) as f64;
     let first = shown_values(&data.slice(0..data.len().min(FIRST)));
-    if let PreparationKind::Tokens(rule) = &preparation.kind
-        && let Some((names, length)) = rule.described(cell.unwrap_or_default(), FIRST)
+    if let (Some(rule), Some(TensorData::Int64(ids)), Some(TensorData::Int64(mask))) =
+        (tokens, prepared.next(), prepared.next())
     {
+        let names = ids.iter().take(FIRST);
+        let names = names.map(|id| rule.tokenizer.token(u32::try_from(*id).ok()?));
         return Ok(json!({
             "as": preparation.kind.name(),
-            "length": length,
-            "tokens": names,
+            "length": mask.iter().filter(|mask| **mask != 0).count(),
+            "tokens": names.map(Option::unwrap_or_default).collect::<Vec<_>>(),
             "first": first,
         }));
     }
@@ -59,6 +78,40 @@ pub(super) fn value(
         shown.extend(header);
     }
     Ok(shown)
+}
+
+/// Returns the place of another part of a text's tokens.
+fn part(place: &Place, rule: &TokensRule, part: TokenPart) -> Place {
+    let kind = PreparationKind::Tokens(TokensRule {
+        part,
+        ..rule.clone()
+    });
+    Place {
+        conversion: Conversion::Prepared(Preparation {
+            element: Element::Int64,
+            cql_type: place.conversion.cql_type().clone(),
+            kind,
+        }),
+        ..place.clone()
+    }
+}
+
+/// Prepares a cell to the tensors of these places of one column.
+async fn tensors(
+    places: Vec<(usize, Place)>,
+    preparers: Option<&Preparers>,
+    cell: Option<&[u8]>,
+) -> Result<Vec<TensorData>, String> {
+    let row = Unprepared::of_cell(Preparer::of(places.into_iter()), cell);
+    let prepared = match preparers {
+        Some(preparers) => preparers.prepare(&row, 0..1).await,
+        None => Ok(row.prepare(0..1)),
+    };
+    let mut prepared = prepared.map_err(|error| error.to_string())?;
+    match prepared.rejected.pop() {
+        Some((_, rejection)) => Err(rejection.to_string()),
+        None => Ok(prepared.inputs.into_iter().map(|(_, data)| data).collect()),
+    }
 }
 
 fn numbers(data: &TensorData) -> Vec<f64> {

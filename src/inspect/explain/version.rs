@@ -76,7 +76,8 @@ impl VersionView<'_> {
         let mut scratch = Vec::new();
         let mut batch = TypedRows::new(self.version);
         let (hash, typed) = append_row(self.version, &cells, &mut batch, &mut scratch);
-        explained.fed = fed(self.job, self.version, &cells);
+        let preparers = models::preparers(self.store.config(), 1);
+        explained.fed = fed((self.job, self.version), preparers.as_ref(), &cells).await;
         explained.input_hash = Some(hash);
         explained.source_hash = Some(source_hash(&self.job.columns, &cells, &mut scratch));
         let early = standing.and_then(|standing| before_scoring(self.version, standing, hash));

@@ -1,4 +1,5 @@
-//! The child's side: loads the models, drops its privileges, and scores requested rows.
+//! The child's side: loads the models or the rules, drops its privileges, and scores or prepares
+//! requested rows.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 
@@ -10,9 +11,19 @@ use super::{
         session::{Model, RowOutcomes, RunError},
     },
     BUFFER,
-    wire::{Answer, Ask, Load, read_block, read_header, read_tensor, write_header, write_tensor},
+    wire::{
+        Answer, Ask, Load, read_block, read_cells, read_header, read_plan, read_tensor,
+        write_header, write_tensor,
+    },
 };
-use crate::domain::{model::tensor::InputBatch, problem::Problem};
+use crate::{
+    codec::cells::CellBuffer,
+    domain::{
+        job::prepare::Preparer,
+        model::tensor::{InputBatch, OutputBatch},
+        problem::Problem,
+    },
+};
 
 /// Serves requests until the parent closes the pipe.
 pub(in crate::scorer) fn serve() -> io::Result<()> {
@@ -24,16 +35,57 @@ pub(in crate::scorer) fn serve() -> io::Result<()> {
     let output = rustix::io::dup(io::stdout())?;
     rustix::stdio::dup2_stdout(io::stderr())?;
     let mut output = BufWriter::with_capacity(BUFFER, std::fs::File::from(output));
-    let models = match load(&order, &mut input)? {
-        Ok(models) => models,
-        Err(problem) => {
-            write_header(&mut output, &Answer::not_loaded(&problem))?;
-            return output.flush();
+    if let Some(tokenizers) = order.tokenizers {
+        let plan = read_plan(&mut input, tokenizers)?;
+        return match ready(Preparer::planned(&plan), &mut output)? {
+            Some(preparer) => prepare(&preparer, &mut input, &mut output),
+            None => Ok(()),
+        };
+    }
+    let loaded = load(&order, &mut input)?;
+    match ready(loaded, &mut output)? {
+        Some(models) => score_all(models, &mut input, &mut output),
+        None => Ok(()),
+    }
+}
+
+/// Drops what is needed only for loading, and answers that loading has ended.
+fn ready<T>(loaded: Result<T, Problem>, output: &mut impl Write) -> io::Result<Option<T>> {
+    let answer = match &loaded {
+        Ok(_) => {
+            forbid_opening()?;
+            Answer::Ready
         }
+        Err(problem) => Answer::not_loaded(problem),
     };
-    forbid_opening()?;
-    write_header(&mut output, &Answer::Ready)?;
+    write_header(output, &answer)?;
     output.flush()?;
+    Ok(loaded.ok())
+}
+
+/// Prepares cells until the pipe is closed.
+fn prepare(preparer: &Preparer, input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
+    while let Some(ask) = read_header::<Ask>(input)? {
+        let rows = ask.rows as usize;
+        // A buffer that is kept would stay as large as the largest documents.
+        let mut cells = CellBuffer::new(preparer.columns());
+        read_cells(input, &mut cells, rows)?;
+        let part = preparer.prepare(&cells, 0..rows);
+        let outputs = OutputBatch {
+            rows: rows - part.rejected.len(),
+            outputs: part.inputs.into_iter().map(|(_, data)| data).collect(),
+        };
+        let rejected = part.rejected.into_iter();
+        let refused = rejected.map(|(row, rejection)| (row, rejection.to_string()));
+        let refused = refused.collect();
+        answer(output, RowOutcomes { outputs, refused })?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+/// Scores rows until the pipe is closed.
+fn score_all(models: Vec<Model>, input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
     let mut loaded: Vec<_> = models
         .into_iter()
         .map(|model| {
@@ -41,18 +93,18 @@ pub(in crate::scorer) fn serve() -> io::Result<()> {
             (model, batch)
         })
         .collect();
-    while let Some(ask) = read_header::<Ask>(&mut input)? {
+    while let Some(ask) = read_header::<Ask>(input)? {
         let (model, batch) = loaded
             .get_mut(ask.version as usize)
             .ok_or_else(|| io::Error::other("the version is not loaded"))?;
         batch.clear();
         batch.rows = ask.rows as usize;
         for (input_, data) in model.signature().inputs.iter().zip(&mut batch.inputs) {
-            read_tensor(&mut input, data, ask.rows as usize * input_.width())?;
+            read_tensor(input, data, ask.rows as usize * input_.width())?;
         }
         match score(model, batch) {
-            Ok(outcomes) => answer(&mut output, outcomes)?,
-            Err(error) => write_header(&mut output, &Answer::Misaligned(error.to_string()))?,
+            Ok(outcomes) => answer(output, outcomes)?,
+            Err(error) => write_header(output, &Answer::Misaligned(error.to_string()))?,
         }
         output.flush()?;
     }

@@ -5,34 +5,40 @@
 //! halved until the rows that cause it are isolated. A row that crashes a fresh process twice is
 //! refused, so a process that something else killed (the kernel for lack of memory, a person) does
 //! not reject a row.
+//!
+//! Processes of another kind prepare the cells of one version: what holds for models and batches
+//! holds for decoders and cells.
 
 pub(super) mod inside;
+mod models;
 mod process;
 mod wire;
 
 use std::{
     ops::Range,
-    path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+pub use models::Models;
 pub(super) use process::Killer;
 use process::{NotStarted, Process, Unanswered};
 
 use super::{
-    confined,
-    image::Image,
     session::{RowOutcomes, RunError},
+    subject::Subject,
 };
-use crate::domain::{
-    model::{
-        Signature,
-        tensor::{InputBatch, OutputBatch, TensorData},
+use crate::{
+    codec::cells::CellBuffer,
+    domain::{
+        model::{
+            Signature,
+            tensor::{InputBatch, OutputBatch, TensorData},
+        },
+        problem::Problem,
     },
-    problem::Problem,
 };
 
 /// Name of the hidden subcommand.
@@ -48,52 +54,12 @@ const MAX_CRASHES_IN_A_ROW: u32 = 32;
 const MAX_CRASHES: u64 = 1_000;
 const ROWS_PER_CRASH: u64 = 100;
 
-/// The models that the processes load, and their resource limits.
-#[derive(Debug)]
-pub struct Models {
-    program: PathBuf,
-    library: PathBuf,
-    memory: u64,
-    versions: Vec<(Image, Signature)>,
-    tally: ProcessTally,
-}
-
 /// Counters shared by all threads.
 #[derive(Debug, Default)]
 struct ProcessTally {
     deaths: AtomicU64,
     scored: AtomicU64,
     hopeless: OnceLock<String>,
-}
-
-impl Models {
-    /// `memory`: limit on a process's address space in bytes; four times the models' size more.
-    pub fn new(library: &Path, memory: u64, versions: Vec<(Image, Signature)>) -> Self {
-        Self {
-            program: confined::program(),
-            library: library.to_owned(),
-            memory,
-            versions,
-            tally: ProcessTally::default(),
-        }
-    }
-
-    /// Returns the models' signatures.
-    pub(super) fn signatures(&self) -> Vec<Signature> {
-        let versions = self.versions.iter();
-        versions.map(|(_, signature)| signature.clone()).collect()
-    }
-
-    fn memory(&self) -> u64 {
-        let sizes = self.versions.iter().map(|(image, _)| image.bytes().len());
-        let size: u64 = sizes.map(|size| size as u64).sum();
-        self.memory.saturating_add(size.saturating_mul(4))
-    }
-
-    /// Returns the number of models.
-    pub(super) fn len(&self) -> usize {
-        self.versions.len()
-    }
 }
 
 /// Phase of a call; each has a separate time limit.
@@ -162,7 +128,12 @@ impl Isolated {
         }
         Err(Problem::new(
             "model.process_died",
-            format!("the scoring process crashes while it loads the models: {last}"),
+            match self.models.subject() {
+                Subject::Model => {
+                    format!("the scoring process crashes while it loads the models: {last}")
+                }
+                subject => format!("{} crashes while it starts: {last}", subject.process()),
+            },
         )
         .help("raise its memory limit isolate_memory_mib if memory is the cause"))
     }
@@ -185,7 +156,7 @@ impl Isolated {
             // It was killed during the last batch, perhaps after its end.
             self.process = None;
         }
-        let mut outcomes = none_yet(&self.models.versions[version].1);
+        let mut outcomes = none_yet(self.models.signature(version));
         self.halve(version, batch, 0..batch.rows, &mut outcomes, alive)?;
         Ok(outcomes)
     }
@@ -210,7 +181,7 @@ impl Isolated {
             return self.halve(version, batch, middle..rows.end, outcomes, alive);
         }
         if let Some(cause) = self.ask(version, batch, rows.clone(), outcomes, alive)? {
-            let reason = format!("the model's process crashed on it: {cause}");
+            let reason = self.models.subject().crashed(&cause);
             outcomes.refused.push((rows.start, reason));
         }
         Ok(())
@@ -230,7 +201,7 @@ impl Isolated {
             .map_err(|problem| self.give_up(problem.line()))?;
         alive(Phase::Scoring);
         let models = Arc::clone(&self.models);
-        let signature = &models.versions[version].1;
+        let signature = models.signature(version);
         let Some(process) = &mut self.process else {
             return Err(RunError::Died("there is no scoring process".to_owned()));
         };
@@ -273,7 +244,8 @@ impl Isolated {
         tracing::warn!(version, deaths, "a scoring process crashed: {cause}");
         if deaths > MAX_CRASHES + scored / ROWS_PER_CRASH {
             return Err(self.give_up(format!(
-                "the model's processes crashed {deaths} times over {scored} rows, most recently: {cause}"
+                "{} crashed {deaths} times over {scored} rows, most recently: {cause}",
+                self.models.subject().process()
             )));
         }
         self.deaths_in_a_row += 1;
@@ -282,7 +254,8 @@ impl Isolated {
         }
         if !self.still_scores(version)? {
             return Err(self.give_up(format!(
-                "the model's process crashes on every row, most recently: {cause}"
+                "{} crashes on every row, most recently: {cause}",
+                self.models.subject().process()
             )));
         }
         self.deaths_in_a_row = 0;
@@ -297,7 +270,7 @@ impl Isolated {
         self.load()
             .map_err(|problem| self.give_up(problem.line()))?;
         let models = Arc::clone(&self.models);
-        let signature = &models.versions[version].1;
+        let signature = models.signature(version);
         let mut outcomes = none_yet(signature);
         let asked = self
             .process
@@ -343,5 +316,9 @@ pub(super) fn part_of(batch: &InputBatch, signature: &Signature, rows: Range<usi
         inputs: inputs
             .map(|(input, data)| data.slice(rows.start * input.width()..rows.end * input.width()))
             .collect(),
+        cells: match batch.cells.is_empty() {
+            true => CellBuffer::default(),
+            false => batch.cells.slice(rows),
+        },
     }
 }

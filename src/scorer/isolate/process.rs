@@ -13,7 +13,10 @@ use std::{
 use super::{
     super::{confined, log, session::RowOutcomes},
     BUFFER, Models, WORD,
-    wire::{Answer, Ask, Load, read_header, read_tensor, write_block, write_header, write_tensor},
+    wire::{
+        Answer, Ask, Load, read_header, read_tensor, write_block, write_cells, write_header,
+        write_plan, write_tensor,
+    },
 };
 use crate::domain::{
     model::{Signature, tensor::InputBatch},
@@ -123,6 +126,7 @@ impl Process {
     }
 
     fn load(&mut self, models: &Models) -> io::Result<Option<Answer>> {
+        let plan = models.preparation.as_ref().map(|it| &it.plan);
         let load = Load {
             library: models.library.clone(),
             memory: models.memory(),
@@ -131,8 +135,12 @@ impl Process {
                 .iter()
                 .map(|(image, signature)| (image.bytes().len() as u64, signature.clone()))
                 .collect(),
+            tokenizers: plan.map(|plan| plan.tokenizers.len()),
         };
         write_block(&mut self.stdin, &serde_json::to_vec(&load)?)?;
+        if let Some(plan) = plan {
+            write_plan(&mut self.stdin, plan)?;
+        }
         for (image, _) in &models.versions {
             self.stdin.write_all(image.bytes())?;
         }
@@ -183,6 +191,9 @@ impl Process {
         for (input, data) in signature.inputs.iter().zip(&batch.inputs) {
             let width = input.width();
             write_tensor(&mut self.stdin, data, rows.start * width..rows.end * width)?;
+        }
+        if !batch.cells.is_empty() {
+            write_cells(&mut self.stdin, &batch.cells, rows.clone())?;
         }
         self.stdin.flush()?;
         let answer = read_header(&mut self.stdout)?.ok_or(io::ErrorKind::UnexpectedEof)?;

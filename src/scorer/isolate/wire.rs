@@ -14,13 +14,19 @@ use std::{
 use half::slice::HalfFloatSliceExt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::domain::{
-    model::{Signature, tensor::TensorData},
-    problem::Problem,
+use crate::{
+    codec::cells::CellBuffer,
+    domain::{
+        job::prepare::PreparationPlan,
+        model::{Signature, tensor::TensorData},
+        problem::Problem,
+    },
 };
 
 /// Maximum size of a header, including the reasons of refused rows.
 const MAX_HEADER: u32 = 64 << 20;
+/// Length that stands for a cell without a value.
+const NO_CELL: u32 = u32::MAX;
 /// Maximum number of bytes of text in one tensor.
 const MAX_TEXT: u64 = 1 << 30;
 
@@ -33,12 +39,15 @@ pub(super) struct Load {
     pub memory: u64,
     /// Size in bytes and signature of each model.
     pub models: Vec<(u64, Signature)>,
+    /// Number of tokenizers, if the process prepares cells: a [`PreparationPlan`] and their files
+    /// follow instead of models.
+    pub tokenizers: Option<usize>,
 }
 
-/// Rows to score; their inputs follow.
+/// Rows to score or to prepare; their inputs or cells follow.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ask {
-    /// Index of the loaded model.
+    /// Index of the loaded model; 0 for cells.
     pub version: u32,
     /// Number of rows.
     pub rows: u32,
@@ -51,7 +60,8 @@ pub(super) enum Answer {
     Ready,
     /// A model could not be loaded; with the [`Problem`] in JSON.
     NotLoaded(String),
-    /// The outputs of `rows` rows follow; the others were refused (index, reason), in order.
+    /// The outputs of `rows` rows follow; the others were refused or rejected (index, reason), in
+    /// order.
     Scored {
         rows: u32,
         refused: Vec<(u32, String)>,
@@ -185,9 +195,78 @@ pub(super) fn read_tensor(
     }
 }
 
+/// Sends the cells of some rows: the length of each, [`NO_CELL`] for a null, then its bytes.
+pub(super) fn write_cells(
+    to: &mut impl Write,
+    cells: &CellBuffer,
+    rows: Range<usize>,
+) -> io::Result<()> {
+    for cell in rows.flat_map(|row| cells.row(row)) {
+        let length = cell.map_or(Ok(NO_CELL), |bytes| u32::try_from(bytes.len()));
+        to.write_all(&length.map_err(io::Error::other)?.to_ne_bytes())?;
+        to.write_all(cell.unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+/// Appends `rows` rows.
+pub(super) fn read_cells(
+    from: &mut impl Read,
+    cells: &mut CellBuffer,
+    rows: usize,
+) -> io::Result<()> {
+    for _ in 0..rows * cells.width() {
+        let mut length = [0; 4];
+        from.read_exact(&mut length)?;
+        let length = u32::from_ne_bytes(length);
+        if length == NO_CELL {
+            cells.push(None);
+            continue;
+        }
+        cells.try_push_with(|arena| {
+            let start = arena.len();
+            arena.resize(start + length as usize, 0);
+            from.read_exact(&mut arena[start..])
+        })?;
+    }
+    Ok(())
+}
+
+/// Sends a plan, and the files of its tokenizers.
+pub(super) fn write_plan(to: &mut impl Write, plan: &PreparationPlan) -> io::Result<()> {
+    write_header(to, plan)?;
+    let mut files = plan.tokenizers.iter();
+    files.try_for_each(|file| write_block(to, file))
+}
+
+/// Reads a plan with this number of tokenizers.
+pub(super) fn read_plan(from: &mut impl Read, tokenizers: usize) -> io::Result<PreparationPlan> {
+    let end = || io::Error::from(io::ErrorKind::UnexpectedEof);
+    let mut plan: PreparationPlan = read_header(from)?.ok_or_else(end)?;
+    for _ in 0..tokenizers {
+        let file = read_block(from)?.ok_or_else(end)?;
+        plan.tokenizers.push(file.into());
+    }
+    Ok(plan)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cells_arrive_as_they_were_sent() {
+        let mut cells = CellBuffer::new(2);
+        for cell in [Some(&b"ab"[..]), None, Some(b""), Some(b"c"), None, None] {
+            cells.push(cell);
+        }
+        let mut bytes = Vec::new();
+        write_cells(&mut bytes, &cells, 1..3).unwrap();
+        let mut read = CellBuffer::new(2);
+        read_cells(&mut bytes.as_slice(), &mut read, 2).unwrap();
+        assert_eq!(read, cells.slice(1..3));
+        assert!(read_cells(&mut &bytes[..5], &mut read, 1).is_err());
+    }
 
     #[test]
     fn values_of_every_type_arrive_as_they_were_sent() {

@@ -131,7 +131,8 @@ pub(super) fn hunt(
     tracing::warn!(
         version,
         rows = batch.rows,
-        "a batch hangs its model; looking for the rows that do it"
+        "a batch hangs {}; looking for the rows that do it",
+        shared.subject.name()
     );
     let mut hunt = Hunt {
         shared,
@@ -197,7 +198,7 @@ impl Hunt<'_> {
             }
             self.blame(rows.start)?;
             let seconds = limit.as_secs_f64();
-            let reason = format!("the model did not answer within {seconds} s");
+            let reason = shared.subject.hung(seconds);
             self.outcomes.refused.push((rows.start, reason));
         }
         Ok(())
@@ -215,7 +216,8 @@ impl Hunt<'_> {
             if self.call(proven, limit)?.is_none() {
                 return Err(RunError::Stopped);
             }
-            tracing::warn!(version = self.version, row, "a row hangs its model");
+            let name = shared.subject.name();
+            tracing::warn!(version = self.version, row, "a row hangs {name}");
             return Ok(());
         }
         self.unproven += 1;
@@ -223,7 +225,8 @@ impl Hunt<'_> {
             return Ok(());
         }
         Err(RunError::Died(format!(
-            "the model hangs on every row: none of {UNPROVEN} rows was scored within {} s",
+            "{} hangs on every row: none of {UNPROVEN} rows was answered within {} s",
+            shared.subject.name(),
             limit.as_secs_f64()
         )))
     }
@@ -286,6 +289,7 @@ impl Hunt<'_> {
             limit,
             load_limit: self.shared.pace.loading(),
             is_hunt: true,
+            is_scored: self.shared.scores(),
         };
         let reply = match attempt(self.slot, self.engine, &order, reply) {
             Attempt::Done(outcome, reply) => {
@@ -300,7 +304,8 @@ impl Hunt<'_> {
         let scored = self.shared.scored.load(Ordering::Relaxed);
         if hung > MAX_HANGS + scored / ROWS_PER_HANG {
             return Err(RunError::Died(format!(
-                "the model hung in {hung} calls over {scored} rows"
+                "{} hung in {hung} calls over {scored} rows",
+                self.shared.subject.name()
             )));
         }
         Ok(None)

@@ -35,8 +35,10 @@ use self::{
 use super::{
     image::Image,
     isolate::{Isolated, Models},
+    preparers::Preparers,
     runtime::Runtime,
     session::{Model, RowOutcomes, RunError},
+    subject::Subject,
 };
 use crate::{
     domain::{
@@ -113,6 +115,7 @@ pub struct Pool {
     requests: Option<mpsc::Sender<Request>>,
     watchdog: Option<thread::JoinHandle<()>>,
     shared: Arc<Shared>,
+    preparers: Option<Preparers>,
 }
 
 #[derive(Debug)]
@@ -144,18 +147,19 @@ impl Pool {
                 .into_iter()
                 .map(|(image, signature)| Model::load_once(runtime, image, &signature, threads))
                 .collect();
-            return Self::with(vec![Engine::Here(loaded?)], signatures, None, limit);
+            let engines = vec![Engine::Here(loaded?)];
+            return Self::with(engines, signatures, Subject::Model, None, limit);
         }
         let mut engines = Vec::with_capacity(threads);
         for _ in 0..threads {
             engines.push(Engine::here(runtime, &versions)?);
         }
         let spare = Spare { runtime, versions };
-        Self::with(engines, signatures, Some(spare), limit)
+        Self::with(engines, signatures, Subject::Model, Some(spare), limit)
     }
 
     /// Does the same with a separate process for each thread, which contains the damage that a
-    /// model may do.
+    /// model may do. Cells are then prepared in separate processes, too ([`Pool::preparers`]).
     ///
     /// # Errors
     /// ONNX Runtime refuses to load a version, or each process that loads it crashes.
@@ -164,16 +168,34 @@ impl Pool {
         threads: usize,
         limit: Duration,
     ) -> Result<Self, Problem> {
+        let preparers = Preparers::new(models.base_memory(), threads, limit);
+        let mut pool = Self::of_processes(models, threads, limit)?;
+        pool.preparers = Some(preparers);
+        Ok(pool)
+    }
+
+    /// Starts a thread for each process.
+    pub(super) fn of_processes(
+        models: Models,
+        threads: usize,
+        limit: Duration,
+    ) -> Result<Self, Problem> {
         let models = Arc::new(models);
         let signatures = models.signatures();
         let engines =
             (0..threads.max(1)).map(|_| Engine::Isolated(Isolated::new(Arc::clone(&models))));
-        Self::with(engines.collect(), signatures, None, limit)
+        Self::with(engines.collect(), signatures, models.subject(), None, limit)
+    }
+
+    /// Returns what prepares cells in separate processes; `None`: this process prepares them.
+    pub fn preparers(&self) -> Option<&Preparers> {
+        self.preparers.as_ref()
     }
 
     fn with(
         engines: Vec<Engine>,
         signatures: Vec<Signature>,
+        subject: Subject,
         spare: Option<Spare>,
         limit: Duration,
     ) -> Result<Self, Problem> {
@@ -185,7 +207,8 @@ impl Pool {
             threads: Mutex::default(),
             replaced: AtomicUsize::new(0),
             wanted: threads,
-            pace: Pace::new(&signatures, limit),
+            pace: Pace::new(&signatures, limit, &subject),
+            subject,
             proven: signatures.iter().map(|_| OnceLock::new()).collect(),
             signatures,
             hunts: Mutex::default(),
@@ -198,6 +221,7 @@ impl Pool {
             requests: Some(requests),
             watchdog: None,
             shared,
+            preparers: None,
         };
         let killers: Vec<_> = engines
             .iter()
@@ -329,6 +353,7 @@ fn work(shared: &Arc<Shared>, slot: &Mutex<Slot>, mut engine: Engine) {
             },
             load_limit: shared.pace.loading(),
             is_hunt: false,
+            is_scored: shared.scores(),
         };
         match attempt(slot, &mut engine, &order, reply) {
             Attempt::Done(outcome, reply) => {

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use super::Subject;
 use crate::domain::model::Signature;
 
 /// Minimum limit: a machine may be busy with something else for this long.
@@ -32,16 +33,23 @@ pub(super) struct Pace {
     row: Vec<AtomicU64>,
     /// Rows are padded to a multiple of this.
     fixed: Vec<usize>,
+    /// Minimum limit.
+    least: Duration,
     /// The setting `batch_timeout`.
     most: Duration,
 }
 
 impl Pace {
-    pub(super) fn new(signatures: &[Signature], most: Duration) -> Self {
+    pub(super) fn new(signatures: &[Signature], most: Duration, subject: &Subject) -> Self {
         let fixed = |signature: &Signature| signature.fixed_batch.unwrap_or(1).max(1);
         Self {
             row: signatures.iter().map(|_| AtomicU64::new(0)).collect(),
             fixed: signatures.iter().map(fixed).collect(),
+            least: match subject {
+                Subject::Model => LEAST,
+                // An image may have a thousand times as many pixels as those before it.
+                Subject::Preparation(_) => LONE,
+            },
             most,
         }
     }
@@ -67,12 +75,11 @@ impl Pace {
 
     /// Returns the limit for a call of `rows` rows on a thread that is not shared.
     pub(super) fn limit(&self, version: usize, rows: usize) -> Duration {
-        let usual = self.usual(version, rows).map(|usual| usual.max(LEAST));
-        let limit = usual.unwrap_or_else(|| {
+        let limit = self.usual(version, rows).unwrap_or_else(|| {
             let rows = u32::try_from(self.padded(version, rows)).unwrap_or(u32::MAX);
             UNKNOWN.saturating_add(UNKNOWN_ROW.saturating_mul(rows))
         });
-        limit.min(self.most)
+        limit.max(self.least).min(self.most)
     }
 
     /// Returns the limit for a call on a thread for which others wait.
@@ -115,7 +122,7 @@ mod tests {
             outputs: Vec::new(),
             fixed_batch,
         };
-        Pace::new(&[signature], Duration::from_secs(300))
+        Pace::new(&[signature], Duration::from_secs(300), &Subject::Model)
     }
 
     #[test]

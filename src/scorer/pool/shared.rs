@@ -12,7 +12,9 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    super::{image::Image, isolate::part_of, runtime::Runtime, session::RowOutcomes},
+    super::{
+        image::Image, isolate::part_of, runtime::Runtime, session::RowOutcomes, subject::Subject,
+    },
     Request,
     engine::Engine,
     hunt::Hunts,
@@ -38,6 +40,8 @@ pub(super) struct Shared {
     pub wanted: usize,
     pub signatures: Vec<Signature>,
     pub pace: Pace,
+    /// What is called.
+    pub subject: Subject,
     pub hunts: Mutex<Hunts>,
     /// Number of calls that hung, and of rows scored.
     pub hung: AtomicU64,
@@ -94,6 +98,11 @@ impl Shared {
         threads.retain(|started| !started.thread.is_finished());
         threads.push(Started { thread, slot });
         Ok(())
+    }
+
+    /// Returns whether models are called.
+    pub(super) fn scores(&self) -> bool {
+        matches!(self.subject, Subject::Model)
     }
 
     /// Records the duration and outcome of a call.

@@ -68,6 +68,8 @@ pub(super) struct Order<'a> {
     /// Limit for loading, if a process must be started.
     pub load_limit: Duration,
     pub is_hunt: bool,
+    /// Whether a model is called.
+    pub is_scored: bool,
 }
 
 /// Outcome of a call.
@@ -127,7 +129,9 @@ pub(super) fn attempt(
         Err(RunError::Stopped) => Attempt::Hung { reply, is_replaced },
         // It completed, even if it was stopped.
         outcome if !is_replaced => {
-            metrics::SCORE_SECONDS.histogram().record(begun.elapsed());
+            if order.is_scored {
+                metrics::SCORE_SECONDS.histogram().record(begun.elapsed());
+            }
             Attempt::Done(outcome, reply)
         }
         // Its thread must end, so another thread continues.

@@ -76,7 +76,11 @@ pub fn input_batch(
     for (input, at) in signature.inputs.iter().zip(&order) {
         inputs.push(tensor(input, &tensors[*at], *at, rows).map_err(ApiError::bad)?);
     }
-    Ok(InputBatch { rows, inputs })
+    Ok(InputBatch {
+        rows,
+        inputs,
+        ..InputBatch::default()
+    })
 }
 
 /// Returns for each input the index of its tensor.

@@ -24,6 +24,7 @@ use crate::{
         arrow,
         caller::{Caller, Right},
         error::{ApiError, ErrorResponses},
+        form,
         residents::{ServedJob, ServedVersion},
         rows::{self, Row, RowColumns, RowLimits},
     },
@@ -94,7 +95,8 @@ pub struct RowView {
 }
 
 /// Scores the rows that the caller gives, with the mapping, casts and hashes of the batch. Nothing
-/// is stored. Rows and predictions are JSON or Arrow IPC streams, by `Content-Type` and `Accept`.
+/// is stored. Rows and predictions are JSON or Arrow IPC streams, by `Content-Type` and `Accept`. A
+/// form is one row with a part for each column: the bytes of a blob, the text of another type.
 #[utoipa::path(
     post,
     path = "/v1/jobs/{job}/score",
@@ -103,6 +105,7 @@ pub struct RowView {
     request_body(content(
         (ScoreRequest = "application/json"),
         (Vec<u8> = "application/vnd.apache.arrow.stream"),
+        (Object = "multipart/form-data"),
     )),
     responses(
         (status = 200, description = "The predictions, in the order of the rows", content(
@@ -125,18 +128,21 @@ pub async fn score(
     let limits = RowLimits::of(serving.settings());
     // The job's columns, and those of the experiment's unit.
     let columns = unit::columns(&job.job);
-    let (rows, mut words) = match arrow::is_sent(&headers) {
-        true => (
-            arrow::rows(&job.job, columns, body, limits).await?,
+    let (rows, mut words) = if arrow::is_sent(&headers) {
+        let rows = arrow::rows(&job.job, columns, body, limits).await?;
+        (rows, Vec::new())
+    } else if form::is_sent(&headers) {
+        let columns = RowColumns::of(&job.job, &columns);
+        (
+            form::row(columns, &headers, body, limits).await?,
             Vec::new(),
-        ),
-        false => {
-            let request: ScoreRequest<'_> = parse(&body)?;
-            check_rows(request.rows.len(), limits.rows)?;
-            let columns = RowColumns::of(&job.job, &columns);
-            let rows = rows::cells(columns, &request.rows, limits)?;
-            (rows, request.versions)
-        }
+        )
+    } else {
+        let request: ScoreRequest<'_> = parse(&body)?;
+        check_rows(request.rows.len(), limits.rows)?;
+        let columns = RowColumns::of(&job.job, &columns);
+        let rows = rows::cells(columns, &request.rows, limits)?;
+        (rows, request.versions)
     };
     if words.is_empty() {
         words = options.words();

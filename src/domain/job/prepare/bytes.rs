@@ -4,12 +4,13 @@
 //! `block` bytes are looked at from either end; white space is removed from the outer ends of both;
 //! a head that is too short is padded at its end, a tail at its beginning.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::domain::{job::cast::Fault, model::tensor::TensorData};
 
 /// The options of `as = "bytes"`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BytesRule {
     /// Number of first bytes.
     pub head: usize,

@@ -3,10 +3,12 @@
 //! Preparing costs much more than reading, so it waits until a row must be scored. The row's hash
 //! covers the cell's bytes and, by the version's prefix, every option; content that cannot be
 //! prepared rejects its row under the same hash. [`TypedRows`] carries the cells from the scan to
-//! the scorer.
+//! the scorer, and a [`Preparer`] prepares them, in this process or a separate one.
 
 pub mod bytes;
 pub mod image;
+mod plan;
+mod preparer;
 pub mod rows;
 pub mod tokens;
 
@@ -15,13 +17,16 @@ use serde_json::{Value, json};
 pub use self::{
     bytes::BytesRule,
     image::ImageRule,
-    rows::{PreparedPart, TypedRows, Unprepared},
+    plan::PreparationPlan,
+    preparer::{PreparedPart, Preparer},
+    rows::{TypedRows, Unprepared},
     tokens::{CellTokens, TokenPart, TokensRule},
 };
 use super::cast::Fault;
 use crate::{
     codec::cql_type::CqlType,
     domain::model::tensor::{Element, TensorData},
+    failpoint,
 };
 
 /// Conversion of a cell to a whole input. Validated against column and input by compilation.
@@ -100,6 +105,7 @@ impl PreparationKind {
         data: &mut TensorData,
         tokens: &mut CellTokens,
     ) -> Result<(), Fault> {
+        failpoint::obey(content);
         match self {
             Self::Bytes(rule) => rule.append(content, data),
             Self::Tokens(rule) => rule.append(content, data, tokens),
@@ -112,7 +118,7 @@ impl PreparationKind {
     pub fn header(&self, content: &[u8]) -> Option<Value> {
         match self {
             Self::Bytes(_) | Self::Tokens(_) => None,
-            Self::Image(rule) => rule.header(content).ok().map(|(format, width, height)| {
+            Self::Image(rule) => rule.header(content).map(|(format, width, height)| {
                 json!({"format": format, "width": width, "height": height})
             }),
         }
@@ -139,8 +145,8 @@ impl PreparationKind {
             Self::Tokens(rule) if rule.part == TokenPart::Ids => vec![rule.length(content)],
             Self::Tokens(_) => Vec::new(),
             Self::Image(rule) => match rule.header(content) {
-                Ok((_, width, height)) => vec![bytes, width.into(), height.into()],
-                Err(_) => vec![bytes, f64::NAN, f64::NAN],
+                Some((_, width, height)) => vec![bytes, width.into(), height.into()],
+                None => vec![bytes, f64::NAN, f64::NAN],
             },
         }
     }

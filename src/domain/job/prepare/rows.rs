@@ -1,9 +1,9 @@
 //! Rows of one version between the scan and the scorer.
 
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
-use super::super::{CompiledVersion, Conversion, Place, rejection::Rejection};
-use super::CellTokens;
+use super::super::{CompiledVersion, rejection::Rejection};
+use super::{PreparedPart, Preparer};
 use crate::{
     codec::cells::CellBuffer,
     domain::model::tensor::{InputBatch, TensorData},
@@ -15,51 +15,19 @@ use crate::{
 pub struct TypedRows {
     /// The tensors. Those of prepared inputs are empty until [`TypedRows::finish`].
     pub tensors: InputBatch,
-    columns: Arc<[PreparedColumn]>,
-    /// One cell per row and entry of `columns`.
+    preparer: Preparer,
+    /// One cell per row and column of `preparer`.
     cells: CellBuffer,
-    /// Bytes of the tensors that a row's prepared inputs take.
-    row_bytes: usize,
-}
-
-/// A column that is prepared, and the places that it fills. Each place is its input's only one.
-#[derive(Debug, Clone, PartialEq)]
-struct PreparedColumn {
-    /// Index into the job's columns.
-    column: usize,
-    /// Index of each input, and its place.
-    places: Vec<(usize, Place)>,
 }
 
 impl TypedRows {
     /// Returns no rows, with a buffer per input of the version.
     pub fn new(version: &CompiledVersion) -> Self {
-        let mut columns: Vec<PreparedColumn> = Vec::new();
-        let mut row_bytes = 0;
-        for (input, mapping) in version.inputs.iter().enumerate() {
-            for place in &mapping.places {
-                let Conversion::Prepared(preparation) = &place.conversion else {
-                    continue;
-                };
-                row_bytes += place.width * preparation.element.byte_len();
-                let entry = (input, place.clone());
-                match columns
-                    .iter_mut()
-                    .find(|known| known.column == place.column)
-                {
-                    Some(known) => known.places.push(entry),
-                    None => columns.push(PreparedColumn {
-                        column: place.column,
-                        places: vec![entry],
-                    }),
-                }
-            }
-        }
+        let preparer = Preparer::new(version);
         Self {
             tensors: InputBatch::new(&version.ready.admitted.signature.inputs),
-            cells: CellBuffer::new(columns.len()),
-            columns: columns.into(),
-            row_bytes,
+            cells: CellBuffer::new(preparer.columns()),
+            preparer,
         }
     }
 
@@ -70,14 +38,13 @@ impl TypedRows {
 
     /// Returns the bytes of the tensors that preparing one row will take.
     pub fn prepared_row_bytes(&self) -> usize {
-        self.row_bytes
+        self.preparer.row_bytes()
     }
 
     /// Ends a row whose other cells were converted.
     pub(in crate::domain::job) fn end_row(&mut self, cells: &[Option<&[u8]>]) {
-        for prepared in self.columns.iter() {
-            self.cells
-                .push(cells.get(prepared.column).copied().flatten());
+        for column in self.preparer.source_columns() {
+            self.cells.push(cells.get(column).copied().flatten());
         }
         self.tensors.rows += 1;
     }
@@ -85,14 +52,14 @@ impl TypedRows {
     /// Keeps the first `rows` rows.
     pub fn truncate(&mut self, rows: usize) {
         self.tensors.truncate(rows);
-        self.cells.truncate(rows * self.columns.len());
+        self.cells.truncate(rows * self.preparer.columns());
     }
 
     /// Keeps the first `rows` rows, none of which is prepared yet, and returns the others.
     pub fn split_off(&mut self, rows: usize) -> Self {
         let all = self.tensors.rows;
         let rows = rows.min(all);
-        let mut rest = Self {
+        let rest = Self {
             tensors: InputBatch {
                 rows: all - rows,
                 inputs: self
@@ -101,14 +68,11 @@ impl TypedRows {
                     .iter()
                     .map(|data| data.slice(data.len() / all.max(1) * rows..data.len()))
                     .collect(),
+                ..InputBatch::default()
             },
-            columns: Arc::clone(&self.columns),
-            cells: CellBuffer::new(self.columns.len()),
-            row_bytes: self.row_bytes,
+            preparer: self.preparer.clone(),
+            cells: self.cells.slice(rows..self.cells.rows().max(rows)),
         };
-        for row in rows..self.cells.rows() {
-            self.cells.row(row).for_each(|cell| rest.cells.push(cell));
-        }
         self.truncate(rows);
         rest
     }
@@ -117,17 +81,18 @@ impl TypedRows {
     pub fn clear(&mut self) {
         self.tensors.clear();
         self.cells.clear();
-        for (input, _) in self.columns.iter().flat_map(|column| &column.places) {
-            let data = &mut self.tensors.inputs[*input];
+        for input in self.preparer.inputs() {
+            let data = &mut self.tensors.inputs[input];
             *data = TensorData::new(data.element());
         }
     }
 
     /// Takes the cells that must be prepared; `None` if there are none.
     pub fn take_unprepared(&mut self) -> Option<Unprepared> {
-        (!self.columns.is_empty() && !self.cells.is_empty()).then(|| Unprepared {
-            columns: Arc::clone(&self.columns),
-            cells: std::mem::replace(&mut self.cells, CellBuffer::new(self.columns.len())),
+        let width = self.preparer.columns();
+        (width > 0 && !self.cells.is_empty()).then(|| Unprepared {
+            preparer: self.preparer.clone(),
+            cells: std::mem::replace(&mut self.cells, CellBuffer::new(width)),
         })
     }
 
@@ -142,10 +107,7 @@ impl TypedRows {
             rejected.extend(part.rejected);
         }
         if !rejected.is_empty() {
-            let prepared = |at: &usize| {
-                let mut places = self.columns.iter().flat_map(|column| &column.places);
-                places.any(|(input, _)| input == at)
-            };
+            let prepared = |at: &usize| self.preparer.inputs().any(|input| input == *at);
             let rows = self.tensors.rows;
             let gone: Vec<usize> = rejected.iter().map(|(row, _)| *row).collect();
             let others: Vec<usize> = (0..self.tensors.inputs.len())
@@ -163,74 +125,45 @@ impl TypedRows {
 /// Cells of rows that must be scored.
 #[derive(Debug)]
 pub struct Unprepared {
-    columns: Arc<[PreparedColumn]>,
+    preparer: Preparer,
     cells: CellBuffer,
 }
 
-/// What a range of rows was prepared to.
-#[derive(Debug, Default)]
-pub struct PreparedPart {
-    /// The values of each prepared input, of the rows that are not rejected.
-    inputs: Vec<(usize, TensorData)>,
-    /// The other rows, ascending.
-    rejected: Vec<(usize, Rejection)>,
-}
-
 impl Unprepared {
+    /// Returns one row of a preparer with one column.
+    pub fn of_cell(preparer: Preparer, cell: Option<&[u8]>) -> Self {
+        let mut cells = CellBuffer::new(1);
+        cells.push(cell);
+        Self { preparer, cells }
+    }
+
+    /// Returns what prepares them.
+    pub fn preparer(&self) -> &Preparer {
+        &self.preparer
+    }
+
     /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.cells.rows()
     }
 
+    /// Returns a copy of the cells of some rows.
+    pub fn cells(&self, rows: Range<usize>) -> CellBuffer {
+        self.cells.slice(rows)
+    }
+
     /// Prepares a range of rows. This may take milliseconds a row.
     pub fn prepare(&self, rows: Range<usize>) -> PreparedPart {
-        let places = self.columns.iter().flat_map(|column| &column.places);
-        let mut part = PreparedPart {
-            inputs: places
-                .map(|(input, place)| (*input, TensorData::new(place.conversion.element())))
-                .collect(),
-            rejected: Vec::new(),
-        };
-        for row in rows {
-            let before: Vec<usize> = part.inputs.iter().map(|(_, data)| data.len()).collect();
-            if let Err(rejection) = self.append(row, &mut part.inputs) {
-                for ((_, data), len) in part.inputs.iter_mut().zip(before) {
-                    data.truncate(len);
-                }
-                part.rejected.push((row, rejection));
-            }
-        }
-        part
+        self.preparer.prepare(&self.cells, rows)
     }
 
     /// Rejects a range of rows whose preparation came to no end, for a reason in words.
     pub fn fail(&self, rows: Range<usize>, reason: &str) -> PreparedPart {
-        let places = self.columns.iter().flat_map(|column| &column.places);
-        let name = places.map(|(_, place)| place.feature.as_str()).next();
-        let message = format!(
-            "feature `{}` could not be prepared: {reason}",
-            name.unwrap_or_default()
-        );
+        let rejection = self.preparer.failed(reason);
         PreparedPart {
             inputs: Vec::new(),
-            rejected: rows
-                .map(|row| (row, Rejection::new("unprepared", message.clone())))
-                .collect(),
+            rejected: rows.map(|row| (row, rejection.clone())).collect(),
         }
-    }
-
-    fn append(&self, row: usize, inputs: &mut [(usize, TensorData)]) -> Result<(), Rejection> {
-        let mut inputs = inputs.iter_mut();
-        for (at, column) in self.columns.iter().enumerate() {
-            let cell = self.cells.cell(row, at);
-            let mut tokens = CellTokens::default();
-            for ((_, place), (_, data)) in column.places.iter().zip(inputs.by_ref()) {
-                place
-                    .append_sharing(cell, data, &mut tokens)
-                    .map_err(|fault| fault.reject(place))?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -241,7 +174,9 @@ mod tests {
         codec::cql_type::CqlType,
         domain::{
             fixture,
-            job::{InputMapping, Preparation, PreparationKind, manifest::Manifest},
+            job::{
+                Conversion, InputMapping, Place, Preparation, PreparationKind, manifest::Manifest,
+            },
             model::tensor::Element,
         },
     };
@@ -302,7 +237,8 @@ mod tests {
         let unprepared = rows.take_unprepared().unwrap();
         let rejected = rows.finish(vec![unprepared.prepare(0..1), unprepared.prepare(1..3)]);
         assert_eq!(rejected.len(), 1);
-        assert_eq!((rejected[0].0, rejected[0].1.code), (1, "image"));
+        assert_eq!((rejected[0].0, &*rejected[0].1.code), (1, "image"));
+        assert_eq!(Rejection::parse(&rejected[0].1.to_string()), rejected[0].1);
         assert_eq!(rows.rows(), 2);
         assert_eq!(rows.tensors.inputs[0], TensorData::Float(vec![0.0, 2.0]));
         let pixels = [1.0, 2.0, 3.0].repeat(2);

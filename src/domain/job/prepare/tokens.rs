@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::domain::{
@@ -25,7 +26,7 @@ pub struct TokensRule {
 }
 
 /// What an input takes of a text's tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TokenPart {
     Ids,
     /// 1 for a token, 0 for padding.
@@ -105,18 +106,14 @@ impl TokensRule {
         Ok(())
     }
 
-    /// Returns the first `limit` tokens of a text, and how many it has without padding; `None` if it
-    /// cannot be tokenized.
-    pub fn described(&self, content: &[u8], limit: usize) -> Option<(Vec<String>, usize)> {
-        let text = text(content).ok()?;
-        self.tokenizer.described(text, limit).ok()
-    }
-
     /// Returns the number of tokens without padding, `max_length` at most; NaN if the content cannot
     /// be tokenized.
     pub(super) fn length(&self, content: &[u8]) -> f64 {
-        let described = self.described(content, 0);
-        described.map_or(f64::NAN, |(_, length)| length as f64)
+        let tokens = text(content).ok().map(|text| self.tokenizer.encode(text));
+        match tokens {
+            Some(Ok(tokens)) => tokens.mask.iter().filter(|mask| **mask != 0).count() as f64,
+            _ => f64::NAN,
+        }
     }
 
     pub(super) fn fingerprint(&self) -> Value {

@@ -218,6 +218,7 @@ impl Golden {
             Ok(InputBatch {
                 rows: self.rows.len(),
                 inputs: tensors,
+                ..InputBatch::default()
             })
         } else {
             problems.truncate(20);

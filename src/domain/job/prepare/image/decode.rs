@@ -57,13 +57,6 @@ pub(super) fn decode(rule: &ImageRule, content: &[u8]) -> Result<Pixels, String>
     })
 }
 
-/// Returns format, width and height.
-pub(super) fn header(rule: &ImageRule, content: &[u8]) -> Result<(&'static str, u32, u32), String> {
-    let (format, decoder) = open(rule, content)?;
-    let (width, height) = decoder.dimensions();
-    Ok((word(&Format::ALL, &format), width, height))
-}
-
 fn open(rule: &ImageRule, content: &[u8]) -> Result<(Format, impl ImageDecoder), String> {
     let listed = || {
         let names = rule.decode.iter().map(|format| word(&Format::ALL, format));

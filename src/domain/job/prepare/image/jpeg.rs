@@ -1,4 +1,5 @@
-//! What the JPEG decoder does not refuse by itself: files that end early, and colours of print.
+//! What the JPEG decoder does not refuse by itself: files that end early, and colours of print; and
+//! the size that a file says it has.
 
 /// Checks that a JPEG file is whole and has one or three components.
 ///
@@ -25,6 +26,27 @@ pub(super) fn check(content: &[u8]) -> Result<(), String> {
         }
     }
     Err("the JPEG file is truncated: it has no end".to_owned())
+}
+
+/// Returns width and height as the first frame says.
+pub(super) fn size(content: &[u8]) -> Option<(u16, u16)> {
+    let mut rest = content.get(2..)?;
+    loop {
+        let (marker, after) = next_marker(rest)?;
+        match marker {
+            END_OF_IMAGE => return None,
+            0x01 | 0xd0..=0xd8 => rest = after,
+            _ => {
+                let (segment, after) = segment(after)?;
+                if is_frame(marker) {
+                    let (height, width) = segment.get(1..5)?.split_at(2);
+                    let number = |two: &[u8]| Some(u16::from_be_bytes(two.try_into().ok()?));
+                    return Some((number(width)?, number(height)?));
+                }
+                rest = after;
+            }
+        }
+    }
 }
 
 const END_OF_IMAGE: u8 = 0xd9;

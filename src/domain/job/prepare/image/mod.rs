@@ -5,12 +5,14 @@
 //! libjpeg's by at most a few grey levels, resized ones from Pillow's by about one.
 
 mod decode;
+mod header;
 mod jpeg;
 mod pixels;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use half::f16;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::pixels::Pixels;
@@ -20,7 +22,7 @@ use crate::domain::{job::cast::Fault, model::tensor::TensorData};
 pub const CODE: &str = "image";
 
 /// The options of `as = "image"`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ImageRule {
     /// Formats that are decoded; a file of another one rejects its row.
     pub decode: Vec<Format>,
@@ -42,7 +44,7 @@ pub struct ImageRule {
     pub max_pixels: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
     Jpeg,
     Png,
@@ -57,13 +59,13 @@ impl Format {
     ];
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resize {
     pub to: ResizeTo,
     pub filter: Filter,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ResizeTo {
     /// The shorter side has this length; the longer one is rounded down, as torchvision does.
     Short(u32),
@@ -72,7 +74,7 @@ pub enum ResizeTo {
 }
 
 /// Filters with the names of Pillow; all but `Nearest` are antialiased.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Filter {
     Nearest,
     Box,
@@ -93,7 +95,7 @@ impl Filter {
     ];
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Channels {
     Rgb,
     Bgr,
@@ -112,7 +114,7 @@ impl Channels {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Layout {
     Nchw,
     Nhwc,
@@ -123,7 +125,7 @@ impl Layout {
 }
 
 /// What is done with pixels that are not opaque.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Alpha {
     /// The row is rejected.
     Reject,
@@ -190,12 +192,12 @@ impl ImageRule {
         Ok(())
     }
 
-    /// Returns format, width and height of a file, from its header.
-    ///
-    /// # Errors
-    /// Why it is not an image of a listed format.
-    pub fn header(&self, content: &[u8]) -> Result<(&'static str, u32, u32), String> {
-        decode::header(self, content)
+    /// Returns format, width and height of a file, from its header; `None` if it is not an image of
+    /// a listed format.
+    pub fn header(&self, content: &[u8]) -> Option<(&'static str, u32, u32)> {
+        let (format, width, height) = header::read(content)?;
+        let is_listed = self.decode.contains(&format);
+        is_listed.then(|| (word(&Format::ALL, &format), width, height))
     }
 
     /// Returns the pixels that the model is given, before they are scaled.

@@ -281,3 +281,39 @@ fn every_option_is_in_the_fingerprint() {
         .collect();
     assert_eq!(texts.len(), changed.len());
 }
+
+#[test]
+fn a_header_says_format_and_size_without_a_decoder() {
+    let rule = ImageRule {
+        decode: vec![Format::Jpeg, Format::Png, Format::Webp],
+        ..rule()
+    };
+    for (format, name, enough) in [
+        (ImageFormat::Png, "png", 24),
+        (ImageFormat::Jpeg, "jpeg", 400),
+        (ImageFormat::WebP, "webp", 25),
+    ] {
+        let whole = file(scene(), format);
+        let start = &whole[..enough.min(whole.len())];
+        for content in [&whole[..], start] {
+            assert_eq!(rule.header(content), Some((name, 8, 6)), "{name}");
+        }
+        for end in 0..24 {
+            assert_eq!(rule.header(&whole[..end]), None, "{name}");
+        }
+    }
+    let listed = ImageRule {
+        decode: vec![Format::Png],
+        ..rule.clone()
+    };
+    assert_eq!(listed.header(&file(scene(), ImageFormat::Jpeg)), None);
+    let chunk =
+        |kind: &[u8], data: &[u8]| [b"RIFF\0\0\0\0WEBP", kind, &[0, 0, 0, 0], data].concat();
+    let lossy = chunk(
+        b"VP8 ",
+        &[0, 0, 0, 0x9d, 0x01, 0x2a, 0x2c, 0x41, 0xc8, 0x00],
+    );
+    assert_eq!(rule.header(&lossy), Some(("webp", 300, 200)));
+    let extended = chunk(b"VP8X", &[0, 0, 0, 0, 0x2b, 0x01, 0, 0xc7, 0, 0]);
+    assert_eq!(rule.header(&extended), Some(("webp", 300, 200)));
+}

@@ -340,3 +340,6 @@ impl Visit for Looking<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,13 @@
 //! Blobs as inputs: prepared as the training libraries prepare them, scored as they score.
 
 mod bytes;
+mod cards;
 mod hostile;
 mod images;
 mod memory;
 mod mutated;
+mod streamed;
+mod surfaces;
 
 use std::collections::BTreeMap;
 

@@ -352,3 +352,6 @@ impl Visit for Looking<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

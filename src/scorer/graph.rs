@@ -33,13 +33,16 @@ pub struct Sequence {
     pub tensors: Vec<String>,
 }
 
-/// Constants with which an input is compared in the graph.
+/// Values that an input is known to take.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Categories {
-    /// For text inputs.
+    /// Constants with which texts are compared in the graph.
     pub texts: Vec<String>,
-    /// For integer inputs.
+    /// Constants with which integers are compared in the graph.
     pub integers: Vec<i64>,
+    /// Integers from 0 on are below this limit: the rows of the table that they index, or 2 for a
+    /// mask of tokens.
+    pub limit: Option<u64>,
 }
 
 /// All properties of a file beside its tensors' types.
@@ -100,11 +103,13 @@ impl GraphInfo {
             .filter_map(|name| Some((name.clone(), graph.classes_of(name)?)))
             .collect();
         let inputs = names(&graph.graph.input).into_iter();
+        let index_limits = index_limits::find(graph.graph);
         Ok(Self {
             merge: merge_bytes(hidden),
             categories: inputs
                 .map(|name| {
-                    let categories = graph.categories_of(&name);
+                    let mut categories = graph.categories_of(&name);
+                    categories.limit = index_limits::limit_of(&index_limits, &name);
                     (name, categories)
                 })
                 .collect(),
@@ -115,7 +120,7 @@ impl GraphInfo {
             ir_version: model.ir_version,
             causes: Causes::find(model),
             warnings: tokens::warnings(graph.graph),
-            index_limits: index_limits::find(graph.graph),
+            index_limits,
             outputs,
             zipmaps,
             sequences,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::onnx::{GraphProto, NodeProto};
+use crate::domain::job::prepare::TokenPart;
 
 /// Operators that pass on their first input's values.
 const PASSING: [&str; 6] = [
@@ -33,10 +34,27 @@ pub(super) fn find(graph: &GraphProto) -> BTreeMap<String, u64> {
     limits
 }
 
-/// Returns the first dimension of a constant tensor.
+/// Returns the exclusive limit of the integers that an input is tried with, if one is known. `limits`
+/// are those of [`find`].
+pub(super) fn limit_of(limits: &BTreeMap<String, u64>, input: &str) -> Option<u64> {
+    match TokenPart::of_input(input) {
+        // A graph computes with a mask, and other numbers than 0 and 1 mean nothing.
+        Some(TokenPart::Mask) => Some(2),
+        _ => limits.get(input).copied(),
+    }
+}
+
+/// Returns the first dimension of a constant tensor, which may be stored in fewer bits.
 fn rows_of(graph: &GraphProto, table: &str) -> Option<u64> {
+    let stored = graph
+        .node
+        .iter()
+        .find(|node| node.output.iter().any(|output| output == table))
+        .filter(|node| matches!(node.op_type.as_str(), "DequantizeLinear" | "Cast"))
+        .and_then(|node| node.input.first());
+    let name = stored.map_or(table, String::as_str);
     let mut initializers = graph.initializer.iter();
-    let tensor = initializers.find(|tensor| tensor.name == table)?;
+    let tensor = initializers.find(|tensor| tensor.name == name)?;
     tensor
         .dims
         .first()

@@ -9,7 +9,7 @@ use super::{
     onnx::{self, DataType, DimensionValue, TypeValue, ValueInfoProto},
 };
 use crate::domain::{
-    evidence::drift::ModelPlace,
+    evidence::drift::{ModelPlace, PREPARED},
     job::feature_places::place_labels,
     model::{Input, tensor::Element},
     problem::Problem,
@@ -51,9 +51,8 @@ pub fn model_places(file: Vec<u8>, names: &[String]) -> Result<Vec<ModelPlace>, 
             "input `{}` does not say how many values it takes",
             open.name
         );
-        return Err(
-            Problem::new("reference.width", message).help("give their names: --features FILE")
-        );
+        return Err(Problem::new("reference.width", message)
+            .help(format!("give their names: --features FILE; {PREPARED}")));
     }
     let widths = |wide: bool| {
         let inputs = inputs.iter().filter_map(|input| input.width);

@@ -12,6 +12,8 @@ use crate::domain::model::{
 /// Number of random rows beside the golden ones.
 pub(super) const ROWS: usize = 64;
 const SEED: u64 = 0x4e1e_5305;
+/// Largest limit of random indices: they fit into 32 bits, too.
+const MAX_INDEX: u64 = i32::MAX as u64;
 const UNKNOWN: &str = "helenus-unknown";
 
 /// Returns outputs without rows.
@@ -137,13 +139,14 @@ fn normal(random: &mut StdRng) -> f64 {
     scale * radius * (std::f64::consts::TAU * random.random::<f64>()).cos()
 }
 
-/// Returns a known category, or a small number, which is more likely a valid index into a table of
-/// unknown length.
+/// Returns a known category, an index below the known limit, or a small number, which is more likely a
+/// valid index into a table of unknown length.
 fn integer(known: &Categories, random: &mut StdRng) -> i64 {
-    if known.integers.is_empty() {
-        random.random_range(0..8)
-    } else {
-        known.integers[random.random_range(0..known.integers.len())]
+    match known.integers.as_slice() {
+        [] => {
+            random.random_range(0..known.limit.map_or(8, |limit| limit.clamp(1, MAX_INDEX))) as i64
+        }
+        integers => integers[random.random_range(0..integers.len())],
     }
 }
 
@@ -158,4 +161,33 @@ fn text(known: &Categories, random: &mut StdRng) -> String {
     }
     let other = &known.texts[random.random_range(0..known.texts.len())];
     format!("{one} {other}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{fixture::input, model::tensor::Element};
+
+    #[test]
+    fn integers_are_below_the_limit_of_their_input() {
+        let inputs = [("ids", 30_000), ("types", 2), ("none", 0)];
+        let limited = inputs.map(|(_, limit)| Categories {
+            limit: Some(limit),
+            ..Categories::default()
+        });
+        let signature = inputs.map(|(name, _)| input(name, Element::Int64, &[9]));
+        let rows = random_rows(&signature, &limited.each_ref(), None);
+        let most = rows.inputs.iter().map(|data| match data {
+            TensorData::Int64(values) => (values.iter().min(), values.iter().max()),
+            other => panic!("{other:?}"),
+        });
+        let most: Vec<_> = most
+            .map(|(min, max)| (*min.unwrap(), *max.unwrap()))
+            .collect();
+        assert!(
+            most[0].0 >= 0 && (8..30_000).contains(&most[0].1),
+            "{most:?}"
+        );
+        assert_eq!(most[1..], [(0, 1), (0, 0)]);
+    }
 }

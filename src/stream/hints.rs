@@ -23,22 +23,39 @@ const LOOK: Duration = Duration::from_secs(10);
 const AT_A_TIME: usize = 16;
 
 /// Writes the hints of one job.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct HintWriter {
     is_wanted: bool,
     looked: Option<Instant>,
+    budget: HintBudget,
+}
+
+/// How many hints may still be written in this second.
+#[derive(Debug)]
+struct HintBudget {
     second: Instant,
     written: usize,
 }
 
-impl Default for HintWriter {
+impl Default for HintBudget {
     fn default() -> Self {
         Self {
-            is_wanted: false,
-            looked: None,
             second: Instant::now(),
             written: 0,
         }
+    }
+}
+
+impl HintBudget {
+    /// Takes at most `wanted` hints of the second that `now` is in, and returns how many.
+    fn take(&mut self, now: Instant, wanted: usize) -> usize {
+        if now.duration_since(self.second) >= Duration::from_secs(1) {
+            self.second = now;
+            self.written = 0;
+        }
+        let taken = wanted.min(PER_SECOND.saturating_sub(self.written));
+        self.written += taken;
+        taken
     }
 }
 
@@ -64,16 +81,11 @@ impl HintWriter {
         if !self.is_wanted {
             return Ok(());
         }
-        if self.second.elapsed() >= Duration::from_secs(1) {
-            self.second = Instant::now();
-            self.written = 0;
-        }
-        let room = PER_SECOND.saturating_sub(self.written);
         let keys: BTreeSet<Key> = (0..rows.cells.rows())
             .map(|row| key(layout, rows, row))
             .collect();
-        let keys: Vec<Key> = keys.into_iter().take(room).collect();
-        self.written += keys.len();
+        let taken = self.budget.take(Instant::now(), keys.len());
+        let keys: Vec<Key> = keys.into_iter().take(taken).collect();
         let now = Utc::now();
         let mut writes = stream::iter(keys)
             .map(|key| async move { store.write_changed_key(job, now, &key).await })
@@ -95,4 +107,26 @@ fn key(layout: &RowLayout, rows: &DecodedRows, row: usize) -> Key {
         )
     });
     cells.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_thousand_hints_are_written_in_a_second() {
+        let mut budget = HintBudget::default();
+        let start = budget.second;
+        let after = |ms| start + Duration::from_millis(ms);
+        let taken = [
+            budget.take(after(0), 1_500),
+            budget.take(after(400), 400),
+            budget.take(after(999), 300),
+            budget.take(after(999), 1),
+            budget.take(after(1_000), 2_500),
+            budget.take(after(1_900), 7),
+            budget.take(after(2_100), 7),
+        ];
+        assert_eq!(taken, [1_500, 400, 100, 0, 2_000, 0, 7]);
+    }
 }

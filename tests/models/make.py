@@ -147,3 +147,41 @@ save(
     [column(f"x{escapes}")],
     [column("y\n\u202eaccepted")],
 )
+
+
+# Pictures and words: `probabilities` of red, green and blue, and `embedding`, from a picture's mean colour and its words' vectors.
+# `cards_photo` takes [N, 3, 8, 8], `cards_thumbnail` [N, 4, 4, 3] with the channels reversed: what each must be prepared for differs.
+def cards(name, picture, shape, axes, order):
+    words = [0.0, 0.0, 0.0] + [0.1, 0.1, 0.1] + [2.0, 0.0, 0.0] + [0.0, 2.0, 0.0] + [0.0, 0.0, 2.0]
+    tokens = lambda name: helper.make_tensor_value_info(name, TensorProto.INT64, ["rows", "tokens"])
+    save(
+        name,
+        [
+            helper.make_node("ReduceMean", [picture], ["means"], axes=axes, keepdims=0),
+            helper.make_node("Gather", ["means", "order"], ["colours"], axis=1),
+            helper.make_node("Gather", ["words", "input_ids"], ["vectors"]),
+            helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["mask", "last"], ["column"]),
+            helper.make_node("Mul", ["vectors", "column"], ["present"]),
+            helper.make_node("ReduceMean", ["present"], ["said"], axes=[1], keepdims=0),
+            helper.make_node("Mul", ["colours", "four"], ["seen"]),
+            helper.make_node("Add", ["seen", "said"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+            helper.make_node("Concat", ["colours", "said"], ["embedding"], axis=1),
+        ],
+        [helper.make_tensor_value_info(picture, TensorProto.FLOAT, ["rows", *shape]), tokens("input_ids"), tokens("attention_mask")],
+        [
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", 3]),
+            helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["rows", 6]),
+        ],
+        [
+            constant("words", TensorProto.FLOAT, [5, 3], words),
+            constant("order", TensorProto.INT64, [3], order),
+            constant("four", TensorProto.FLOAT, [], [4.0]),
+            constant("last", TensorProto.INT64, [1], [2]),
+        ],
+    )
+
+
+cards("cards_photo", "photo", [3, 8, 8], [2, 3], [0, 1, 2])
+cards("cards_thumbnail", "thumbnail", [4, 4, 3], [1, 2], [2, 1, 0])

@@ -1,12 +1,15 @@
 //! Blobs as inputs: prepared as the training libraries prepare them, scored as they score.
 
 mod bytes;
+mod cards;
 mod form;
 mod hostile;
 mod images;
 mod isolated;
 mod memory;
 mod mutated;
+mod streamed;
+mod surfaces;
 
 use std::collections::BTreeMap;
 

@@ -239,6 +239,27 @@ fn texts_that_cannot_be_tokenized_are_rejected_and_the_others_scored() {
 }
 
 #[test]
+fn a_model_of_tokens_is_tried_with_ids_that_it_has() {
+    let mails = Sandbox::shared("tokens_trial");
+    let model = Model::named("mails_tokens");
+    let widths =
+        ["input_ids", "attention_mask", "token_type_ids"].map(|input| format!("{input}=24"));
+    let mut check = vec!["model", "check"];
+    let file = model.path("model.onnx");
+    check.push(&file);
+    for width in &widths {
+        check.extend(["--width", width]);
+    }
+    // Golden rows would be half of the random ones, too.
+    let found = mails.json(&check).ok().json();
+    let warnings = found["warnings"].to_string();
+    assert!(
+        !warnings.contains("barely_tried") && !warnings.contains("all_nan"),
+        "{found}"
+    );
+}
+
+#[test]
 fn a_manifest_that_does_not_fit_its_model_or_tokenizer_is_refused() {
     let mails = Mails::new("tokens_misfit");
     let with = |change: &str| {

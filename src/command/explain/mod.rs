@@ -1,9 +1,11 @@
 //! `helenus explain`.
 
 mod at;
+mod stored;
 
 use serde_json::{Value, json};
 
+use self::stored::stored_text;
 use super::{Context, parse_time, run::run_line};
 use crate::{
     control::jobs,
@@ -35,6 +37,9 @@ use crate::{
 /// predictions that are still stored.
 ///
 /// Exit code 5: neither a row nor a prediction has that key.
+///
+/// Of a blob of more than 64 bytes, "value" in "source" is {"bytes", "first"}: its size and its first
+/// bytes; source_hash covers all of them. So is "stored" of a feature that is prepared.
 ///
 /// JSON result: {"job", "revision", "source_table", "target", "key": {…}, "source": null or
 ///   {column: {"type", "value"}}, "served": {"version", "arm"}, "versions": {version: {"model", "model_sha256", "aliases",
@@ -209,7 +214,7 @@ fn text(explained: &Explained) -> String {
                 place(one, fed),
                 one.feature.clone(),
                 one.column.clone(),
-                short(&one.stored),
+                stored_text(&one.stored),
                 match &one.value {
                     Ok(value) => short(value),
                     Err(reason) => format!("rejected: {reason}"),

@@ -25,7 +25,7 @@ pub struct Fed {
     pub feature: String,
     /// The source column.
     pub column: String,
-    /// The cell as it is stored; of one that is prepared, its size and first bytes.
+    /// The cell as it is stored; of one that is prepared, its size and its beginning.
     pub stored: Value,
     /// The value, an array if it fills several places, or what a prepared cell became in a few
     /// numbers; or the reason why there is none.
@@ -54,7 +54,7 @@ pub async fn fed(
                     value(place, cell, TensorData::new(input.element)),
                 ),
                 Conversion::Prepared(preparation) => (
-                    prepared::stored(cell),
+                    prepared::stored(&column.cql_type, cell),
                     prepared::value((place, preparation), preparers, input, cell).await,
                 ),
             };

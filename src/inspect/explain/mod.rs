@@ -64,6 +64,7 @@ pub struct SourceValue {
     /// The column's name.
     pub column: String,
     pub cql_type: String,
+    /// Of a long blob, its size and first bytes.
     pub value: Value,
 }
 
@@ -169,7 +170,7 @@ pub async fn explain(store: &Store, job: &str, key: &KeyWords) -> Result<Explain
             .map(|(column, cell)| SourceValue {
                 column: column.name.clone(),
                 cql_type: column.cql_type.to_string(),
-                value: cell_json::cell(&column.cql_type, cell),
+                value: prepared::source(&column.cql_type, cell),
             })
             .collect()
     });

@@ -1,9 +1,10 @@
-//! What a prepared cell became, in a few numbers: a whole picture would help nobody.
+//! Contents of cells, and what they became, in a few numbers: a whole picture would help nobody.
 
 use serde_json::{Value, json};
 
 use super::fed::shown_values;
 use crate::{
+    codec::{cell_json, cql_type::CqlType},
     domain::{
         job::{
             Conversion, Place, Preparation, PreparationKind,
@@ -19,16 +20,32 @@ use crate::{
 
 /// First bytes of the content, and first values of the tensor, that are shown.
 const FIRST: usize = 16;
+/// First characters of a text that are shown.
+const FIRST_CHARACTERS: usize = 48;
+/// Bytes of a blob that is shown whole.
+const WHOLE: usize = 64;
 
-/// Returns the size and the first bytes of a cell.
-pub(super) fn stored(cell: Option<&[u8]>) -> Value {
+/// Returns a cell of the source as JSON; of a long blob its size and first bytes.
+pub(super) fn source(cql_type: &CqlType, cell: Option<&[u8]>) -> Value {
     match cell {
-        None => Value::Null,
-        Some(content) => {
-            let first = &content[..content.len().min(FIRST)];
-            json!({"bytes": content.len(), "first": format!("0x{}", hex::encode(first))})
+        Some(content) if *cql_type == CqlType::Blob && content.len() > WHOLE => {
+            stored(cql_type, cell)
         }
+        _ => cell_json::cell(cql_type, cell),
     }
+}
+
+/// Returns the size of a cell that is prepared, and its beginning: the first bytes of a blob in
+/// hexadecimal digits, or the first characters of a text.
+pub(super) fn stored(cql_type: &CqlType, cell: Option<&[u8]>) -> Value {
+    let Some(content) = cell else {
+        return Value::Null;
+    };
+    let first = match (cql_type, std::str::from_utf8(content)) {
+        (CqlType::Text | CqlType::Ascii, Ok(text)) => text.chars().take(FIRST_CHARACTERS).collect(),
+        _ => format!("0x{}", hex::encode(&content[..content.len().min(FIRST)])),
+    };
+    json!({"bytes": content.len(), "first": first})
 }
 
 /// Returns what the model is given: its kind, the content's header, the tensor's shape, mean,

@@ -23,7 +23,7 @@ pub use counter::{Counter, MAX_SAMPLED_VALUES, SAMPLED_ROWS};
 pub use distribution::Distribution;
 pub use judge::{Finding, Measure, Pair, judge};
 pub use profile::{Counted, CountedVersion, CountingPlan, MAX_FEATURES, Profile, VersionProfile};
-pub use reference::{ModelPlace, Reference, ReferenceCell, ReferenceReader};
+pub use reference::{ModelPlace, PREPARED, Reference, ReferenceCell, ReferenceReader};
 pub use verdict::{Cause, DriftVerdict, Thresholds};
 
 /// Probability that a run without any drift is reported to have drifted.

@@ -34,6 +34,10 @@ pub struct ReferenceReader {
     rows: u64,
 }
 
+/// What to do if a job makes an input of images, bytes or texts.
+pub const PREPARED: &str = "an input that a job prepares (image, bytes, tokens) has no reference: \
+    compare with a run, `helenus drift baseline JOB --run ID`";
+
 impl ReferenceReader {
     /// Begins with the names of the file's columns, in the file's order. `places` are the model's
     /// features.
@@ -68,7 +72,11 @@ impl ReferenceReader {
         }
         if !missing.is_empty() {
             let message = format!("no column for feature {}", listed(&missing));
-            problems.push(Problem::new("reference.missing", message).at("line 1"));
+            problems.push(
+                Problem::new("reference.missing", message)
+                    .at("line 1")
+                    .help(PREPARED),
+            );
         }
         if !problems.is_empty() {
             return Err(problems);

@@ -13,6 +13,10 @@ use crate::{
     },
 };
 
+/// What to do if no output is a label, as of most models of images and texts.
+const NO_LABEL: &str = "name one topic for all predictions; or, if the model gives scores of classes \
+    (named by `model push --classes`), write top_k = { k = 1 } in [outputs] and `{label_1}` here";
+
 /// Reports a topic that depends on an unknown column, or on one that is not a label.
 pub(super) fn check(rules: &StreamRules, outputs: &[OutputColumn], problems: &mut Vec<Problem>) {
     let topic = rules.output.as_ref().map(|output| &output.topic);
@@ -31,7 +35,7 @@ pub(super) fn check(rules: &StreamRules, outputs: &[OutputColumn], problems: &mu
     let labels: Vec<&str> = labels.map(|output| output.name.as_str()).collect();
     let help = match nearest(column, labels.iter().copied()) {
         Some(near) => format!("did you mean `{{{near}}}`?"),
-        None if labels.is_empty() => "name one topic for all predictions".to_owned(),
+        None if labels.is_empty() => NO_LABEL.to_owned(),
         None => format!("use one of {}", labels.join(", ")),
     };
     let message = match found {

@@ -54,7 +54,7 @@ fn rows_whose_prediction_is_current_are_not_prepared() {
         expiring: false,
         made_at: None,
     };
-    let mut looking = Looking::new(&job, 9);
+    let mut looking = Looking::new(&job, None, 9);
     for (stored, waiting) in [
         (Some(stored(input_hash, false)), 0),
         (None, 1),

@@ -168,7 +168,7 @@ fn hints_that_repeat_one_key_do_not_hide_others() {
 fn keys_that_are_too_large_for_a_run_are_found_by_a_scan() {
     let now = noon();
     let large = |id: usize| Hint {
-        key: Some(Key::from([("id".to_owned(), format!("{id:0>65536}"))])),
+        key: Some(Key::from([("id".to_owned(), format!("{id:0>65535}"))])),
         ..hint(now - seconds(1), id)
     };
     for (count, fits) in [(3, true), (4, false)] {

@@ -45,10 +45,10 @@ WORDS = (
 
 
 def main(out, repository):
-    random.seed(7)
-    files(out, repository)
-    images(out)
-    pages(out)
+    # Each part begins anew: which files there are depends on the repository, and nothing else may.
+    for seed, part in ((7, lambda: files(out, repository)), (8, lambda: images(out)), (9, lambda: pages(out))):
+        random.seed(seed)
+        part()
 
 
 def put(folder, name, content):
@@ -156,11 +156,17 @@ def picture(at):
     return f"{at:03}.{'jpg' if kind < 5 else 'png'}", buffer.getvalue()
 
 
+def resized(image, size, filter):
+    """Rows first, as every Pillow before 13.0. Since then columns come first if the height shrinks by more than twice as many
+    pixels as the width, which differs where a filter overshoots between the two passes."""
+    return image.resize((size[0], image.height), filter).resize(size, filter)
+
+
 def prepared(image, filter):
     """The shorter side to 256 and the centre of 224, as torchvision has it."""
     width, height = image.size
     size = (256, int(256 * height / width)) if width <= height else (int(256 * width / height), 256)
-    image = image.resize(size, filter)
+    image = resized(image, size, filter)
     left, top = round((image.width - 224) / 2), round((image.height - 224) / 2)
     return np.asarray(image.crop((left, top, left + 224, top + 224)))
 
@@ -174,7 +180,7 @@ def images(out):
         image = Image.open(io.BytesIO(content))
         bilinear.append(prepared(image.convert("RGB"), Image.Resampling.BILINEAR))
         bicubic.append(prepared(image.convert("RGB"), Image.Resampling.BICUBIC))
-        grey.append(np.asarray(image.convert("L").resize((48, 32), Image.Resampling.LANCZOS)))
+        grey.append(np.asarray(resized(image.convert("L"), (48, 32), Image.Resampling.LANCZOS)))
     np.array(bilinear).tofile(out / "bilinear.bin")
     np.array(bicubic).tofile(out / "bicubic.bin")
     np.array(grey).tofile(out / "grey.bin")

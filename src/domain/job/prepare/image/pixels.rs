@@ -37,8 +37,9 @@ impl Pixels {
             u32::try_from(side).map_err(|error| format!("the image cannot be resized: {error}"))
         };
         let (width, height) = (side(width)?, side(height)?);
-        // Pillow resizes rows first and rounds between the two passes; the library would begin with
-        // columns, and differ where a filter overshoots at a sharp corner.
+        // Rows first and rounded between the two passes, as Pillow before 13.0: the library would begin
+        // with columns, and differ where a filter overshoots at a sharp corner. Pillow 13.0 begins with
+        // columns if the height shrinks by more than twice as many pixels as the width.
         let own_height = self.height;
         let rows = self.pass(width, own_height, resize.filter)?;
         rows.pass(width, height, resize.filter)

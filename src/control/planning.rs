@@ -17,10 +17,10 @@ pub async fn plan(store: &Store, wish: &RunSpec) -> Result<Planned, Failure> {
     Box::pin(plan_pointing(store, wish, &BTreeMap::new())).await
 }
 
-/// Plans like [`plan`], as if these aliases of the job's model pointed there.
+/// Plans like [`plan()`], as if these aliases of the job's model pointed there.
 ///
 /// # Errors
-/// Those of [`plan`].
+/// Those of [`plan()`].
 pub async fn plan_pointing(
     store: &Store,
     wish: &RunSpec,

@@ -51,7 +51,7 @@ pub const SWEEP: TimeDelta = TimeDelta::seconds(10);
 /// Interval at which runs, aliases and hints are checked.
 pub const LOOK: TimeDelta = TimeDelta::seconds(2);
 /// Interval at which hints are checked while there are some.
-const HINTED: TimeDelta = TimeDelta::seconds(1);
+pub const HINTED: TimeDelta = TimeDelta::seconds(1);
 /// Interval at which the pending rows of a trigger are estimated.
 pub const ESTIMATE: TimeDelta = TimeDelta::seconds(30);
 /// Triggers served concurrently: a planner that waits for another one blocks only its own place.

@@ -96,7 +96,7 @@ impl Drop for Preparers {
     }
 }
 
-/// Ends a pool's threads, once nobody else uses it, where waiting for them blocks nobody.
+/// Drops a pool on a thread that may block: its last user waits for its threads to end.
 fn end(pool: Arc<Pool>) {
     match Handle::try_current() {
         Ok(runtime) => drop(runtime.spawn_blocking(move || drop(pool))),

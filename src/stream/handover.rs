@@ -56,7 +56,7 @@ mod tests {
 
     use super::*;
 
-    /// Long enough to see that somebody waits.
+    /// Long enough to see that a call waits.
     const WHILE: Duration = Duration::from_millis(50);
 
     #[tokio::test]

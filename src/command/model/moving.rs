@@ -114,7 +114,7 @@ impl Moving {
             _ => Vec::new(),
         };
         for follower in &followers {
-            ask::say(context, &format!("version {to}: {}", follower.told()));
+            ask::say(context, &format!("version {to}: {}", follower.describe()));
         }
         let mode = self.mode();
         // Refused early, without a request; the worker checks again.

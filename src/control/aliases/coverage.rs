@@ -55,7 +55,7 @@ pub(super) async fn gate(store: &Store, to: &Move<'_>, mode: Mode) -> Result<Gat
     }
     match mode {
         Mode::Now => {
-            let told: Vec<String> = followers.iter().map(Follower::told).collect();
+            let told: Vec<String> = followers.iter().map(Follower::describe).collect();
             Ok(Gate::Open(Passed {
                 evidence: Some(format!("moved at once; {}", told.join("; "))),
                 run_id: None,
@@ -75,7 +75,7 @@ pub fn not_covered(model: &str, version: i32, followers: &[Follower]) -> Option<
     let lacking: Vec<String> = followers
         .iter()
         .filter(|follower| !follower.coverage.is_full())
-        .map(Follower::told)
+        .map(Follower::describe)
         .collect();
     (!lacking.is_empty()).then(|| {
         Problem::new(

@@ -196,7 +196,7 @@ pub(super) fn ticks(request: &AliasRequest) -> u64 {
 
 impl Follower {
     /// Describes the coverage for users, in one line.
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         let coverage = &self.coverage;
         let mut said = match &coverage.run {
             None => format!("job `{}` never scored it over the whole table", self.job),

@@ -1,4 +1,4 @@
-//! Contents of cells, and what they became, in a few numbers: a whole picture would help nobody.
+//! Summaries of a prepared feature's cell and tensor: sizes, extremes and first values.
 
 use serde_json::{Value, json};
 

@@ -25,7 +25,7 @@ use crate::{
 
 /// Maximum size of a header, including the reasons of refused rows.
 const MAX_HEADER: u32 = 64 << 20;
-/// Length that stands for a cell without a value.
+/// Length of a null cell.
 const NO_CELL: u32 = u32::MAX;
 /// Maximum number of bytes of text in one tensor.
 const MAX_TEXT: u64 = 1 << 30;

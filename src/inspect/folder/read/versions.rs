@@ -67,7 +67,7 @@ impl FolderReader {
         let Some(text) = self.text(&file) else {
             return;
         };
-        let told = self.problems.len();
+        let known = self.problems.len();
         match files::model(&text) {
             Err(problems) => self.add(&place, problems),
             Ok(file) => {
@@ -75,7 +75,7 @@ impl FolderReader {
                 version.model = model.to_owned();
                 version.number = number;
                 // Without its problems: an incomplete version would only cause more.
-                if self.problems.len() == told {
+                if self.problems.len() == known {
                     self.desired.versions.push(version);
                 }
             }

@@ -154,7 +154,7 @@ async fn coverage(
     let followers = Box::pin(followers(reader.store(), model, alias, to, None)).await?;
     let mut what: Vec<String> = followers
         .iter()
-        .map(|follower| format!("Scored by version {to}: {}", follower.told()))
+        .map(|follower| format!("Scored by version {to}: {}", follower.describe()))
         .collect();
     match not_covered(model, to, &followers) {
         None => Ok((what, choice(vec![full, covered, now]))),

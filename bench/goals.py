@@ -225,6 +225,14 @@ def serving_swap(figures):
     return f"{found['served_s']} s; {found['failed']} failed of {found['requests']:,}", found["served_s"] <= 1 and found["failed"] == 0
 
 
+@goal("a page of the console, at 500 jobs, 10,000 runs, 200 versions, 400 features", "under 200 ms, at most 3 reads")
+def console(figures):
+    found = figures["console"]
+    slowest = found["pages"][found["slowest"]]
+    text = f"at most {slowest['max_ms']} ms ({found['slowest']}; median {slowest['median_ms']}), {found['most_reads']} reads"
+    return text, slowest["max_ms"] < 200 and found["most_reads"] <= 3
+
+
 @goal("profiles of drift, by the time of the run", "at most 3 %")
 def drift_share(figures):
     found = {f"{shape}, {rows}": value["share"] for shape, runs in figures["drift"].items() for rows, value in runs.items()}

@@ -182,6 +182,13 @@ def control(_, figures):
     ]
 
 
+def console(_, figures):
+    rows = [["page", "median, ms", "slowest of five, ms", "KiB", "reads"]]
+    for page, value in figures["pages"].items():
+        rows.append([page, value["median_ms"], value["max_ms"], f"{value['bytes'] / 1024:.0f}", value["reads"]])
+    return rows
+
+
 def latency(_, figures):
     warm, idle = figures["warm_s"], figures["idle_statements_per_s"]
     rows = [["", ""]]
@@ -330,6 +337,7 @@ SECTIONS = [
     ("Beside other load", ["polite"], polite, "polite"),
     ("Serving, and other servers of the same model", ["serving"], serving, "serving"),
     ("Serving at its limits", ["serving"], serving_limits, None),
+    ("Pages of the console", ["console"], console, None),
     ("Streams, and a Python consumer", ["stream"], stream, None),
     ("Images and texts, and Python scripts", ["documents"], documents, None),
     ("Adopting it", ["adoption"], adoption, None),

@@ -1,6 +1,6 @@
 """The parts of the benchmark: functions from a World to figures, each kept as a file of its own."""
 
-from parts import adoption, allocations, big_model, ceiling, control, documents, drift, end_to_end, iterations, latency, pending, polite, profile, serving, sizes, spark, stream, workers
+from parts import adoption, allocations, big_model, ceiling, console, control, documents, drift, end_to_end, iterations, latency, pending, polite, profile, serving, sizes, spark, stream, workers
 
 # In the order of a whole run: what the ceiling finds, all after it use. The number is of nodes.
 PARTS = {
@@ -26,6 +26,7 @@ PARTS = {
     "latency": (latency.requests, 1),
     "polite": (polite.foreground, 1),
     "serving": (serving.against_peers, 1),
+    "console": (console.pages, 1),
     "stream": (stream.topic_to_topic, 1),
     "documents": (documents.beside_python, 1),
     "spark": (spark.beside_the_connector, 1),

@@ -19,9 +19,10 @@ NOW = datetime.now(timezone.utc).replace(microsecond=0)
 ODD = ["o'brien \"ltd\"", "réservé à la clinique", "سجل المرضى", "<script>alert(1)</script>", "名前", "x" * 60]
 
 
-def fill(table, columns, rows):
+def fill(table, columns, rows, ttl=0):
     marks = ", ".join("?" * len(columns))
-    statement = session.prepare(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})")
+    using = f" USING TTL {ttl}" if ttl else ""
+    statement = session.prepare(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}){using}")
     execute_concurrent_with_args(session, statement, rows, concurrency=64)
     print(table, len(rows), flush=True)
 
@@ -48,6 +49,11 @@ def run(job, n, at):
 
 fill("runs", RUN, [run("job_000", n, NOW - timedelta(minutes=7 * n)) for n in range(10_000)])
 fill("runs", RUN, [run(job, n, NOW - timedelta(hours=n)) for job in jobs[1:] for n in range(3)])
+# Every 50th job has failed; the grid of job_000 has failures of its own.
+for job in jobs[25::50]:
+    session.execute("UPDATE runs SET state = 'failed', reason = %s WHERE job = %s AND run_id = %s", (ODD[0], job, run_id(NOW, 0)))
+for n, job in enumerate(jobs[:300]):
+    session.execute("UPDATE alarms SET open[%s] = %s WHERE job = %s", (f"drift/version {n}", run_id(NOW - timedelta(minutes=n), n), job))
 fill("alarms", ["job", "id", "kind", "subject", "what", "since", "seen"],
      [(job, run_id(NOW - timedelta(minutes=n), n), "drift", f"version {n}", ODD[n % len(ODD)], NOW - timedelta(minutes=n), 3) for n, job in enumerate(jobs[:300])])
 
@@ -76,4 +82,11 @@ fill("rejected_rows", ["job", "run_id", "model_version", "entity", "key", "reaso
 day = NOW.date()
 fill("run_requests", ["day", "id", "job", "requested_by", "note"],
      [(day, run_id(datetime(day.year, day.month, day.day, tzinfo=timezone.utc) + timedelta(seconds=n), n), jobs[n % 500], "ada@console", ODD[n % len(ODD)]) for n in range(1_000)])
+fill("workers", ["bucket", "worker", "process", "host", "pid", "version", "state", "doing", "started_at", "beat", "beat_at"],
+     [("all", run_id(NOW, n), f"host-{n}/1", f"host-{n}", n + 1, "0.1.0", "working", [f"scores split {n} of job {ODD[n % len(ODD)]}"], NOW, 1, NOW) for n in range(40)], ttl=86_400)
+fill("streams", ["job", "member", "host", "pid", "version", "topic", "state", "reason", "received", "scored", "rejected", "messages_per_s", "started_at", "beat_at"],
+     [(job, run_id(NOW, n), f"host-{n}", 7, "0.1.0", ODD[n % len(ODD)], "paused" if n == 3 else "running", "9 of 10 messages were rejected" if n == 3 else None,
+       1_000, 990, 10, 12.5, NOW, NOW) for n, job in enumerate(jobs[:100])], ttl=86_400)
+fill("stream_positions", ["job", "topic", "partition", "position", "end_position", "message_at", "member", "updated_at"],
+     [(job, ODD[n % len(ODD)], p, 10_000, 10_000 + n, NOW, run_id(NOW, n), NOW) for n, job in enumerate(jobs[:100]) for p in range(12)])
 print(json.dumps({"run": str(run_id(NOW, 0)), "version": 1}))

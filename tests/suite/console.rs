@@ -198,6 +198,7 @@ impl Stage {
             "/jobs/tumour/drift",
             "/jobs/tumour/drift/mean%20radius",
             "/jobs/tumour/comparisons",
+            "/jobs/tumour/stream",
             "/jobs/tumour/entities",
             "/jobs/tumour/entities/172",
             "/jobs/tumour/entities/9001",
@@ -213,6 +214,8 @@ impl Stage {
             "/alarms",
             "/alarms?all=yes",
             "/requests",
+            "/streams",
+            "/workers",
             "/jobs/tumour/run",
             "/jobs/tumour/pause",
             "/models/tumour/promote?version=2",
@@ -226,6 +229,47 @@ fn every_page_is_accessible_in_both_themes_and_on_a_telephone() {
     let stage = stage("console_pages");
     let pages = stage.pages();
     drive(&stage.plan(&["pages", "read_only"], &json!({"pages": pages})));
+}
+
+/// 500 jobs, 10,000 runs of one, 200 versions, 400 features; names with quotes, accents, markup and
+/// text from right to left. Nobody waits for a worker here: the rows are not those of a real world.
+#[test]
+fn pages_with_more_of_everything_than_people_look_at_stay_readable() {
+    let sandbox = Sandbox::migrated("console_large");
+    let anna = token(&sandbox, "anna", "read,run,promote,approve", &[]);
+    let served = serve(&sandbox, &[]);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/console/fill.py");
+    let contact = crate::support::cassandra::contact();
+    let program = "import runpy\nscript = sys.argv.pop(1)\nrunpy.run_path(script)";
+    let filled = sandbox
+        .python(program, &[script, &contact, &sandbox.keyspace])
+        .ok();
+    let filled: Value = serde_json::from_str(filled.stdout.lines().last().unwrap()).unwrap();
+    let run = filled["run"].as_str().unwrap();
+    let markup = "%3Cscript%3Ealert(1)%3C%2Fscript%3E";
+    let pages = json!([
+        "/",
+        "/jobs/job_000",
+        format!("/jobs/{markup}"),
+        "/jobs/%D8%B3%D8%AC%D9%84%20%D8%A7%D9%84%D9%85%D8%B1%D8%B6%D9%89",
+        format!("/jobs/job_000/runs/{run}"),
+        "/jobs/job_000/drift",
+        "/jobs/job_003/stream",
+        "/models/large",
+        "/models/large/aliases",
+        "/models/large/evaluations",
+        "/alarms",
+        "/requests",
+        "/streams",
+        "/workers",
+    ]);
+    let plan = json!({
+        "url": format!("http://{}", served.address),
+        "tokens": {"all": anna},
+        "acts": ["pages", "large"],
+        "pages": pages,
+    });
+    drive(&plan);
 }
 
 #[test]
@@ -248,7 +292,16 @@ fn each_action_writes_its_row_and_shows_the_answer() {
     let stage = stage("console_acts");
     let sandbox = &stage.biopsies.sandbox;
     sandbox.cql("INSERT INTO {helenus}.alarms (job, id, kind, subject, what, since, seen) VALUES ('tumour', now(), 'stale_labels', 'by hand', 'labels are old', toTimestamp(now()), 1)");
-    let acts = ["live", "acknowledge", "approve", "rollback", "two_people"];
+    sandbox.cql("INSERT INTO {helenus}.streams (job, member, host, state, reason, started_at, beat_at) VALUES ('tumour', uuid(), 'here', 'paused', '9 of 10 messages were rejected', toTimestamp(now()), toTimestamp(now()))");
+    sandbox.cql("INSERT INTO {helenus}.stream_events (job, id, kind, what, since) VALUES ('tumour', now(), 'paused', '9 of 10 messages were rejected', toTimestamp(now()))");
+    let acts = [
+        "live",
+        "acknowledge",
+        "resume_stream",
+        "approve",
+        "rollback",
+        "two_people",
+    ];
     if drive(&stage.plan(&acts, &json!({}))).is_none() {
         return;
     }
@@ -265,6 +318,10 @@ fn each_action_writes_its_row_and_shows_the_answer() {
     let ack =
         sandbox.row("SELECT acknowledged_by, note FROM {helenus}.alarm_acks WHERE job = 'tumour'");
     assert_eq!(ack["acknowledged_by"].as_text().unwrap(), "anna@console");
+    let ack =
+        sandbox.row("SELECT acknowledged_by, note FROM {helenus}.stream_acks WHERE job = 'tumour'");
+    assert_eq!(ack["acknowledged_by"].as_text().unwrap(), "anna@console");
+    assert_eq!(ack["note"].as_text().unwrap(), "the sensor is replaced");
     let history = sandbox.rows("SELECT from_version, to_version, who, why FROM {helenus}.model_aliases WHERE model = 'tumour' AND alias = 'champion'");
     let moves: Vec<(Option<i32>, i32, &str)> = history
         .iter()

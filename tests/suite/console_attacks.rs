@@ -387,6 +387,7 @@ fn a_page_needs_three_reads_at_most() {
         "/jobs/tumour/triggers",
         "/jobs/tumour/drift",
         "/jobs/tumour/comparisons",
+        "/jobs/tumour/stream",
         "/models",
         "/models/tumour",
         "/models/tumour/versions/1",
@@ -397,6 +398,8 @@ fn a_page_needs_three_reads_at_most() {
         "/experiments",
         "/alarms",
         "/requests",
+        "/streams",
+        "/workers",
     ] {
         let page = get(&served, path, &cookie).status(200);
         let timing = page.header("server-timing").unwrap();

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::super::Context;
 use crate::{
-    domain::problem::Problem, failure::Failure, output::Answer, store::streams::events::StreamEvent,
+    domain::problem::Problem, failure::Failure, output::Answer, process,
+    store::streams::events::StreamEvent,
 };
 
 /// Let a paused stream go on
@@ -42,9 +43,10 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         ));
     }
     let events = store.open_stream_events(&args.job).await?;
+    let by = process::user();
     for event in &events {
         store
-            .acknowledge_stream_event(&args.job, event.id, args.note.as_deref())
+            .acknowledge_stream_event(&args.job, event.id, &by, args.note.as_deref())
             .await?;
     }
     let resumed = events.iter().any(|event| event.kind == StreamEvent::PAUSED);

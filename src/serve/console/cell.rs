@@ -6,8 +6,11 @@ use serde_json::{Value, json};
 
 use crate::report::number;
 
-/// Characters of a text that a cell shows; the rest is in CSV and JSON.
-const SHOWN: usize = 400;
+/// Characters of a text that are shown; the rest is in CSV and JSON.
+const SHOWN: usize = 4_000;
+/// Characters above which a text in a table is folded, and those that are shown of it then.
+const FOLDED: usize = 140;
+const FIRST: usize = 90;
 
 /// How a state is meant; beside its word, never instead of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +49,7 @@ impl Tone {
     pub fn of(state: &str) -> Self {
         match state {
             "succeeded" | "ready" | "done" | "passes" | "passed" | "better" | "stable"
-            | "trained" | "evaluated" | "matching" | "fired" => Self::Good,
+            | "trained" | "evaluated" | "matching" | "fired" | "working" => Self::Good,
             "failed" | "rejected" | "tampered" | "refused" | "invalid" | "fails" | "worse"
             | "source_changed" | "expired" | "drifted" | "open" | "differing" => Self::Bad,
             "late" | "not_passed" | "needs_table" | "all_null" | "constant" | "new_category"
@@ -156,6 +159,16 @@ impl TableCell {
         }
     }
 
+    /// Draws it in a table: a long text is folded, so that it does not make its row high.
+    pub fn draw_in_table(&self) -> Markup {
+        match self {
+            Self::Text(text) if text.chars().count() > FOLDED => html! {
+                details { summary { (bidi_cut(text, FIRST)) } (bidi(text)) }
+            },
+            other => other.draw(),
+        }
+    }
+
     /// Draws it.
     pub fn draw(&self) -> Markup {
         html! {
@@ -179,7 +192,11 @@ impl TableCell {
 
 /// Draws a text of any origin: in its own direction, and not too long.
 fn bidi(text: &str) -> Markup {
-    let cut = text.char_indices().nth(SHOWN).map(|(at, _)| at);
+    bidi_cut(text, SHOWN)
+}
+
+fn bidi_cut(text: &str, shown: usize) -> Markup {
+    let cut = text.char_indices().nth(shown).map(|(at, _)| at);
     html! {
         bdi { (text.get(..cut.unwrap_or(text.len())).unwrap_or_default()) @if cut.is_some() { "…" } }
     }
@@ -218,9 +235,24 @@ mod tests {
 
     #[test]
     fn texts_are_escaped_and_cut() {
-        let cell = TableCell::text(format!("<script>{}", "x".repeat(1000)));
+        let cell = TableCell::text(format!("<script>{}", "x".repeat(10_000)));
         let drawn = cell.draw().into_string();
         assert!(drawn.starts_with("<bdi>&lt;script&gt;xxx"), "{drawn}");
-        assert!(drawn.len() < 500);
+        assert!(drawn.len() < 4_100);
+    }
+
+    #[test]
+    fn a_long_text_is_folded_in_a_table() {
+        let text = format!("first {}", "x".repeat(FOLDED));
+        let drawn = TableCell::text(text.clone()).draw_in_table().into_string();
+        let (summary, whole) = drawn.split_once("</summary>").unwrap();
+        assert!(summary.starts_with("<details><summary><bdi>first xx"));
+        assert!(summary.ends_with("x…</bdi>"), "{summary}");
+        assert_eq!(whole, format!("<bdi>{text}</bdi></details>"));
+        let short = TableCell::text("x".repeat(FOLDED));
+        assert_eq!(
+            short.draw_in_table().into_string(),
+            short.draw().into_string()
+        );
     }
 }

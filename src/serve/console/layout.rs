@@ -19,12 +19,14 @@ use crate::serve::{
 };
 
 /// Parts of the console: path, name, first segment of its pages.
-const PARTS: [(&str, &str, &str); 5] = [
+const PARTS: [(&str, &str, &str); 7] = [
     ("/", "Jobs", "jobs"),
     ("/models", "Models", "models"),
     ("/experiments", "Experiments", "experiments"),
     ("/alarms", "Alarms", "alarms"),
     ("/requests", "Requests", "requests"),
+    ("/streams", "Streams", "streams"),
+    ("/workers", "Workers", "workers"),
 ];
 
 /// Who looks, for the frame.

@@ -61,11 +61,13 @@ pub fn router(console: Arc<Console>) -> Router {
 }
 
 /// First segments of the console's paths, without a suffix such as `.json`.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 14] = [
     "",
     "index",
     "jobs",
     "models",
+    "streams",
+    "workers",
     "experiments",
     "alarms",
     "requests",

@@ -17,6 +17,9 @@ pub enum ConsolePlace {
     Entities(String),
     Entity(String, String),
     Run(String, Uuid),
+    Stream(String),
+    Streams,
+    Workers,
     Models,
     Model(String),
     Version(String, i32),
@@ -43,6 +46,7 @@ pub enum ActPlace {
     Rollback(String),
     Approve(String, String),
     Acknowledge(String, Uuid),
+    ResumeStream(String),
 }
 
 /// How a page is answered.
@@ -87,6 +91,10 @@ impl ConsolePlace {
             ["jobs", job, "entities"] => Self::Entities(own(job)),
             ["jobs", job, "entities", key] => Self::Entity(own(job), own(key)),
             ["jobs", job, "runs", run] => Self::Run(own(job), id(run)?),
+            ["jobs", job, "stream"] => Self::Stream(own(job)),
+            ["jobs", job, "stream", "resume"] => Self::Act(ActPlace::ResumeStream(own(job))),
+            ["streams"] => Self::Streams,
+            ["workers"] => Self::Workers,
             ["jobs", job, "run"] => Self::Act(ActPlace::Run(own(job))),
             ["jobs", job, "pause"] => Self::Act(ActPlace::Pause(own(job))),
             ["jobs", job, "resume"] => Self::Act(ActPlace::Resume(own(job))),
@@ -129,6 +137,9 @@ impl ConsolePlace {
             Self::Entities(job) => path(&["jobs", job, "entities"]),
             Self::Entity(job, key) => path(&["jobs", job, "entities", key]),
             Self::Run(job, run) => path(&["jobs", job, "runs", &run.to_string()]),
+            Self::Stream(job) => path(&["jobs", job, "stream"]),
+            Self::Streams => path(&["streams"]),
+            Self::Workers => path(&["workers"]),
             Self::Models => path(&["models"]),
             Self::Model(model) => path(&["models", model]),
             Self::Version(model, version) => {
@@ -172,6 +183,7 @@ impl ActPlace {
             Self::Acknowledge(job, id) => {
                 path(&["jobs", job, "alarms", &id.to_string(), "acknowledge"])
             }
+            Self::ResumeStream(job) => path(&["jobs", job, "stream", "resume"]),
             Self::Promote(model) => path(&["models", model, "promote"]),
             Self::Rollback(model) => path(&["models", model, "rollback"]),
             Self::Approve(model, gate) => path(&["models", model, "gates", gate, "approve"]),
@@ -208,6 +220,8 @@ mod tests {
             ConsolePlace::Run("t".to_owned(), run),
             ConsolePlace::Version("m".to_owned(), 3),
             ConsolePlace::Experiment("j".to_owned(), "e".to_owned()),
+            ConsolePlace::Stream("j".to_owned()),
+            ConsolePlace::Act(ActPlace::ResumeStream("j".to_owned())),
             ConsolePlace::Act(ActPlace::Approve("m".to_owned(), "g".to_owned())),
         ];
         for place in places {

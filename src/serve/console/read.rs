@@ -14,11 +14,13 @@ use std::{
 use super::Console;
 use crate::{
     serve::{caller::Caller, error::ApiError},
-    store::{Store, driver::error::StoreError},
+    store::{Store, admin::workers::WorkerRow, driver::error::StoreError, streams::StreamRow},
 };
 
 /// Age until which a read is shared.
 const FRESH: Duration = Duration::from_secs(1);
+/// Age until which it is good enough to know which processes run: they report every few seconds.
+const PROCESSES_FRESH: Duration = Duration::from_secs(5);
 /// Number of kept reads above which old ones are forgotten.
 const KEPT: usize = 256;
 
@@ -91,10 +93,46 @@ impl<'a> PageReader<'a> {
         F: Future<Output = Result<T, StoreError>>,
     {
         self.reads.fetch_add(1, Ordering::Relaxed);
+        self.read_within(FRESH, key, read).await
+    }
+
+    /// Returns the workers that reported within the last minute. Like [`Self::streams`] it is read
+    /// for all pages together, at most every five seconds, and is not counted as a page's read.
+    ///
+    /// # Errors
+    /// Errors of Cassandra.
+    pub async fn workers(&self) -> Result<Arc<Vec<WorkerRow>>, ApiError> {
+        self.read_within(PROCESSES_FRESH, "workers".to_owned(), |store| {
+            store.workers()
+        })
+        .await
+    }
+
+    /// Returns the members of all streams that reported of late.
+    ///
+    /// # Errors
+    /// Errors of Cassandra.
+    pub async fn streams(&self) -> Result<Arc<Vec<StreamRow>>, ApiError> {
+        self.read_within(PROCESSES_FRESH, "streams".to_owned(), |store| {
+            store.streams()
+        })
+        .await
+    }
+
+    async fn read_within<T, F>(
+        &self,
+        fresh: Duration,
+        key: String,
+        read: impl FnOnce(&'a Store) -> F,
+    ) -> Result<Arc<T>, ApiError>
+    where
+        T: Send + Sync + 'static,
+        F: Future<Output = Result<T, StoreError>>,
+    {
         let slot = self.console.cache.slot(&key);
         let mut held = slot.lock().await;
         if let Some((at, value)) = held.as_ref()
-            && at.elapsed() < FRESH
+            && at.elapsed() < fresh
             && let Ok(value) = Arc::clone(value).downcast::<T>()
         {
             return Ok(value);

@@ -187,8 +187,8 @@ impl Table {
                                 tr {
                                     @for (at, cell) in row.iter().enumerate() {
                                         @match at {
-                                            0 => th scope="row" { (cell.draw()) },
-                                            _ => td .number[is_numeric[at]] .long[is_long(cell)] { (cell.draw()) },
+                                            0 => th scope="row" .long[is_long(cell)] { (cell.draw_in_table()) },
+                                            _ => td .number[is_numeric[at]] .long[is_long(cell)] { (cell.draw_in_table()) },
                                         }
                                     }
                                 }

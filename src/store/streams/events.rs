@@ -6,14 +6,11 @@ use chrono::{DateTime, Utc};
 use scylla::value::{CqlTimestamp, CqlTimeuuid};
 use uuid::Uuid;
 
-use crate::{
-    process,
-    store::{
-        Store,
-        driver::{
-            columns::{insert, stored},
-            error::StoreError,
-        },
+use crate::store::{
+    Store,
+    driver::{
+        columns::{insert, stored},
+        error::StoreError,
     },
 };
 
@@ -64,20 +61,26 @@ impl Store {
         self.write(&cql, EventColumns::from(event)).await
     }
 
-    /// Returns a job's events that are not acknowledged, newest first.
-    pub async fn open_stream_events(&self, job: &str) -> Result<Vec<StreamEvent>, StoreError> {
+    /// Returns a job's events, newest first.
+    pub async fn stream_events(&self, job: &str) -> Result<Vec<StreamEvent>, StoreError> {
         let cql = format!(
             "SELECT {} FROM stream_events WHERE job = ?",
             EventColumns::COLUMNS
         );
         let rows: Vec<EventColumns> = self.rows(&cql, (job,)).await?;
-        if rows.is_empty() {
-            return Ok(Vec::new());
+        Ok(rows.into_iter().map(StreamEvent::from).collect())
+    }
+
+    /// Returns a job's events that are not acknowledged, newest first.
+    pub async fn open_stream_events(&self, job: &str) -> Result<Vec<StreamEvent>, StoreError> {
+        let mut events = self.stream_events(job).await?;
+        if events.is_empty() {
+            return Ok(events);
         }
         let acks: Vec<(CqlTimeuuid,)> = self.rows(ACKS, (job,)).await?;
         let acks: BTreeSet<Uuid> = acks.into_iter().map(|(id,)| id.into()).collect();
-        let events = rows.into_iter().map(StreamEvent::from);
-        Ok(events.filter(|event| !acks.contains(&event.id)).collect())
+        events.retain(|event| !acks.contains(&event.id));
+        Ok(events)
     }
 
     /// Returns the jobs that have events. Reads all partitions, which are few.
@@ -86,20 +89,15 @@ impl Store {
         Ok(rows.into_iter().map(|(job,)| job).collect())
     }
 
-    /// Acknowledges an event, in the name of the current user.
+    /// Acknowledges an event, in the name of `by`.
     pub async fn acknowledge_stream_event(
         &self,
         job: &str,
         id: Uuid,
+        by: &str,
         note: Option<&str>,
     ) -> Result<(), StoreError> {
-        let values = (
-            job,
-            CqlTimeuuid::from(id),
-            process::user(),
-            Utc::now(),
-            note,
-        );
+        let values = (job, CqlTimeuuid::from(id), by, Utc::now(), note);
         self.write(ACKNOWLEDGE, values).await
     }
 }

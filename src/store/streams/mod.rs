@@ -254,6 +254,13 @@ impl Store {
         Ok(rows.into_iter().map(StreamPosition::from).collect())
     }
 
+    /// Returns the positions of all streams. Reads all partitions, which are few and small.
+    pub async fn all_stream_positions(&self) -> Result<Vec<StreamPosition>, StoreError> {
+        let cql = format!("SELECT {} FROM stream_positions", PositionColumns::COLUMNS);
+        let rows: Vec<PositionColumns> = self.rows(&cql, ()).await?;
+        Ok(rows.into_iter().map(StreamPosition::from).collect())
+    }
+
     /// Writes a member's counts of a day.
     pub async fn write_stream_day(&self, row: &StreamDay) -> Result<(), StoreError> {
         let cql = insert("stream_days", DayColumns::COLUMNS);

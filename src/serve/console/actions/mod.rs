@@ -1,4 +1,4 @@
-//! What people may do: six actions, each a form that says what will happen, and a row.
+//! What people may do: actions, each a form that says what will happen, and a row.
 //!
 //! A form carries the state that its reader saw, on the server. When it is sent, the state is looked
 //! at again: what has moved is told, with who moved it, and nothing is written. Where two people
@@ -9,6 +9,7 @@ mod approve;
 mod cancel;
 mod pause;
 mod promote;
+mod resume_stream;
 mod run;
 
 use axum::{
@@ -76,6 +77,11 @@ pub enum Act {
         job: String,
         alarm: Uuid,
     },
+    ResumeStream {
+        job: String,
+        /// What paused it.
+        events: Vec<Uuid>,
+    },
 }
 
 /// A choice: its name, its label, its options with their labels.
@@ -117,6 +123,7 @@ pub fn check(caller: &Caller, place: &ActPlace) -> Result<(), ApiError> {
         | ActPlace::Cancel(job, _)
         | ActPlace::Pause(job)
         | ActPlace::Resume(job)
+        | ActPlace::ResumeStream(job)
         | ActPlace::Acknowledge(job, _) => caller.check_job(Right::Run, job),
         ActPlace::Promote(model) | ActPlace::Rollback(model) => {
             caller.check_model(Right::Promote, model)
@@ -159,6 +166,7 @@ async fn draft(
         ActPlace::Rollback(model) => promote::draft_rollback(reader, model, query).await,
         ActPlace::Approve(model, gate) => approve::draft(reader, model, gate).await,
         ActPlace::Acknowledge(job, id) => acknowledge::draft(reader, job, *id).await,
+        ActPlace::ResumeStream(job) => resume_stream::draft(reader, job).await,
     }
 }
 
@@ -252,11 +260,7 @@ pub async fn send(
         return Ok(drawn(reader, login, place, draft, Some(problem)));
     }
     let sessions = &reader.console.sessions;
-    let sent = sessions.send_form(login, name, |act, request| match act {
-        Act::Pause { job, .. } => ConsolePlace::Job(job.clone()).path(),
-        Act::Acknowledge { .. } => ConsolePlace::Alarms.path(),
-        _ => ConsolePlace::Request(request).path(),
-    });
+    let sent = sessions.send_form(login, name, answer_of);
     let (act, request) = match sent {
         Ok(sent) => sent,
         Err(refusal) => return Ok(refused(reader, login, place, &refusal)),
@@ -271,6 +275,7 @@ pub async fn send(
         Act::Move { .. } => promote::send(reader, &act, request, fields, why).await,
         Act::Approve { .. } => approve::send(reader, &act, request, why).await,
         Act::Acknowledge { job, alarm } => acknowledge::send(reader, job, *alarm, why).await,
+        Act::ResumeStream { job, events } => resume_stream::send(reader, job, events, why).await,
     };
     match outcome {
         Ok(ActOutcome::Written) => {
@@ -307,6 +312,7 @@ fn parent(place: &ActPlace) -> ConsolePlace {
         }
         ActPlace::Cancel(job, run) => ConsolePlace::Run(job.clone(), *run),
         ActPlace::Acknowledge(..) => ConsolePlace::Alarms,
+        ActPlace::ResumeStream(job) => ConsolePlace::Stream(job.clone()),
         ActPlace::Promote(model) | ActPlace::Rollback(model) => ConsolePlace::Model(model.clone()),
         ActPlace::Approve(model, _) => ConsolePlace::Gates(model.clone()),
     }
@@ -316,6 +322,7 @@ fn answer_of(act: &Act, request: Uuid) -> String {
     match act {
         Act::Pause { job, .. } => ConsolePlace::Job(job.clone()).path(),
         Act::Acknowledge { .. } => ConsolePlace::Alarms.path(),
+        Act::ResumeStream { job, .. } => ConsolePlace::Stream(job.clone()).path(),
         _ => ConsolePlace::Request(request).path(),
     }
 }
@@ -336,6 +343,7 @@ fn is_of(act: &Act, place: &ActPlace) -> bool {
         (Act::Approve { model, gate, .. }, ActPlace::Approve(of, name)) => {
             (model, gate) == (of, name)
         }
+        (Act::ResumeStream { job, .. }, ActPlace::ResumeStream(of)) => job == of,
         (Act::Acknowledge { job, alarm }, ActPlace::Acknowledge(of, id)) => {
             (job, alarm) == (of, id)
         }

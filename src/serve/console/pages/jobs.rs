@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use super::{streams, workers};
 use crate::{
     report::parts::Card,
     serve::{
@@ -11,12 +12,15 @@ use crate::{
         console::{
             place::ConsolePlace,
             read::PageReader,
-            table::{Table, TableCell, Tone},
+            table::{Column, Table, TableCell, Tone},
             view::{Content, View},
         },
         error::ApiError,
     },
-    store::console::{jobs::JobHead, requests::time_of, runs::RunLine},
+    store::{
+        console::{jobs::JobHead, requests::time_of, runs::RunLine},
+        streams::StreamRow,
+    },
 };
 
 /// Returns the page.
@@ -27,7 +31,8 @@ pub async fn view(reader: &PageReader<'_>) -> Result<View, ApiError> {
     let heads = reader.read("job_heads".to_owned(), |store| store.job_heads());
     let runs = reader.read("last_runs".to_owned(), |store| store.last_runs());
     let alarms = reader.read("open_alarms".to_owned(), |store| store.open_alarms());
-    let (heads, runs, alarms) = futures::try_join!(heads, runs, alarms)?;
+    let (heads, runs, alarms, workers, streams) =
+        futures::try_join!(heads, runs, alarms, reader.workers(), reader.streams())?;
     let may_read = |job: &str| reader.caller.check_job(Right::Read, job).is_ok();
     let mut heads: Vec<&JobHead> = heads
         .iter()
@@ -54,9 +59,13 @@ pub async fn view(reader: &PageReader<'_>) -> Result<View, ApiError> {
         .filter(|head| matches!(state(head), Some("planning" | "running" | "waiting")))
         .count();
     let paused = heads.iter().filter(|head| head.paused).count();
+    let has_worker = workers::has_any(&workers);
     let said = said(heads.len(), failing, all_open);
-    view.notices(vec![said.clone()]);
-    view.said = Some(said.1);
+    view.said = Some(said.1.clone());
+    let none = (!has_worker && !heads.is_empty()).then(|| (Tone::Warn, workers::NONE.to_owned()));
+    // Not fine, if nobody does the work.
+    let said = (none.is_none() || said.0 != Tone::Good).then_some(said);
+    view.notices(said.into_iter().chain(none).collect());
     let card = |name: &str, count: usize| Card {
         name: name.to_owned(),
         value: count.to_string(),
@@ -70,9 +79,10 @@ pub async fn view(reader: &PageReader<'_>) -> Result<View, ApiError> {
             card("Jobs whose last run failed", failing),
             card("Running now", running),
             card("Paused", paused),
+            card("Workers", workers.len()),
         ]),
     );
-    let table = Table::new(
+    let mut table = Table::new(
         "jobs",
         "All jobs",
         &[
@@ -89,13 +99,34 @@ pub async fn view(reader: &PageReader<'_>) -> Result<View, ApiError> {
         ],
     )
     .or("There are no jobs yet: `helenus job create` makes one.");
+    // A column only where there is something to read.
+    if !streams.is_empty() {
+        let (id, name) = ("stream".to_owned(), "Stream".to_owned());
+        table.columns.push(Column { id, name });
+    }
     let rows = heads.iter().map(|head| {
         let run = runs.get(&head.job);
-        row(head, run, open(&head.job).len())
+        let mut cells = row(head, run, open(&head.job).len());
+        let members: Vec<&StreamRow> = streams.iter().filter(|row| row.job == head.job).collect();
+        if !streams.is_empty() {
+            cells.push(stream_cell(&head.job, &members));
+        }
+        cells
     });
     view.table(table.with(rows));
     view.table(alarm_table(&heads, open));
     Ok(view)
+}
+
+/// The state of a job's stream, if anybody reads it.
+fn stream_cell(job: &str, members: &[&StreamRow]) -> TableCell {
+    match members.is_empty() {
+        true => TableCell::Empty,
+        false => TableCell::Link(
+            ConsolePlace::Stream(job.to_owned()).path(),
+            Box::new(streams::states(members)),
+        ),
+    }
 }
 
 fn said(jobs: usize, failing: usize, alarms: usize) -> (Tone, String) {

@@ -18,8 +18,12 @@ mod request;
 mod requests;
 mod retrainings;
 mod run;
+mod run_statistics;
+mod stream;
+mod streams;
 mod triggers;
 mod version;
+mod workers;
 
 use uuid::Uuid;
 
@@ -82,6 +86,12 @@ pub async fn view(
             of_job(job)?;
             Box::pin(run::view(reader, job, *run)).await?
         }
+        ConsolePlace::Stream(job) => {
+            of_job(job)?;
+            Box::pin(stream::view(reader, job)).await?
+        }
+        ConsolePlace::Streams => Box::pin(streams::view(reader)).await?,
+        ConsolePlace::Workers => Box::pin(workers::view(reader)).await?,
         ConsolePlace::Models => Box::pin(models::view(reader)).await?,
         ConsolePlace::Model(model) => {
             of_model(model)?;
@@ -136,6 +146,7 @@ fn frame(view: &mut View) {
             (ConsolePlace::Triggers(own()), "Triggers"),
             (ConsolePlace::Drift(own()), "Drift"),
             (ConsolePlace::Comparisons(own()), "Comparisons"),
+            (ConsolePlace::Stream(own()), "Stream"),
             (ConsolePlace::Entities(own()), "One entity"),
         ];
         if is_tab {
@@ -173,6 +184,7 @@ fn frame(view: &mut View) {
         | ConsolePlace::Triggers(of)
         | ConsolePlace::Drift(of)
         | ConsolePlace::Comparisons(of)
+        | ConsolePlace::Stream(of)
         | ConsolePlace::Entities(of) => job(view, of, true),
         ConsolePlace::Run(of, _) => job(view, of, false),
         ConsolePlace::DriftFeature(of, _) => {

@@ -61,14 +61,9 @@ pub async fn view(reader: &PageReader<'_>, model: &str) -> Result<View, ApiError
     let altered = versions
         .iter()
         .filter(|row| state(row, &admissions).0 == "tampered");
-    let altered = altered.map(|row| {
-        let told = format!(
-            "Version {} is not what was admitted: its row was altered.",
-            row.version
-        );
-        (Tone::Bad, told)
-    });
-    view.notices(altered.collect());
+    let altered: Vec<i32> = altered.map(|row| row.version).collect();
+    let notice = (!altered.is_empty()).then(|| altered_notice(&altered));
+    view.notices(notice.into_iter().collect());
     let may_promote = reader.caller.check_model(Right::Promote, model).is_ok();
     view.table(table(model, &versions, &admissions, &own, may_promote));
     Ok(view)
@@ -87,6 +82,23 @@ pub fn state<'a>(row: &VersionRow, admissions: &'a [AdmissionLine]) -> (&'a str,
         true => ("tampered", Some("its row in model_versions was altered")),
         false => (state, admission.reason.as_deref()),
     }
+}
+
+/// Says which versions were altered; a few by number.
+fn altered_notice(versions: &[i32]) -> (Tone, String) {
+    const NAMED: usize = 10;
+    let named = super::versions(versions.iter().take(NAMED));
+    let text = match versions.len() {
+        1 => format!("Version {named} is not what was admitted: its row was altered."),
+        count if count > NAMED => {
+            let more = count - NAMED;
+            format!(
+                "{count} versions are not what was admitted ({named} and {more} more): their rows were altered."
+            )
+        }
+        _ => format!("Versions {named} are not what was admitted: their rows were altered."),
+    };
+    (Tone::Bad, text)
 }
 
 fn table(
@@ -114,7 +126,6 @@ fn table(
             ("why", "Why"),
             ("registered", "Registered (UTC)"),
             ("by", "By"),
-            ("note", "Note"),
         ],
     );
     let column = |id: String, name: String| Column { id, name };
@@ -130,9 +141,9 @@ fn table(
         "signature".to_owned(),
         "Inputs and outputs".to_owned(),
     ));
-    table
-        .columns
-        .push(column("size".to_owned(), "Bytes".to_owned()));
+    for (id, name) in [("size", "Bytes"), ("note", "Note")] {
+        table.columns.push(column(id.to_owned(), name.to_owned()));
+    }
     table.with(versions.iter().map(|row| {
         let (state, why) = state(row, admissions);
         let own = aliases
@@ -156,7 +167,6 @@ fn table(
             TableCell::of(why, TableCell::text),
             TableCell::of(row.registered_at(), TableCell::Time),
             TableCell::of(row.registered_by.as_ref(), TableCell::text),
-            TableCell::of(row.note.as_ref(), TableCell::text),
         ];
         let value = |name: &&str| row.metrics.as_ref().and_then(|metrics| metrics.get(*name));
         cells.extend(
@@ -171,6 +181,7 @@ fn table(
         cells.push(TableCell::of(row.size, |size| {
             TableCell::Count(size.unsigned_abs())
         }));
+        cells.push(TableCell::of(row.note.as_ref(), TableCell::text));
         if may_promote {
             let version = row.version.to_string();
             let url = Query::default().with(&[("version", Some(&version))]);

@@ -3,6 +3,7 @@
 use chrono::Utc;
 use uuid::Uuid;
 
+use super::workers;
 use crate::{
     serve::{
         console::{
@@ -58,6 +59,9 @@ pub async fn view(reader: &PageReader<'_>, id: Uuid) -> Result<View, ApiError> {
     let mut view = View::new(ConsolePlace::Request(id), title, format!("Request {id}"));
     view.is_live = true;
     let mut notices = vec![told(id, answer)];
+    if answer.is_none() && !workers::has_any(&*reader.workers().await?) {
+        notices.push((Tone::Warn, workers::NONE.to_owned()));
+    }
     if let Some(line) = alias.as_ref().as_ref() {
         notices.extend(moved(reader, line, answer).await?);
     }
@@ -74,7 +78,7 @@ fn told(id: Uuid, answer: Option<&AnswerLine>) -> (Tone, String) {
     let Some(answer) = answer else {
         let waited = time_of(id).map_or(0, |at| (Utc::now() - at).num_seconds());
         return match waited > PATIENT_SECONDS {
-            true => (Tone::Warn, "No worker has answered yet. Is one running? `helenus worker list` shows them; an alias that waits for rows to be scored is answered once they are.".to_owned()),
+            true => (Tone::Warn, "No worker has answered yet. An alias that waits for rows to be scored is answered once they are.".to_owned()),
             false => (Tone::Busy, "A worker answers within seconds.".to_owned()),
         };
     };

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::Utc;
 use maud::html;
-use serde_json::Value;
 use uuid::Uuid;
 
+use super::run_statistics;
 use crate::{
     domain::run::{Counts, Run},
     serve::{
@@ -68,7 +68,8 @@ pub async fn view(reader: &PageReader<'_>, job: &str, id: Uuid) -> Result<View, 
     let picture = figures::splits(run.started_at, &splits, Utc::now());
     view.add("time", None, Content::Drawn(picture.unwrap_or_default()));
     view.table(split_table(&splits));
-    view.table(statistics(run));
+    view.table(run_statistics::numbers(run));
+    view.table(run_statistics::labels(run));
     Ok(view)
 }
 
@@ -302,52 +303,4 @@ fn split_table(splits: &[SplitLine]) -> Table {
             TableCell::of(split.error.as_ref(), TableCell::text),
         ]
     }))
-}
-
-/// What the outputs looked like: each figure of each column.
-fn statistics(run: &Run) -> Table {
-    let table = Table::new(
-        "statistics",
-        "Statistics of the outputs",
-        &[
-            ("version", "Version"),
-            ("output", "Output"),
-            ("what", "What"),
-            ("value", "Value"),
-        ],
-    )
-    .or("The run has no statistics, or has not ended.");
-    let rows = run.output_statistics.iter().flat_map(|(version, json)| {
-        let columns: BTreeMap<String, Value> = serde_json::from_str(json).unwrap_or_default();
-        let mut rows = Vec::new();
-        for (output, figures) in columns {
-            flatten(&figures, "", &mut |what, value| {
-                rows.push(vec![
-                    TableCell::Count(version.unsigned_abs().into()),
-                    TableCell::text(output.clone()),
-                    TableCell::text(what.replace('_', " ")),
-                    value,
-                ]);
-            });
-        }
-        rows
-    });
-    table.with(rows)
-}
-
-fn flatten(value: &Value, name: &str, add: &mut impl FnMut(&str, TableCell)) {
-    match value {
-        Value::Object(fields) => {
-            for (field, value) in fields {
-                let name = match name {
-                    "" => field.clone(),
-                    name => format!("{name} {field}"),
-                };
-                flatten(value, &name, add);
-            }
-        }
-        Value::Number(number) => add(name, TableCell::of(number.as_f64(), TableCell::Number)),
-        Value::Null => {}
-        other => add(name, TableCell::text(other.to_string())),
-    }
 }

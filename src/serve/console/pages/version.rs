@@ -160,7 +160,7 @@ fn features(admission: Option<&AdmissionLine>, row: &VersionRow) -> Table {
     let table = Table::new(
         "features",
         "Features in the model's order",
-        &[("place", "ConsolePlace"), ("feature", "Feature")],
+        &[("place", "Place"), ("feature", "Feature")],
     )
     .or("The model's inputs have no feature names.");
     let names = admission

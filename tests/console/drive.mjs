@@ -115,7 +115,7 @@ const acts = {
   async large() {
     const page = await reader();
     await logIn(page, plan.tokens.all);
-    await expects(page, "Needs attention", "500 jobs");
+    await expects(page, "Needs attention: 10 jobs whose last run failed, 1 paused stream, 300 open alarms.", "500 jobs");
     const first = await page.locator("#live-jobs tbody tr").allInnerTexts();
     check(first.length === 100, `a page of jobs has ${first.length} rows`);
     for (const name of [`o'brien "ltd"`, "réservé à la clinique", "سجل المرضى", "<script>alert(1)</script>", "名前"]) {

@@ -98,10 +98,14 @@ pub fn splits(
     );
     frame.height = each * shown.len() as f64 + 60.0;
     let height = frame.height;
+    let plural = |count: usize, one: &str, many: &str| match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    };
     let words = format!(
-        "{} splits, scored by {} processes within {}",
-        shown.len(),
-        processes.len(),
+        "{}, scored by {} within {}",
+        plural(shown.len(), "split", "splits"),
+        plural(processes.len(), "process", "processes"),
         super::table::seconds(last)
     );
     Some(html! {

@@ -41,26 +41,31 @@ pub async fn view(reader: &PageReader<'_>) -> Result<View, ApiError> {
     let empty = BTreeMap::new();
     let open = |job: &str| alarms.get(job).unwrap_or(&empty);
     // What needs attention comes first, whatever its name.
-    let is_fine = |head: &&JobHead| {
+    let has_failed = |head: &JobHead| {
         let run = runs.get(&head.job).and_then(|run| run.state.as_deref());
-        run != Some("failed") && open(&head.job).is_empty()
+        run == Some("failed")
     };
-    heads.sort_by_key(|head| (is_fine(head), head.job.clone()));
+    let is_stuck = |head: &JobHead| {
+        let mut members = streams.iter().filter(|row| row.job == head.job);
+        members.any(|row| row.state == "paused")
+    };
+    heads.sort_by_key(|head| {
+        let is_fine = !is_stuck(head) && open(&head.job).is_empty();
+        (!has_failed(head), is_fine, head.job.clone())
+    });
     let mut view = View::new(ConsolePlace::Jobs, "Jobs", "");
     view.is_live = true;
     let all_open: usize = heads.iter().map(|head| open(&head.job).len()).sum();
     let state = |head: &&&JobHead| runs.get(&head.job).and_then(|run| run.state.as_deref());
-    let failing = heads
-        .iter()
-        .filter(|head| state(head) == Some("failed"))
-        .count();
+    let failing = heads.iter().filter(|head| has_failed(head)).count();
+    let stuck = heads.iter().filter(|head| is_stuck(head)).count();
     let running = heads
         .iter()
         .filter(|head| matches!(state(head), Some("planning" | "running" | "waiting")))
         .count();
     let paused = heads.iter().filter(|head| head.paused).count();
     let has_worker = workers::has_any(&workers);
-    let said = said(heads.len(), failing, all_open);
+    let said = said(heads.len(), failing, stuck, all_open);
     view.said = Some(said.1.clone());
     let none = (!has_worker && !heads.is_empty()).then(|| (Tone::Warn, workers::NONE.to_owned()));
     // Not fine, if nobody does the work.
@@ -129,21 +134,21 @@ fn stream_cell(job: &str, members: &[&StreamRow]) -> TableCell {
     }
 }
 
-fn said(jobs: usize, failing: usize, alarms: usize) -> (Tone, String) {
+fn said(jobs: usize, failing: usize, stuck: usize, alarms: usize) -> (Tone, String) {
     let plural = |count: usize, one: &str, many: &str| match count {
         1 => format!("1 {one}"),
         count => format!("{count} {many}"),
     };
-    match (failing, alarms) {
-        (0, 0) if jobs == 0 => (Tone::Idle, "There are no jobs yet.".to_owned()),
-        (0, 0) => {
+    match (failing, stuck, alarms) {
+        (0, 0, 0) if jobs == 0 => (Tone::Idle, "There are no jobs yet.".to_owned()),
+        (0, 0, 0) => {
             let jobs = plural(jobs, "job is", "jobs are");
             (
                 Tone::Good,
                 format!("Everything is fine: {jobs} without an alarm."),
             )
         }
-        (failing, alarms) => {
+        _ => {
             let mut parts = Vec::new();
             if failing > 0 {
                 parts.push(plural(
@@ -151,6 +156,9 @@ fn said(jobs: usize, failing: usize, alarms: usize) -> (Tone, String) {
                     "job whose last run failed",
                     "jobs whose last run failed",
                 ));
+            }
+            if stuck > 0 {
+                parts.push(plural(stuck, "paused stream", "paused streams"));
             }
             if alarms > 0 {
                 parts.push(plural(alarms, "open alarm", "open alarms"));

@@ -23,6 +23,7 @@ pub mod committer;
 pub mod decode;
 #[cfg(feature = "kafka")]
 pub mod doctor;
+mod events;
 #[cfg(feature = "kafka")]
 pub mod generation;
 #[cfg(feature = "kafka")]

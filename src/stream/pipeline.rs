@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::Utc;
 use futures::FutureExt;
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -14,10 +13,11 @@ use super::{
     batch::{AGAIN, Batch, NotReady, Preparation, ReadyBatch},
     committer::Committer,
     decode::RowLayout,
+    events::{self, Excess},
     handover::{Handover, handover},
     hints::HintWriter,
     member::StreamMember,
-    reader::{Event, Lost, Received, TopicReader, size},
+    reader::{Event, Received, TopicReader, size},
     registry::Registry,
     report::StreamState,
     slot::{Producers, Slot, group},
@@ -29,9 +29,7 @@ use crate::{
         problem::Problem,
     },
     failure::Failure,
-    process,
     serve::residents::ServedJob,
-    store::streams::{StreamCounts, events::StreamEvent},
 };
 
 /// Most messages and bytes of a batch.
@@ -224,6 +222,11 @@ impl Pipeline {
         }
     }
 
+    fn input_topic(&self) -> &str {
+        let input = self.rules.input.as_ref();
+        input.map(|input| input.topic.as_str()).unwrap_or_default()
+    }
+
     /// Waits until it is time to make a batch.
     async fn turn(&self) {
         if let Some(handover) = &self.ready {
@@ -274,7 +277,7 @@ impl Pipeline {
             Event::Message(received) if received.generation.is_over() => Ok(None),
             Event::Message(received) => Ok(Some(received)),
             Event::Lost(lost) => {
-                self.lost(member, &lost).await;
+                events::lost(member, self.input_topic(), &lost).await;
                 Ok(None)
             }
             Event::Failed(why) => Err(Ended::Failed(why)),
@@ -316,7 +319,14 @@ impl Pipeline {
                 self.window
                     .add(self.began.elapsed(), counts.received, counts.rejected);
                 if let Some((received, rejected)) = self.window.exceeded() {
-                    self.pause(member, received, rejected, &prepared).await;
+                    // The batch is not sent: it is read again.
+                    let sample = prepared.rejected.as_deref().unwrap_or_default();
+                    let excess = Excess {
+                        received,
+                        rejected,
+                        sample,
+                    };
+                    events::paused(member, &self.rules, &excess).await;
                     return Err(Ended::Paused);
                 }
             }
@@ -404,80 +414,5 @@ impl Pipeline {
             );
         }
         Ok(())
-    }
-
-    /// Asks people whether to go on. The batch is not sent: it is read again then.
-    async fn pause(&self, member: &StreamMember, received: u64, rejected: u64, batch: &ReadyBatch) {
-        let input = self.rules.input.as_ref();
-        let window = input
-            .map(|input| input.window.as_secs())
-            .unwrap_or_default();
-        let topic = input.map(|input| input.topic.clone()).unwrap_or_default();
-        let first = batch.rejected.clone().unwrap_or_default();
-        let event = StreamEvent {
-            job: member.job.clone(),
-            id: process::timeuuid(),
-            kind: StreamEvent::PAUSED.to_owned(),
-            what: format!(
-                "{rejected} of {received} messages of topic `{topic}` were rejected within {window} s, such as {first}"
-            ),
-            topic,
-            evidence: [
-                ("received".to_owned(), received.to_string()),
-                ("rejected".to_owned(), rejected.to_string()),
-                ("first".to_owned(), first),
-            ]
-            .into(),
-            member: Some(member.report.member),
-            since: Some(Utc::now()),
-        };
-        self.write_event(member, &event).await;
-        member.report.state(StreamState::Paused, Some(&event.what));
-    }
-
-    async fn lost(&self, member: &StreamMember, lost: &Lost) {
-        let topic = self.rules.input.as_ref().map(|input| input.topic.clone());
-        let topic = topic.unwrap_or_default();
-        let (from, to) = (lost.from, lost.to);
-        let what = match from < to {
-            true => format!(
-                "offsets {from} to {} of partition {} of topic `{topic}` were deleted before they were read",
-                to - 1,
-                lost.partition
-            ),
-            false => format!(
-                "partition {} of topic `{topic}` ends before offset {from}, up to which it was read: it is read again from {to}",
-                lost.partition
-            ),
-        };
-        let count = u64::try_from(to - from).unwrap_or_default();
-        member.report.count(&StreamCounts {
-            lost: count,
-            ..StreamCounts::default()
-        });
-        tracing::error!(job = member.job, "{what}");
-        let event = StreamEvent {
-            job: member.job.clone(),
-            id: process::timeuuid(),
-            kind: StreamEvent::LOST.to_owned(),
-            topic,
-            what,
-            evidence: [
-                ("partition".to_owned(), lost.partition.to_string()),
-                ("from".to_owned(), from.to_string()),
-                ("to".to_owned(), to.to_string()),
-            ]
-            .into(),
-            member: Some(member.report.member),
-            since: Some(Utc::now()),
-        };
-        self.write_event(member, &event).await;
-    }
-
-    async fn write_event(&self, member: &StreamMember, event: &StreamEvent) {
-        // Retried by the store; what happens again is said again.
-        if let Err(error) = member.serving.store.write_stream_event(event).await {
-            tracing::error!(job = member.job, %error, what = event.what, "could not be recorded");
-        }
     }
 }

@@ -6,6 +6,7 @@ pub mod lease;
 pub mod limiter;
 pub mod request_message;
 pub mod run_id;
+pub mod split_queue;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

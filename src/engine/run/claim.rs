@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::work::Work;
+use super::context::RunContext;
 use crate::{
-    domain::run::lease::Watch,
+    domain::run::split_queue::SplitQueue,
     metrics,
     process::{boot_time, is_gone},
     store::{
         driver::error::{StoreError, StoreErrorKind},
         runs::{
             split_leases::SplitLease,
-            splits::{Split, SplitId, SplitState},
+            splits::{Claimant, Split, SplitId, SplitState},
         },
     },
 };
@@ -25,12 +25,13 @@ const CLAIM_TRIES: u32 = 5;
 pub(super) enum Claim {
     Mine {
         lease: SplitLease,
+        /// Owners that vanished while they worked on it.
         deaths: i32,
     },
     Done,
     Held(Box<Split>),
     /// Claimed before. Its owner may have crashed on it, so such splits are reclaimed one at a time
-    /// ([`Work::claim`]).
+    /// ([`Claims::claim`]).
     NotNew,
 }
 
@@ -41,83 +42,22 @@ enum From {
     Anybody,
 }
 
-impl Work {
-    pub(super) fn id(&self, split: i32) -> SplitId {
-        SplitId {
-            job: self.context.run.job.clone(),
-            run_id: self.context.run.run_id,
-            split,
-        }
-    }
+/// Claims splits of one run for one process.
+pub(super) struct Claims<'a> {
+    pub context: &'a RunContext,
+    pub by: &'a Claimant,
+    /// What the process knows of splits that others hold.
+    pub queue: &'a SplitQueue,
+}
 
-    /// Claims splits while there is room for more.
-    pub(super) async fn fill(&mut self) -> Result<(), StoreError> {
-        if self.running.is_empty() {
-            self.alone = false;
-            if let Some(lease) = self.suspect.take() {
-                self.alone = true;
-                self.start(lease);
-            }
-        }
-        while self.may_claim() && !self.todo.is_empty() && self.seat.may_take() {
-            // Claims as many splits at once as there is room for. At its start a run sends one
-            // claim per split slot, and each claim takes two round trips.
-            let mut next = Vec::new();
-            while self.seat.may_take()
-                && let Some(split) = self.todo.pop_front()
-            {
-                next.push(split);
-                let held = self.running.len() + next.len();
-                self.seat.tell(held, !self.todo.is_empty());
-            }
-            let claims = next.iter().map(|split| self.claim_new(*split));
-            let claims = futures::future::join_all(claims).await;
-            let mut failed = None;
-            let mut old = Vec::new();
-            for (split, claim) in next.into_iter().zip(claims) {
-                match claim {
-                    Ok(Claim::NotNew) => old.push(split),
-                    Ok(claim) => self.claimed(split, claim).await?,
-                    Err(error) => {
-                        self.todo.push_back(split);
-                        failed = Some(error);
-                    }
-                }
-            }
-            self.seat.tell(self.running.len(), !self.todo.is_empty());
-            if let Some(error) = failed {
-                return Err(error);
-            }
-            for split in old {
-                if !(self.may_claim() && self.seat.may_take()) {
-                    self.todo.push_front(split);
-                    continue;
-                }
-                let claim = self.claim(split).await?;
-                self.claimed(split, claim).await?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) async fn claimed(&mut self, split: i32, claim: Claim) -> Result<(), StoreError> {
-        match claim {
-            Claim::Done => self.done += 1,
-            Claim::Held(seen) => self.watch(split, *seen),
-            Claim::Mine { lease, deaths } => self.take(lease, deaths).await?,
-            // Unreachable from `claim`; only `claim_new` returns it.
-            Claim::NotNew => self.todo.push_back(split),
-        }
-        Ok(())
-    }
-
+impl Claims<'_> {
     /// Claims a split that is new, released or abandoned by its owner.
-    pub(super) async fn claim(&self, split: i32) -> Result<Claim, StoreError> {
+    pub async fn claim(&self, split: i32) -> Result<Claim, StoreError> {
         self.claim_from(From::Anybody, split).await
     }
 
     /// Claims a split if it is new.
-    pub(super) async fn claim_new(&self, split: i32) -> Result<Claim, StoreError> {
+    pub async fn claim_new(&self, split: i32) -> Result<Claim, StoreError> {
         self.claim_from(From::Nobody, split).await
     }
 
@@ -138,8 +78,13 @@ impl Work {
     }
 
     async fn claim_once(&self, from: From, split: i32) -> Result<Claim, StoreError> {
-        let (store, id) = (&self.context.store, self.id(split));
-        let is_new = !self.watched.contains_key(&split)
+        let store = &self.context.store;
+        let id = SplitId {
+            job: self.context.run.job.clone(),
+            run_id: self.context.run.run_id,
+            split,
+        };
+        let is_new = !self.queue.is_held(split)
             // Every worker tries every split: a read costs less than a failed conditional write.
             && match store.glimpse_split(&id).await? {
                 None => true,
@@ -147,7 +92,7 @@ impl Work {
                 Some(seen)
                     if seen.state == SplitState::Claimed
                         && seen.owner != self.by.owner
-                        && !self.gone(split, &seen) =>
+                        && !self.is_gone(split, &seen) =>
                 {
                     return Ok(Claim::Held(Box::new(seen)));
                 }
@@ -172,7 +117,7 @@ impl Work {
             SplitState::Done => return Ok(Claim::Done),
             SplitState::Released => 0,
             SplitState::Claimed if seen.owner == self.by.owner => seen.deaths,
-            SplitState::Claimed if self.gone(split, &seen) => seen.deaths + 1,
+            SplitState::Claimed if self.is_gone(split, &seen) => seen.deaths + 1,
             SplitState::Claimed => return Ok(Claim::Held(Box::new(seen))),
         };
         if seen.seen.epoch >= MAX_EPOCH {
@@ -192,24 +137,9 @@ impl Work {
 
     /// Returns whether a split's owner is provably dead, or has been silent for the whole lease
     /// time.
-    pub(super) fn gone(&self, split: i32, seen: &Split) -> bool {
-        is_gone(&seen.process) || self.expired(split, seen)
-    }
-
-    fn expired(&self, split: i32, seen: &Split) -> bool {
+    pub fn is_gone(&self, split: i32, seen: &Split) -> bool {
         let lease = self.context.store.settings().lease;
-        self.watched.get(&split).is_some_and(|(watch, before)| {
-            before.seen == seen.seen && watch.remaining(lease, boot_time()).is_zero()
-        })
-    }
-
-    pub(super) fn watch(&mut self, split: i32, seen: Split) {
-        let now = boot_time();
-        let entry = self.watched.entry(split);
-        let (watch, before) =
-            entry.or_insert_with(|| (Watch::new(seen.seen.clone(), now), seen.clone()));
-        watch.observe(seen.seen.clone(), now);
-        *before = seen;
+        is_gone(&seen.process) || self.queue.is_silent(split, &seen.seen, lease, boot_time())
     }
 }
 

@@ -34,7 +34,7 @@ use crate::{
             datatype::Datatype,
             metadata::{PlaceNames, TensorMetadata, metadata},
             outputs::{Wanted, wanted_outputs},
-            target::{Inference, Target, check_ready},
+            target::{InferTarget, Inference, check_ready},
         },
         rows::RowLimits,
         state::Serving,
@@ -118,7 +118,7 @@ impl InferenceService {
     ) -> Result<ModelInferResponse, ApiError> {
         let version = version(&request.model_version);
         let name = &request.model_name;
-        let target = Target::find(&self.serving, &caller, name, version).await?;
+        let target = InferTarget::find(&self.serving, &caller, name, version).await?;
         let signature = target.signature();
         let wanted = request.outputs.iter().map(|output| Wanted {
             name: &output.name,

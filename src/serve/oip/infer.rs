@@ -17,7 +17,7 @@ use super::{
     outputs::{Wanted, wanted_outputs},
     path::ModelPath,
     request::{self, InferBody},
-    target::{Inference, Target},
+    target::{InferTarget, Inference},
 };
 use crate::{
     domain::{model::tensor::OutputBatch, problem::Problem},
@@ -58,7 +58,7 @@ pub async fn infer(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, OipError> {
     let version = path.version.as_deref();
-    let target = Target::find(&serving, &caller, &path.model, version).await?;
+    let target = InferTarget::find(&serving, &caller, &path.model, version).await?;
     let body = body.map_err(|rejection| {
         let problem = Problem::new("request.body", rejection.body_text()).at("body");
         OipError(ApiError::new(rejection.status(), problem))

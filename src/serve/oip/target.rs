@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What scores the tensors of a request.
-pub enum Target {
+pub enum InferTarget {
     Model(Arc<LoadedModel>),
     Job(Box<JobTarget>),
 }
@@ -33,7 +33,7 @@ pub struct Inference {
     pub outputs: OutputBatch,
 }
 
-impl Target {
+impl InferTarget {
     /// Returns what a caller wants to score with. `version`: a number or an alias; without it the
     /// champion answers.
     ///

@@ -114,9 +114,9 @@ fn every_type_gives_the_numbers_and_hashes_of_the_jobs_own_route() {
         assert!(inputs.contains(&expected), "{expected}: {metadata}");
     }
     let (natural, others) = (columns(|known| known.1), columns(|known| known.2));
-    // Without `word`, `small` and `fine`, which are null then; whatever the order is.
+    // Without `word`, `small` and `big`, which are null then; whatever the order is.
     let mut fewer = natural.clone();
-    fewer.retain(|column| !["word", "small", "fine"].contains(&column["name"].as_str().unwrap()));
+    fewer.retain(|column| !["word", "small", "big"].contains(&column["name"].as_str().unwrap()));
     fewer.reverse();
     let answers = ask(
         &sandbox,
@@ -133,7 +133,7 @@ fn every_type_gives_the_numbers_and_hashes_of_the_jobs_own_route() {
     let given: Vec<_> = given
         .into_iter()
         .map(|mut row| {
-            for name in ["word", "small", "fine"] {
+            for name in ["word", "small", "big"] {
                 row.as_object_mut().unwrap().remove(name);
             }
             row

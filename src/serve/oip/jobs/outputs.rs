@@ -137,3 +137,100 @@ fn tensor(output: &Output, array: &ArrayRef) -> Option<TensorData> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{Float32Array, Int32Array, StringArray};
+
+    use super::*;
+    use crate::domain::model::Observed;
+
+    fn texts(values: &[Option<&str>]) -> ArrayRef {
+        Arc::new(StringArray::from_iter(values))
+    }
+
+    fn numbers(values: &[Option<f32>]) -> ArrayRef {
+        Arc::new(values.iter().collect::<Float32Array>())
+    }
+
+    fn output(name: &str, element: Element) -> Output {
+        Output {
+            name: name.to_owned(),
+            public_name: name.to_owned(),
+            element,
+            dims: Vec::new(),
+            simplex: false,
+            classes: None,
+            observed: Observed::default(),
+        }
+    }
+
+    /// Predictions with the columns of lineage, and a column of the job named like one of them.
+    fn predictions(
+        rejected: &[Option<&str>],
+        arms: &[Option<&str>],
+        score: ArrayRef,
+    ) -> RecordBatch {
+        let versions: Int32Array = (1..).take(arms.len()).map(Some).collect();
+        RecordBatch::try_from_iter_with_nullable([
+            (arrow::VERSION, Arc::new(versions) as ArrayRef, true),
+            (arrow::REJECTED, texts(rejected), true),
+            (arrow::ARM, texts(arms), true),
+            (arrow::ARM, score, true),
+        ])
+        .unwrap()
+    }
+
+    #[test]
+    fn columns_are_found_by_place_and_lineage_by_name() {
+        let scores = numbers(&[Some(0.5), Some(f32::NAN)]);
+        let predictions = predictions(&[None, None], &[Some("e/a"), None], scores);
+        let outputs = [
+            output("arm", Element::Float),
+            output("lineage.arm", Element::String),
+            output("lineage.version", Element::Int32),
+        ];
+        let batch = batch(&predictions, &outputs, &[3]).unwrap();
+        assert_eq!(batch.rows, 2);
+        let TensorData::Float(scores) = &batch.outputs[0] else {
+            panic!("{:?}", batch.outputs);
+        };
+        assert!(scores[0] == 0.5 && scores[1].is_nan());
+        assert_eq!(batch.outputs[1], TensorData::String(["e/a", ""].into()));
+        assert_eq!(batch.outputs[2], TensorData::Int32(vec![1, 2]));
+        assert_eq!(only_version(&predictions), None);
+    }
+
+    #[test]
+    fn an_output_of_another_type_or_without_a_value_is_an_error() {
+        for (element, score) in [
+            (Element::Float, numbers(&[None])),
+            (Element::Double, numbers(&[Some(1.0)])),
+            (Element::String, texts(&[None])),
+            (Element::Bool, texts(&[Some("true")])),
+        ] {
+            let predictions = predictions(&[None], &[None], score);
+            let outputs = [output("score", element)];
+            let error = batch(&predictions, &outputs, &[3]).unwrap_err();
+            assert_eq!(error, "output `score` is not a tensor of its type");
+        }
+    }
+
+    #[test]
+    fn rejected_rows_are_named_with_the_first_reason() {
+        let line = |rejected: &[Option<&str>]| {
+            let arms = vec![None; rejected.len()];
+            let scores = numbers(&vec![None; rejected.len()]);
+            let checked = check_rejected(&predictions(rejected, &arms, scores));
+            checked.map_err(|error| error.line())
+        };
+        assert_eq!(line(&[None, None]), Ok(()));
+        let one = "inputs: the job rejects row 1: null: `x` (send the request without these rows)";
+        assert_eq!(line(&[None, Some("null: `x`")]), Err(one.to_owned()));
+        let many = line(&vec![Some("null"); 25]).unwrap_err();
+        assert!(many.contains("row 0: null; and row(s) 1, 2, 3"), "{many}");
+        assert!(many.contains("19, 20 and 4 more (send"), "{many}");
+    }
+}

@@ -52,9 +52,7 @@ fn mixed(test: &str, settings: &[(&str, &str)]) -> (Sandbox, Served, Vec<Vec<Str
     let records = reader.filter_map(|record| {
         let fields = record.unwrap().fields;
         let row = places.iter().map(|at| fields[*at].value.clone());
-        let row: Vec<String> = row
-            .map(|field| field.map(String::from))
-            .collect::<Option<_>>()?;
+        let row: Vec<String> = row.collect::<Option<_>>()?;
         let is_finite = |text: &String| text.parse::<f64>().is_ok_and(f64::is_finite);
         (is_finite(&row[0]) && is_finite(&row[4])).then_some(row)
     });
@@ -292,7 +290,7 @@ fn what_a_job_cannot_take_is_refused_with_the_input_and_the_row() {
     // The same reaches the users of clients.
     let counted = column("counted", "INT64", &["7".to_owned(), "8".to_owned()]);
     let requests = [
-        request("mixed", "", &[counted.clone()]),
+        request("mixed", "", std::slice::from_ref(&counted)),
         request("unknown", "", &[counted]),
     ];
     let answers = ask(&sandbox, &mut served, &requests);

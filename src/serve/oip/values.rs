@@ -24,7 +24,7 @@ pub enum Values<'a> {
 
 impl Values<'_> {
     /// Returns the number of values.
-    pub fn len(self) -> usize {
+    pub(super) fn len(self) -> usize {
         match self {
             Self::Bools(values) => values.len(),
             Self::Ints(values) => values.len(),

@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(line(&[None, None]), Ok(()));
         let one = "inputs: the job rejects row 1: null: `x` (send the request without these rows)";
         assert_eq!(line(&[None, Some("null: `x`")]), Err(one.to_owned()));
-        let many = line(&vec![Some("null"); 25]).unwrap_err();
+        let many = line(&[Some("null"); 25]).unwrap_err();
         assert!(many.contains("row 0: null; and row(s) 1, 2, 3"), "{many}");
         assert!(many.contains("19, 20 and 4 more (send"), "{many}");
     }

@@ -12,7 +12,7 @@ use super::{
     rows::{RowColumns, RowLimits, not_a_value, repeated},
 };
 use crate::{
-    codec::{cells::CellBuffer, cql_type::CqlType, json_value, schema::Column},
+    codec::{cells::CellBuffer, cql_type::CqlType, json_value},
     domain::problem::Problem,
 };
 
@@ -79,27 +79,27 @@ pub async fn row(
     for (column, part) in job.columns.iter().zip(parts) {
         match part {
             None => cells.push(None),
-            Some(bytes) => append(column, &bytes, &mut cells)
-                .map_err(|problem| ApiError::bad(problem.at(place(&column.name))))?,
+            Some(bytes) => append(&column.cql_type, &bytes, &mut cells).map_err(|error| {
+                ApiError::bad(not_a_value(column, &error).at(place(&column.name)))
+            })?,
         }
         limits.check_bytes(&cells)?;
     }
     Ok(cells)
 }
 
-/// Appends the cell of a part.
-fn append(column: &Column, bytes: &[u8], cells: &mut CellBuffer) -> Result<(), Problem> {
-    if *column.cql_type.thawed() == CqlType::Blob {
+/// Appends the cell of a part: the bytes of a blob, or the text of another type in UTF-8.
+///
+/// # Errors
+/// A sentence that says what is invalid; `cells` is unchanged then.
+pub fn append(cql_type: &CqlType, bytes: &[u8], cells: &mut CellBuffer) -> Result<(), String> {
+    if *cql_type.thawed() == CqlType::Blob {
         cells.push(Some(bytes));
         return Ok(());
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let at = error.valid_up_to();
-        not_a_value(column, &format!("it is not UTF-8 at byte {at}"))
-    })?;
-    // As a string of JSON.
-    let text = serde_json::Value::from(text).to_string();
-    json_value::append(&column.cql_type, &text, cells).map_err(|error| not_a_value(column, &error))
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| format!("it is not UTF-8 at byte {}", error.valid_up_to()))?;
+    cells.try_push_with(|out| json_value::write_text(cql_type, text, out))
 }
 
 /// Returns the part's name: the column.
@@ -150,6 +150,7 @@ fn malformed(error: &multer::Error) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::schema::Column;
 
     fn column(name: &str, cql_type: &str) -> Column {
         Column {

@@ -69,7 +69,7 @@ use super::{
     modifiers(&BearerToken, &NamedVersions),
     tags(
         (name = "predictions", description = "Predictions for given rows and for keys, and rows with similar ones"),
-        (name = "inference", description = "Raw tensors: the Open Inference Protocol, version 2"),
+        (name = "inference", description = "Tensors for models, columns for jobs: the Open Inference Protocol, version 2"),
         (name = "runs", description = "Batches on demand"),
         (name = "jobs", description = "What is scored"),
         (name = "models", description = "Models, their versions and aliases"),

@@ -5,6 +5,7 @@ mod cards;
 mod form;
 mod hostile;
 mod images;
+mod inference;
 mod isolated;
 mod memory;
 mod mutated;

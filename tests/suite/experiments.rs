@@ -175,6 +175,27 @@ fn current_http_explain_and_lineage_agree_and_follow_start_change_and_stop() {
         assert_eq!(prediction["version"], *version, "{answer}");
         assert_eq!(prediction["lineage"]["arm"], json!(arm), "{answer}");
     }
+    let ids: Vec<_> = (0..8).collect();
+    let input = |name: &str, data: &[i32]| json!({"name": name, "datatype": "INT32", "shape": [data.len()], "data": data});
+    let infer = |ids: &[i32]| {
+        let inputs = [input("id", ids), input("x", &vec![3; ids.len()])];
+        let reply = served.post("/v2/models/job:visits/infer", &json!({"inputs": inputs}));
+        reply.status(200).json()
+    };
+    let output = |answer: &Value, name: &str| {
+        let mut outputs = answer["outputs"].as_array().unwrap().iter();
+        outputs.find(|output| output["name"] == name).unwrap()["data"].clone()
+    };
+    let inferred = infer(&ids);
+    let arms: Vec<_> = ids.iter().map(|id| current[id].1.clone()).collect();
+    let versions: Vec<_> = ids.iter().map(|id| current[id].0).collect();
+    assert_eq!(output(&inferred, "lineage.arm"), json!(arms), "{inferred}");
+    assert_eq!(output(&inferred, "lineage.version"), json!(versions));
+    assert_eq!(inferred.get("model_version"), None, "{inferred}");
+    let second = versions.iter().position(|version| *version == 2).unwrap();
+    let second = infer(&[ids[second]]);
+    assert_eq!(second["model_version"], "2", "{second}");
+
     // Without its key a row is in no arm.
     let without = &answer["rows"][8]["predictions"][0];
     assert_eq!(

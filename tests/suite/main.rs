@@ -67,6 +67,7 @@ mod serve_attacks;
 mod serve_current;
 mod serve_grpc;
 mod serve_oip;
+mod serve_oip_jobs;
 mod serve_parity;
 mod serve_v1;
 mod similar;

@@ -52,7 +52,7 @@ impl Garden {
 }
 
 /// Starts `helenus serve` with gRPC and these settings, by their environment variables.
-fn serve(sandbox: &Sandbox, settings: &[(&str, &str)]) -> Served {
+pub fn serve(sandbox: &Sandbox, settings: &[(&str, &str)]) -> Served {
     let (http, grpc) = ("--serve-listen", "--serve-grpc-listen");
     let mut command = sandbox.command(&["serve", http, "127.0.0.1:0", grpc, "127.0.0.1:0"]);
     command.envs(settings.iter().copied());
@@ -174,7 +174,7 @@ fn requests_of_clients_are_answered_as_captured() {
 }
 
 /// The JSON of an answer with binary data, and the data.
-fn split(reply: &Reply) -> (Value, &[u8]) {
+pub fn split(reply: &Reply) -> (Value, &[u8]) {
     let length = reply.header("inference-header-content-length").unwrap();
     let (json, data) = reply.body.split_at(length.parse().unwrap());
     (serde_json::from_slice(json).unwrap(), data)
@@ -295,7 +295,7 @@ fn bad_requests_are_answered_with_a_reason() {
 }
 
 /// The text of a failed request, whose body must be `{"error": "text"}`.
-fn error_of(reply: &Reply) -> String {
+pub fn error_of(reply: &Reply) -> String {
     let body = reply.json();
     assert_eq!(body.as_object().unwrap().len(), 1, "{body}");
     body["error"].as_str().unwrap().to_owned()

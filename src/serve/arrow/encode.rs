@@ -21,6 +21,7 @@ use crate::{
     codec::{cells::CellBuffer, cql_type::CqlType, literal, schema::Column},
     domain::job::OutputColumn,
     serve::{
+        arrow::{ARM, REJECTED, VERSION},
         batcher::{RowOutcome, ScoredRows},
         routes::view::hash,
     },
@@ -59,22 +60,10 @@ pub struct VersionAnswer {
 }
 
 impl ArrowAnswer<'_> {
-    /// Returns the stream; its schema's metadata names job and revision.
+    /// Returns the predictions as one batch; its schema's metadata names job and revision.
     ///
     /// # Errors
     /// An output cell is not a value of its column's type.
-    pub fn stream(&self) -> Result<Vec<u8>, String> {
-        let batch = self.batch()?;
-        let failed = |error: ArrowError| error.to_string();
-        let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).map_err(failed)?;
-        writer.write(&batch).map_err(failed)?;
-        writer.into_inner().map_err(failed)
-    }
-
-    /// Returns the predictions as one batch.
-    ///
-    /// # Errors
-    /// As [`Self::stream`].
     pub fn batch(&self) -> Result<RecordBatch, String> {
         let rows = || self.rows().map(|(_, row)| row);
         let text = |values: StringArray| Arc::new(values) as ArrayRef;
@@ -86,8 +75,8 @@ impl ArrowAnswer<'_> {
         let models = StringArray::from_iter_values(models);
         let mut columns = self.key_columns()?;
         columns.extend([
-            field("version", Arc::new(versions), false),
-            field("rejected", text(rejected), true),
+            field(VERSION, Arc::new(versions), false),
+            field(REJECTED, text(rejected), true),
             field("input_hash", text(inputs), false),
             field("source_hash", text(sources), false),
             field("model_sha256", text(models), false),
@@ -99,7 +88,7 @@ impl ArrowAnswer<'_> {
         }
         if let Some(arms) = &self.arms {
             let arms = self.order.iter().map(|(_, row)| arms[*row]);
-            columns.push(field("arm", text(arms.collect()), true));
+            columns.push(field(ARM, text(arms.collect()), true));
         }
         for (at, output) in self.outputs.iter().enumerate() {
             let values = column(&output.cql_type, self.cells(at)).ok_or_else(|| {
@@ -150,6 +139,17 @@ impl ArrowAnswer<'_> {
             version.scored.cells.cell(row, column)
         })
     }
+}
+
+/// Returns a batch as a stream.
+///
+/// # Errors
+/// The batch cannot be written.
+pub fn stream(batch: &RecordBatch) -> Result<Vec<u8>, String> {
+    let failed = |error: ArrowError| error.to_string();
+    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).map_err(failed)?;
+    writer.write(batch).map_err(failed)?;
+    writer.into_inner().map_err(failed)
 }
 
 fn field(name: &str, values: ArrayRef, is_nullable: bool) -> (Field, ArrayRef) {
@@ -296,7 +296,7 @@ mod tests {
             arms: None,
             keys: None,
         };
-        let stream = answer.stream().unwrap();
+        let stream = stream(&answer.batch().unwrap()).unwrap();
         let mut reader = StreamReader::try_new(&stream[..], None).unwrap();
         let schema = reader.schema();
         assert_eq!(schema.metadata()["helenus.job"], "tumour");
@@ -344,7 +344,7 @@ mod tests {
             arms: Some(vec![Some("e/b"), None]),
             keys: None,
         };
-        let stream = answer.stream().unwrap();
+        let stream = stream(&answer.batch().unwrap()).unwrap();
         let mut reader = StreamReader::try_new(&stream[..], None).unwrap();
         let batch = reader.next().unwrap().unwrap();
         let arms = batch.column_by_name("arm").unwrap().as_string::<i32>();

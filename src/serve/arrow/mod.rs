@@ -10,6 +10,7 @@ pub mod pipe;
 
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use axum::{
     body::Bytes,
     http::{HeaderMap, header},
@@ -30,6 +31,13 @@ use crate::{
 
 /// The type of an Arrow IPC stream.
 pub const MEDIA_TYPE: &str = "application/vnd.apache.arrow.stream";
+
+/// The column with the version of each prediction.
+pub const VERSION: &str = "version";
+/// The column that says why a row is rejected; null if it is not.
+pub const REJECTED: &str = "rejected";
+/// The column with each row's arm in the running experiment.
+pub const ARM: &str = "arm";
 
 /// Returns whether the body is an Arrow stream.
 pub fn is_sent(headers: &HeaderMap) -> bool {
@@ -108,6 +116,22 @@ pub async fn answer(
     rows: CellBuffer,
     arms: &[Option<usize>],
 ) -> Result<Response, ApiError> {
+    let batch = predictions(job, wanted, rows, arms).await?;
+    let stream = encode::stream(&batch).map_err(malformed)?;
+    Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], stream).into_response())
+}
+
+/// Scores rows and returns their predictions, with the columns that [`encode`] lists. `arms`: each
+/// row's arm in the running experiment.
+///
+/// # Errors
+/// 429 or 503 from a model's queue.
+pub async fn predictions(
+    job: &ServedJob,
+    wanted: &Wanted,
+    rows: CellBuffer,
+    arms: &[Option<usize>],
+) -> Result<RecordBatch, ApiError> {
     let mut scored = Vec::with_capacity(wanted.versions.len());
     for served in &wanted.versions {
         let version = served.version();
@@ -142,14 +166,16 @@ pub async fn answer(
         arms: labels,
         keys: None,
     };
-    let stream = answer.stream().map_err(|error| {
-        // Admission and compilation decide the outputs' types: no request can cause this.
-        ApiError::new(
-            axum::http::StatusCode::INTERNAL_SERVER_ERROR,
-            Problem::new("answer.malformed", error),
-        )
-    })?;
-    Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], stream).into_response())
+    answer.batch().map_err(malformed)
+}
+
+/// Returns the error of an output that is not a value of its type. Admission and compilation decide
+/// these types: no request can cause this.
+pub fn malformed(error: String) -> ApiError {
+    ApiError::new(
+        axum::http::StatusCode::INTERNAL_SERVER_ERROR,
+        Problem::new("answer.malformed", error),
+    )
 }
 
 #[cfg(test)]

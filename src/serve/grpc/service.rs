@@ -32,10 +32,11 @@ use crate::{
             answer::shape,
             binary,
             datatype::Datatype,
-            infer::{check_known, model, run},
-            metadata::{PlaceNames, TensorMetadata, check_visible, metadata},
+            metadata::{PlaceNames, TensorMetadata, metadata},
             outputs::{Wanted, wanted_outputs},
+            target::{InferTarget, Inference, check_ready},
         },
+        rows::RowLimits,
         state::Serving,
         trace::{REQUEST_ID_KEY, Route, Trace},
     },
@@ -116,23 +117,29 @@ impl InferenceService {
         request: &ModelInferRequest,
     ) -> Result<ModelInferResponse, ApiError> {
         let version = version(&request.model_version);
-        let model = model(&self.serving, &caller, &request.model_name, version).await?;
-        let signature = &model.ready.admitted.signature;
+        let name = &request.model_name;
+        let target = InferTarget::find(&self.serving, &caller, name, version).await?;
+        let signature = target.signature();
         let wanted = request.outputs.iter().map(|output| Wanted {
             name: &output.name,
             classification: is_classification(output),
         });
         let wanted = wanted_outputs(signature, wanted)?;
         let tensors = tensors(request)?;
-        let batch = run(&model, &tensors, self.serving.settings().max_rows).await?;
+        let limits = RowLimits::of(self.serving.settings());
+        let Inference {
+            version,
+            outputs: batch,
+        } = target.infer(&tensors, limits).await?;
         // All outputs are raw, or none is. FP16 has no typed contents.
         let is_raw = !request.raw_input_contents.is_empty()
             || wanted
                 .iter()
                 .any(|at| matches!(batch.outputs[*at], TensorData::Float16(_)));
         let mut answer = ModelInferResponse {
-            model_name: model.ready.model.clone(),
-            model_version: model.ready.version.to_string(),
+            model_name: target.name(),
+            // Empty if rows have different versions in an experiment.
+            model_version: version.map_or_else(String::new, |version| version.to_string()),
             id: request.id.clone(),
             ..ModelInferResponse::default()
         };
@@ -189,10 +196,8 @@ impl InferenceService {
         caller: Arc<Caller>,
         request: &ModelReadyRequest,
     ) -> Result<ModelReadyResponse, ApiError> {
-        check_visible(&caller, &request.name)?;
-        check_known(&request.name)?;
         let version = version(&request.version);
-        self.serving.model(&request.name, version).await?;
+        check_ready(&self.serving, &caller, &request.name, version).await?;
         Ok(ModelReadyResponse { ready: true })
     }
 }

@@ -22,7 +22,8 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub struct AnswerHead<'a> {
     pub model: &'a str,
-    pub version: i32,
+    /// `None`: rows have different versions.
+    pub version: Option<i32>,
     /// The request's id.
     pub id: Option<&'a str>,
 }
@@ -39,7 +40,9 @@ pub struct AnswerOutput {
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct InferAnswer<'a> {
     model_name: &'a str,
-    model_version: String,
+    /// Missing if rows have different versions in an experiment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     outputs: Vec<OutputTensor<'a>>,
@@ -98,7 +101,7 @@ pub fn write(
     }
     let answer = InferAnswer {
         model_name: head.model,
-        model_version: head.version.to_string(),
+        model_version: head.version.map(|version| version.to_string()),
         id: head.id,
         outputs: tensors,
     };

@@ -53,20 +53,8 @@ pub fn append(
             values.extend(bytes.iter().map(|byte| *byte == 1));
         }
         (TensorData::String(values), Datatype::Bytes) => {
-            let mut found = 0;
-            for text in Prefixed::of(bytes) {
-                let text = text.map_err(|reason| BadValue::at(found, reason))?;
-                found += 1;
-                if found > count {
-                    break;
-                }
-                values.push(utf8(text, found - 1)?);
-            }
-            if found != count {
-                return Err(BadValue::whole(match found > count {
-                    true => format!("more values than the {count} of its shape"),
-                    false => format!("{found} values; its shape has {count}"),
-                }));
+            for (at, text) in byte_strings(bytes, count)?.into_iter().enumerate() {
+                values.push(utf8(text, at)?);
             }
         }
         (data, Datatype::Uint8) => append_integers(data, read!(bytes, u8).map(i128::from))?,
@@ -86,6 +74,26 @@ pub fn append(
         }
     }
     Ok(())
+}
+
+/// Returns the `count` values of a `BYTES` tensor.
+///
+/// # Errors
+/// Another number of values, a length that exceeds the bytes that follow.
+pub fn byte_strings(bytes: &[u8], count: usize) -> Result<Vec<&[u8]>, BadValue> {
+    let mut found = Vec::new();
+    for value in Prefixed::of(bytes) {
+        if found.len() == count {
+            return Err(BadValue::whole(format!(
+                "more values than the {count} of its shape"
+            )));
+        }
+        found.push(value.map_err(|reason| BadValue::at(found.len(), reason))?);
+    }
+    match found.len() == count {
+        true => Ok(found),
+        false => Err(BadValue::count(found.len(), count)),
+    }
 }
 
 /// Checks that a text is UTF-8. `at`: its index.

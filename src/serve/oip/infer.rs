@@ -17,22 +17,21 @@ use super::{
     outputs::{Wanted, wanted_outputs},
     path::ModelPath,
     request::{self, InferBody},
+    target::{InferTarget, Inference},
 };
 use crate::{
-    domain::{
-        model::{check_name, tensor::OutputBatch},
-        problem::Problem,
-    },
+    domain::{model::tensor::OutputBatch, problem::Problem},
     serve::{
-        caller::{Caller, Right},
+        caller::Caller,
         error::ApiError,
         models::LoadedModel,
         routes::{Shared, score::parse},
-        state::Serving,
+        rows::RowLimits,
     },
 };
 
-/// Scores raw tensors with a version, the champion if none is named.
+/// Scores raw tensors with a version of a model, or source columns with that of a job: the champion
+/// if none is named.
 ///
 /// With the header `Inference-Header-Content-Length` the body is JSON of that length, followed by
 /// the values of the inputs that have `binary_data_size`. If an output is asked for as binary data,
@@ -41,7 +40,7 @@ use crate::{
     post,
     path = "/v2/models/{model}/infer",
     tag = "inference",
-    params(("model" = String, Path, description = "The model")),
+    params(("model" = String, Path, description = "The model, or `job:` and the name of a job")),
     request_body(content = InferBody<'_>),
     responses(
         (status = 200, description = "The outputs", content(
@@ -58,21 +57,26 @@ pub async fn infer(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, OipError> {
-    let model = model(&serving, &caller, &path.model, path.version.as_deref()).await?;
+    let version = path.version.as_deref();
+    let target = InferTarget::find(&serving, &caller, &path.model, version).await?;
     let body = body.map_err(|rejection| {
         let problem = Problem::new("request.body", rejection.body_text()).at("body");
         OipError(ApiError::new(rejection.status(), problem))
     })?;
     let (json, binary) = request::split(&headers, &body)?;
     let request: InferBody<'_> = parse(json)?;
-    let signature = &model.ready.admitted.signature;
+    let signature = target.signature();
     let wanted = request.outputs().iter().map(|output| Wanted {
         name: &output.name,
         classification: output.is_classification(),
     });
     let wanted = wanted_outputs(signature, wanted)?;
     let tensors = request.tensors(binary)?;
-    let batch = run(&model, &tensors, serving.settings().max_rows).await?;
+    let limits = RowLimits::of(serving.settings());
+    let Inference {
+        version,
+        outputs: batch,
+    } = target.infer(&tensors, limits).await?;
     let outputs: Vec<_> = wanted
         .into_iter()
         .enumerate()
@@ -82,38 +86,11 @@ pub async fn infer(
         })
         .collect();
     let head = AnswerHead {
-        model: &model.ready.model,
-        version: model.ready.version,
+        model: &target.name(),
+        version,
         id: request.id.as_deref(),
     };
     Ok(answer::write(head, signature, &batch, &outputs)?)
-}
-
-/// Returns the loaded model that a caller wants to score with.
-///
-/// # Errors
-/// 403, 404, or 503 if it cannot be loaded.
-pub async fn model(
-    serving: &Serving,
-    caller: &Caller,
-    name: &str,
-    version: Option<&str>,
-) -> Result<Arc<LoadedModel>, ApiError> {
-    caller.check_model(Right::Score, name)?;
-    check_known(name)?;
-    serving.model(name, version).await
-}
-
-/// Refuses names that no model can have, before Cassandra is asked.
-///
-/// # Errors
-/// 404.
-pub fn check_known(name: &str) -> Result<(), ApiError> {
-    check_name("a model", name).map_err(|_| {
-        let shown: String = name.chars().take(60).collect();
-        let message = format!("there is no model `{shown}`");
-        ApiError::not_found(Problem::new("model.unknown", message))
-    })
 }
 
 /// Scores the tensors of a request, all rows of them.

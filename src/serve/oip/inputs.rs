@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// One tensor of a request.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct GivenTensor<'a> {
     pub name: &'a str,
     pub datatype: &'a str,
@@ -116,7 +116,10 @@ fn order(inputs: &[Input], tensors: &[GivenTensor<'_>]) -> Result<Vec<usize>, Ap
 }
 
 /// Checks a shape against an input's, and returns its rows.
-fn rows_of(input: &Input, shape: &[i64]) -> Result<usize, Problem> {
+///
+/// # Errors
+/// Another shape.
+pub fn rows_of(input: &Input, shape: &[i64]) -> Result<usize, Problem> {
     let wrong = || {
         let shown: Vec<_> = shape.iter().take(8).map(ToString::to_string).collect();
         let dims: String = input.dims.iter().map(|dim| format!(", {dim}")).collect();
@@ -138,7 +141,11 @@ fn rows_of(input: &Input, shape: &[i64]) -> Result<usize, Problem> {
     }
 }
 
-fn check_rows(rows: usize, max_rows: usize) -> Result<(), ApiError> {
+/// Checks the number of rows of a request.
+///
+/// # Errors
+/// 400 without rows, 413 with more than `max_rows`.
+pub fn check_rows(rows: usize, max_rows: usize) -> Result<(), ApiError> {
     if rows == 0 {
         let problem = Problem::new("request.no_rows", "the inputs have no rows");
         return Err(ApiError::bad(problem.at("inputs")));
@@ -157,24 +164,38 @@ fn check_rows(rows: usize, max_rows: usize) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn tensor(
+/// Returns the data type of a tensor. `at`: its index in the request.
+///
+/// # Errors
+/// An unknown type, or one whose values are not those of the input.
+pub fn datatype(input: &Input, given: &GivenTensor<'_>, at: usize) -> Result<Datatype, Problem> {
+    let place = format!("inputs[{at}].datatype");
+    let Some(datatype) = Datatype::named(given.datatype) else {
+        let shown: String = given.datatype.chars().take(20).collect();
+        let problem = Problem::new("oip.datatype", format!("unknown datatype `{shown}`"));
+        let help = format!("choose from {}", Datatype::names());
+        return Err(problem.at(place).help(help));
+    };
+    if datatype.suits(input.element) {
+        return Ok(datatype);
+    }
+    let own = Datatype::of(input.element);
+    let message = format!("`{}` takes {own}, not {datatype}", input.name);
+    Err(Problem::new("oip.datatype", message).at(place))
+}
+
+/// Returns the values of a tensor. `at`: its index in the request.
+///
+/// # Errors
+/// Values that are not of the input's element type, or that it cannot represent exactly.
+pub fn tensor(
     input: &Input,
     given: &GivenTensor<'_>,
     at: usize,
     rows: usize,
 ) -> Result<TensorData, Problem> {
     let place = |field: &str| format!("inputs[{at}].{field}");
-    let own = Datatype::of(input.element);
-    let datatype = Datatype::named(given.datatype).ok_or_else(|| {
-        let shown: String = given.datatype.chars().take(20).collect();
-        Problem::new("oip.datatype", format!("unknown datatype `{shown}`"))
-            .at(place("datatype"))
-            .help(format!("choose from {}", Datatype::names()))
-    })?;
-    if !datatype.suits(input.element) {
-        let message = format!("`{}` takes {own}, not {datatype}", input.name);
-        return Err(Problem::new("oip.datatype", message).at(place("datatype")));
-    }
+    let datatype = datatype(input, given, at)?;
     // Rows are limited, and the width is a model's.
     let count = rows.saturating_mul(input.width());
     let mut data = TensorData::new(input.element);
@@ -198,8 +219,8 @@ fn tensor(
 }
 
 impl BadValue {
-    /// The problem with row and column of the value.
-    fn explained(self, input: &Input, place: &str, datatype: Datatype) -> Problem {
+    /// Returns the problem with row and column of the value.
+    pub fn explained(self, input: &Input, place: &str, datatype: Datatype) -> Problem {
         let Self { at, reason } = self;
         let width = input.width().max(1);
         let message = match at {

@@ -8,17 +8,16 @@ use serde::Serialize;
 use super::{
     datatype::Datatype,
     error::{OipError, OipErrorBody, OipErrorResponses},
-    infer::check_known,
+    jobs::{self, JobTarget, job_name},
     path::ModelPath,
+    target::{check_ready, check_visible},
 };
 use crate::{
-    domain::model::{Input, Output, ReadyVersion},
-    serve::{
-        caller::{Caller, Right},
-        error::ApiError,
-        routes::Shared,
-        state::Serving,
+    domain::{
+        model::{Input, Output, ReadyVersion, check_name},
+        problem::Problem,
     },
+    serve::{caller::Caller, error::ApiError, routes::Shared, state::Serving},
 };
 
 /// Extensions of the protocol that the server has, by Triton's names.
@@ -60,11 +59,11 @@ pub struct ModelReady {
     error: Option<String>,
 }
 
-/// The metadata of a model.
+/// The metadata of a model, or of a job as one.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ModelMetadata {
     pub name: String,
-    /// All versions that may score.
+    /// All versions that may score; of a job, those that it serves.
     pub versions: Vec<String>,
     pub platform: &'static str,
     pub inputs: Vec<TensorMetadata>,
@@ -143,12 +142,12 @@ pub async fn ready(State(serving): Shared) -> (StatusCode, Json<ServerReady>) {
     (status, Json(ServerReady { ready, error }))
 }
 
-/// Returns the versions, inputs and outputs of a model.
+/// Returns the versions, inputs and outputs of a model or job.
 #[utoipa::path(
     get,
     path = "/v2/models/{model}",
     tag = "inference",
-    params(("model" = String, Path, description = "The model")),
+    params(("model" = String, Path, description = "The model, or `job:` and the name of a job")),
     responses((status = 200, description = "The model", body = ModelMetadata), OipErrorResponses),
 )]
 pub async fn model(
@@ -167,7 +166,7 @@ pub async fn model(
     get,
     path = "/v2/models/{model}/ready",
     tag = "inference",
-    params(("model" = String, Path, description = "The model")),
+    params(("model" = String, Path, description = "The model, or `job:` and the name of a job")),
     responses(
         (status = 200, description = "It is loaded", body = ModelReady),
         OipErrorResponses,
@@ -179,10 +178,9 @@ pub async fn model_ready(
     Extension(caller): Extension<Arc<Caller>>,
     path: ModelPath,
 ) -> Result<(StatusCode, Json<ModelReady>), OipError> {
-    check_visible(&caller, &path.model)?;
-    check_known(&path.model)?;
-    let (status, error) = match serving.model(&path.model, path.version.as_deref()).await {
-        Ok(_) => (StatusCode::OK, None),
+    let version = path.version.as_deref();
+    let (status, error) = match check_ready(&serving, &caller, &path.model, version).await {
+        Ok(()) => (StatusCode::OK, None),
         Err(error) if error.status == StatusCode::SERVICE_UNAVAILABLE => {
             (error.status, Some(error.line()))
         }
@@ -207,6 +205,9 @@ pub async fn metadata(
     version: Option<&str>,
 ) -> Result<ModelMetadata, ApiError> {
     check_visible(caller, name)?;
+    if let Some(job) = job_name(name) {
+        return Ok(job_metadata(&JobTarget::find(serving, job, version)?));
+    }
     check_known(name)?;
     let known = serving.index.model(&serving.store, name).await?;
     let ready = known.version(version)?;
@@ -225,13 +226,34 @@ pub async fn metadata(
     })
 }
 
-/// Checks that a caller may know a model: those who score with it need its signature.
+/// Returns the metadata of a job as a model of the protocol.
+fn job_metadata(target: &JobTarget) -> ModelMetadata {
+    let JobTarget { job, signature, .. } = target;
+    let input = |input: &Input| TensorMetadata {
+        name: input.name.clone(),
+        datatype: Datatype::of(input.element).as_str(),
+        shape: any_rows(&input.dims),
+        parameters: None,
+    };
+    ModelMetadata {
+        name: jobs::model_name(&job.job.job),
+        versions: job.versions.keys().map(ToString::to_string).collect(),
+        platform: jobs::PLATFORM,
+        inputs: signature.inputs.iter().map(input).collect(),
+        outputs: signature.outputs.iter().map(output).collect(),
+    }
+}
+
+/// Refuses names that no model can have, before Cassandra is asked.
 ///
 /// # Errors
-/// 403.
-pub fn check_visible(caller: &Caller, name: &str) -> Result<(), ApiError> {
-    let score = caller.check_model(Right::Score, name);
-    score.or_else(|_| caller.check_model(Right::Read, name))
+/// 404.
+pub fn check_known(name: &str) -> Result<(), ApiError> {
+    check_name("a model", name).map_err(|_| {
+        let shown: String = name.chars().take(60).collect();
+        let message = format!("there is no model `{shown}`");
+        ApiError::not_found(Problem::new("model.unknown", message))
+    })
 }
 
 fn inputs(ready: &ReadyVersion) -> Vec<TensorMetadata> {

@@ -1,7 +1,8 @@
-//! The Open Inference Protocol, version 2: raw tensors over REST, with the binary extension.
+//! The Open Inference Protocol, version 2, over REST, with the binary extension.
 //!
-//! [`inputs`] turns the tensors of a request into those of a model and [`answer`] its outputs into
-//! an answer; gRPC uses the same code. A value is taken exactly or refused: it is never rounded to
+//! A request names a model, which is given raw tensors, or a job ([`jobs`]), which is given source
+//! columns. [`inputs`] turns the tensors of a request into those of a model and [`answer`] its
+//! outputs into an answer; gRPC uses the same code. A value is taken exactly or refused: it is never rounded to
 //! another type, and a missing number never becomes NaN.
 //!
 //! Source: kserve/open-inference-protocol, `specification/protocol/inference_rest.md`; the binary
@@ -14,12 +15,14 @@ pub mod error;
 pub mod exact;
 pub mod infer;
 pub mod inputs;
+pub mod jobs;
 pub mod json_data;
 pub mod metadata;
 pub mod outputs;
 pub mod path;
 pub mod repository;
 pub mod request;
+pub mod target;
 pub mod values;
 
 use axum::routing::{get, post};

@@ -1,4 +1,4 @@
-//! `POST /v2/repository/index`: all models and versions that the caller may see.
+//! `POST /v2/repository/index`: all models, jobs and versions that the caller may see.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     error::{OipError, OipErrorResponses},
-    metadata::check_visible,
+    jobs::model_name,
+    target::check_visible,
 };
 use crate::{
     serve::{
@@ -26,7 +27,7 @@ pub struct IndexRequest {
     ready: bool,
 }
 
-/// A version of a model.
+/// A version of a model or job.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct IndexEntry {
     name: String,
@@ -37,7 +38,7 @@ pub struct IndexEntry {
     reason: String,
 }
 
-/// Lists the models and versions.
+/// Lists the models and their versions, then the jobs that are served and theirs.
 #[utoipa::path(
     post,
     path = "/v2/repository/index",
@@ -79,6 +80,18 @@ pub async fn index(
                 });
             }
         }
+    }
+    for (job, served) in serving.residents.all() {
+        let name = model_name(&job);
+        if check_visible(&caller, &name).is_err() {
+            continue;
+        }
+        entries.extend(served.versions.keys().map(|version| IndexEntry {
+            name: name.clone(),
+            version: version.to_string(),
+            state: "READY",
+            reason: String::new(),
+        }));
     }
     Ok(Json(entries))
 }

@@ -23,7 +23,8 @@ pub enum Values<'a> {
 }
 
 impl Values<'_> {
-    fn len(self) -> usize {
+    /// Returns the number of values.
+    pub(super) fn len(self) -> usize {
         match self {
             Self::Bools(values) => values.len(),
             Self::Ints(values) => values.len(),

@@ -16,6 +16,8 @@ use serde_json::Value;
 
 use crate::support::{Model, Sandbox, block_on, cassandra::session, cli::run, required};
 
+mod languages;
+
 const SCRIPT: &str = include_str!("../documents/tokens.py");
 
 /// The folder that `tests/documents/tokens.py` makes. It is made once, and again when the script

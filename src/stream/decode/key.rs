@@ -2,10 +2,13 @@
 
 use apache_avro::types::Value;
 
-use super::{Schemas, fields::Fields, not_a_value, read_avro};
+use super::{Schemas, debezium_blobs::column_json, fields::Fields, not_a_value, read_avro};
 use crate::{
     codec::{cells::CellBuffer, json_value, schema::Column},
-    domain::{job::stream::MessageFormat, problem::Problem},
+    domain::{
+        job::stream::{MessageFormat, StreamInput},
+        problem::Problem,
+    },
 };
 
 /// Returns the cells of key columns, in their order.
@@ -18,7 +21,7 @@ use crate::{
 pub(super) fn cells(
     columns: &[&Column],
     key: Option<&[u8]>,
-    format: MessageFormat,
+    input: &StreamInput,
     schemas: &impl Schemas,
 ) -> Result<CellBuffer, Problem> {
     let missing = |column: &Column, why: &str| {
@@ -35,13 +38,13 @@ pub(super) fn cells(
         for column in columns {
             let field = fields.get(&column.name);
             let field = field.ok_or_else(|| missing(column, ""))?;
-            let json = field.json(&column.cql_type);
+            let json = column_json(field, &column.cql_type, input.is_debezium);
             json.and_then(|json| json_value::append(&column.cql_type, &json, &mut cells))
                 .map_err(|error| not_a_value(column, &error))?;
         }
         Ok(())
     };
-    let is_avro = format == MessageFormat::Avro && key.first() == Some(&0);
+    let is_avro = input.format == MessageFormat::Avro && key.first() == Some(&0);
     if is_avro {
         let (schema, value) = read_avro(key, schemas)?;
         match Fields::of_avro(schema, &value) {

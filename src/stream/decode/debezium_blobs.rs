@@ -25,7 +25,10 @@ pub(super) fn column_json<'f>(
 }
 
 /// Marks a blob's string as base64.
-fn base64<'f>(json: Cow<'f, str>, cql_type: &CqlType) -> Result<Cow<'f, str>, String> {
+///
+/// # Errors
+/// A message for people.
+pub(super) fn base64<'f>(json: Cow<'f, str>, cql_type: &CqlType) -> Result<Cow<'f, str>, String> {
     match *cql_type == CqlType::Blob {
         true if json.starts_with('"') => Ok(Cow::Owned(format!("{{\"b64\": {json}}}"))),
         false if has_blobs(cql_type) && json != "null" => Err(format!(

@@ -9,10 +9,11 @@ use super::{
     trial::Tried,
 };
 use crate::domain::{
+    job::prepare::TokenPart,
     model::{
-        Signature,
+        Input, Signature,
         golden::{Expected, Golden},
-        tensor::{InputBatch, TensorData},
+        tensor::{Element, InputBatch, TensorData},
         tolerance::{self, Tolerance},
     },
     problem::Problem,
@@ -162,6 +163,15 @@ fn scale(expected: &[f64]) -> f64 {
     judge::root_mean_square(finite)
 }
 
+/// Returns whether a job fills the input with the content of one cell, which has no features that
+/// could be out of order: pixels with rows and columns, or integers under the usual name of tokens or
+/// bytes.
+fn is_content(input: &Input) -> bool {
+    let is_integer = matches!(input.element, Element::Int32 | Element::Int64);
+    let is_usual = TokenPart::of_input(&input.name).is_some() || input.name == "bytes";
+    input.dims.len() >= 3 || is_integer && is_usual
+}
+
 /// Returns warnings about what golden rows, or their absence, leave unproven.
 pub(super) fn warnings(
     golden: Option<&Golden>,
@@ -169,12 +179,13 @@ pub(super) fn warnings(
     signature: &Signature,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
-    let wide = signature.inputs.iter().find(|input| input.width() > 1);
+    let mut wide = signature.inputs.iter().filter(|input| input.width() > 1);
+    let wide = wide.find(|input| !is_content(input));
     if let Some(input) = wide
         && feature_names.is_empty()
     {
         warnings.push(format!(
-            "order_unproven: the order of features in `{}` is unknown; give their names in order (--features FILE), or prove it with a job's `expect` (not needed for one vector column)",
+            "order_unproven: the order of features in `{}` is unknown; give their names in order (--features FILE), or prove it with a job's `expect` (not needed where one column fills it: a vector, tokens, bytes)",
             input.name
         ));
     }

@@ -216,3 +216,69 @@ fn debezium_envelopes_insert_update_and_delete() {
     stream.signal("TERM");
     stream.finish();
 }
+
+#[test]
+fn blobs_of_debezium_are_base64() {
+    let stems = Stems::new("stream_debezium_blobs", shared(), 1);
+    stems
+        .sandbox
+        .cql("ALTER TABLE {data}.stems ADD (scan blob, scans list<blob>)");
+    stems.job(
+        "upsert = true\nenvelope = \"debezium\"\nmax_rejected = 100",
+        "",
+    );
+    let message = |id: i64, name: &str, value: Value| {
+        let mut row = stem(id);
+        row[name] = value;
+        let envelope = json!({"schema": {}, "payload": {"before": null, "after": row, "op": "c"}});
+        let key = json!({"schema": {}, "payload": {"garden": "g", "id": id}});
+        json!({"key": key.to_string(), "json": envelope})
+    };
+    let messages = [
+        message(1, "scan", json!("/9j/4AAQ")),
+        // They could be hexadecimal digits, which Debezium does not write.
+        message(2, "scan", json!("abcd")),
+        message(3, "scan", json!("0x00ff00")),
+        message(4, "scan", json!("")),
+        message(5, "scan", json!({"b64": "AP8="})),
+        message(6, "scan", Value::Null),
+        message(7, "scans", Value::Null),
+        // Not base64, and blobs inside a value.
+        message(11, "scan", json!("0x123")),
+        message(12, "scans", json!(["AP8="])),
+    ];
+    stems.broker.write(&stems.input, &messages);
+    let stream = stems.start(&[]);
+    stems.predictions(7);
+    let dead = stems.dead_letters(2);
+    for (letter, words) in dead.iter().zip(["base64", "use Avro"]) {
+        assert_eq!(letter.header("helenus-error-code"), "row.not_a_value");
+        let error = letter.header("helenus-error");
+        assert!(error.contains(words), "{error}");
+    }
+    let rows = stems
+        .sandbox
+        .rows("SELECT id, scan FROM {data}.stems WHERE garden = 'g'");
+    let scans: Vec<(i64, Option<String>)> = rows
+        .iter()
+        .map(|row| {
+            let scan = row.get("scan").and_then(|scan| scan.as_blob());
+            (row["id"].as_bigint().unwrap(), scan.map(hex::encode))
+        })
+        .collect();
+    let scan = |id, hex: &str| (id, Some(hex.to_owned()));
+    assert_eq!(
+        scans,
+        [
+            scan(1, "ffd8ffe00010"),
+            scan(2, "69b71d"),
+            scan(3, "d31d347dfd34"),
+            scan(4, ""),
+            scan(5, "00ff"),
+            (6, None),
+            (7, None),
+        ]
+    );
+    stream.signal("TERM");
+    stream.finish();
+}

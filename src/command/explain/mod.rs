@@ -1,11 +1,12 @@
 //! `helenus explain`.
 
 mod at;
+mod prepared;
 mod stored;
 
 use serde_json::{Value, json};
 
-use self::stored::stored_text;
+use self::{prepared::input_text, stored::stored_text};
 use super::{Context, parse_time, run::run_line};
 use crate::{
     control::jobs,
@@ -216,7 +217,7 @@ fn text(explained: &Explained) -> String {
                 one.column.clone(),
                 stored_text(&one.stored),
                 match &one.value {
-                    Ok(value) => short(value),
+                    Ok(value) => input_text(value),
                     Err(reason) => format!("rejected: {reason}"),
                 },
             ]

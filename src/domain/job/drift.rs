@@ -61,7 +61,7 @@ pub struct FeatureAt {
     pub place: usize,
     /// Index of the value in the place.
     pub value: usize,
-    /// The input's element type; of a measure, double.
+    /// The input's element type; of a measure, the type of its values.
     pub element: Element,
 }
 
@@ -94,11 +94,11 @@ pub fn features(version: &CompiledVersion) -> Vec<FeatureAt> {
             if let Conversion::Prepared(preparation) = &place.conversion {
                 let measures = preparation.kind.measures().iter().enumerate();
                 features.extend(measures.map(|(value, measure)| FeatureAt {
-                    name: format!("{}[{measure}]", place.feature),
+                    name: format!("{}[{}]", place.feature, measure.name()),
                     input: at,
                     place: index,
                     value,
-                    element: Element::Double,
+                    element: measure.element(),
                 }));
                 continue;
             }

@@ -15,6 +15,7 @@ use crate::{
         job::{
             CompiledJob, CompiledVersion, Conversion,
             drift::{self, FeatureAt, OutputKind},
+            prepare::MeasuredContent,
         },
         model::tensor::{Element, TensorData},
     },
@@ -103,23 +104,31 @@ impl Layout {
         let versions = job.versions.iter().zip(&self.plan.versions);
         let counters = self.features.iter().zip(&mut progress.profile.versions);
         for ((version, counted), (features, profile)) in versions.zip(counters) {
-            let mut features = Features {
+            let features = Features {
                 version,
                 counted: &counted.features,
                 features,
                 is_kept: progress.taken < self.plan.kept_rows(counted),
             };
-            features.count(columns, values, &mut profile.features);
-            if let Some(segment) = &segment {
-                // Without bins there is nothing to compare segments in.
-                features.is_kept = false;
-                let counters = profile.segment(counted, segment, OTHER_SEGMENTS);
-                features.count(columns, values, counters);
-            }
+            let mut whole = std::mem::take(&mut profile.features);
+            let segment = segment.as_ref();
+            let segment = segment.map(|segment| profile.segment(counted, segment, OTHER_SEGMENTS));
+            features.count(columns, values, &mut whole, segment.unwrap_or_default());
+            profile.features = whole;
         }
         progress.taken += 1;
         true
     }
+}
+
+/// What a row has in one place.
+enum PlaceValues {
+    /// Its cell is null, even where the mapping replaces nulls, or cannot be converted.
+    Missing,
+    /// Its values as scoring converts them.
+    Converted,
+    /// What is measured of a cell that would be prepared.
+    Measured(Vec<MeasuredContent>),
 }
 
 /// The features of one version, and how they are counted.
@@ -132,27 +141,41 @@ struct Features<'f> {
 }
 
 impl Features<'_> {
-    fn count(&self, columns: &[Option<&[u8]>], values: &mut TensorData, counters: &mut [Counter]) {
+    /// Counts a row; `segment` has the counters of the row's segment, or none.
+    fn count(
+        &self,
+        columns: &[Option<&[u8]>],
+        values: &mut TensorData,
+        counters: &mut [Counter],
+        segment: &mut [Counter],
+    ) {
         let all = self.features.iter().zip(self.counted).zip(counters);
-        // The values of a place are converted once, and follow each other.
-        let mut is_missing = false;
-        for ((at, counted), counter) in all {
-            if at.value == 0 {
-                is_missing = !self.convert(at, columns, values);
-            }
+        // The values of a place follow each other, and are converted once.
+        let mut place = None;
+        let mut found = PlaceValues::Missing;
+        for (index, ((at, counted), counter)) in all.enumerate() {
             if counted.bins.is_none() && !self.is_kept {
                 continue;
             }
-            match is_missing {
-                true => counter.add_null(),
-                false => add(counter, counted.bins.as_ref(), values, at.value),
+            if place.replace((at.input, at.place)) != Some((at.input, at.place)) {
+                found = self.convert(at, columns, values);
+            }
+            let bins = counted.bins.as_ref();
+            found.add_to(counter, bins, values, at.value);
+            // Without bins there is nothing to compare segments in.
+            if let (Some(counter), Some(_)) = (segment.get_mut(index), bins) {
+                found.add_to(counter, bins, values, at.value);
             }
         }
     }
 
-    /// Converts a place as scoring does, or measures what would be prepared. Returns `false` if its cell is null, even where the mapping
-    /// replaces nulls, or cannot be converted.
-    fn convert(&self, at: &FeatureAt, columns: &[Option<&[u8]>], values: &mut TensorData) -> bool {
+    /// Converts a place as scoring does, or measures what would be prepared.
+    fn convert(
+        &self,
+        at: &FeatureAt,
+        columns: &[Option<&[u8]>],
+        values: &mut TensorData,
+    ) -> PlaceValues {
         if values.element() == at.element {
             values.clear();
         } else {
@@ -161,17 +184,33 @@ impl Features<'_> {
         let inputs = self.version.inputs.get(at.input);
         let place = inputs.and_then(|input| input.places.get(at.place));
         let Some(place) = place else {
-            return false;
+            return PlaceValues::Missing;
         };
         let Some(cell) = columns.get(place.column).copied().flatten() else {
-            return false;
+            return PlaceValues::Missing;
         };
-        match (&place.conversion, values) {
-            (Conversion::Prepared(preparation), TensorData::Double(values)) => {
-                values.extend(preparation.kind.measure(cell));
-                true
+        match &place.conversion {
+            Conversion::Prepared(preparation) => {
+                PlaceValues::Measured(preparation.kind.measure(cell))
             }
-            (_, values) => place.append(Some(cell), values).is_ok(),
+            _ => match place.append(Some(cell), values) {
+                Ok(_) => PlaceValues::Converted,
+                Err(_) => PlaceValues::Missing,
+            },
+        }
+    }
+}
+
+impl PlaceValues {
+    /// Adds the value at this index of the place; `values` are those that were converted.
+    fn add_to(&self, counter: &mut Counter, bins: Option<&Bins>, values: &TensorData, at: usize) {
+        match self {
+            Self::Missing => counter.add_null(),
+            Self::Converted => add(counter, bins, values, at),
+            Self::Measured(measured) => match measured[at] {
+                MeasuredContent::Number(number) => counter.add_number(bins, number),
+                MeasuredContent::Category(category) => counter.add_text(bins, category),
+            },
         }
     }
 }

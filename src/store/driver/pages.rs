@@ -3,9 +3,9 @@
 //!
 //! If all columns are bounded by their types, a page has as many rows as make `PAGE_BYTES`.
 //! Otherwise the first page of a statement is small and read alone. Every further page has as many
-//! rows as would make  `PAGE_BYTES` at the mean size of the last page's rows. It has at most twice
-//! as many rows as the last page, and never more than `MOST_ROWS`; this bounds the cost of a table
-//! whose rows grow suddenly.
+//! rows as would make `PAGE_BYTES` (more for `DOCUMENTS`) at the mean size of the last page's rows. It
+//! has at most twice as many rows as the last page, and never more than `MOST_ROWS`; this bounds the
+//! cost of a table whose rows grow suddenly.
 
 use std::{
     collections::HashMap,
@@ -24,6 +24,10 @@ use crate::codec::cql_type::CqlType;
 /// Target size of a page. Larger pages cost Cassandra more per row (its heap holds them completely:
 /// bench/results), smaller ones more requests.
 const PAGE_BYTES: usize = 1 << 18;
+/// Rows of a page of documents, as long as they have at most so many bytes together: documents of more
+/// than 128 KiB would otherwise come one a page. Most of a blob's cost is its bytes, not its cell.
+const DOCUMENTS: usize = 8;
+const DOCUMENTS_BYTES: usize = 1 << 20;
 /// Size above which a page is too large, even if its types say that the rows are small. A page also
 /// has at most as many rows as would make this size if all were as large as the largest one so far.
 const MOST_BYTES: usize = 4 << 20;
@@ -78,6 +82,15 @@ impl PageRows {
             bounded: types.all(is_bounded),
             blobs: false,
             keys: true,
+        }
+    }
+
+    /// Returns the number of rows of this mean size that make a page.
+    fn of_size(self, bytes: usize) -> usize {
+        let rows = PAGE_BYTES / bytes;
+        match self.blobs {
+            true => rows.max(DOCUMENTS.min(DOCUMENTS_BYTES / bytes)),
+            false => rows,
         }
     }
 
@@ -168,8 +181,8 @@ impl RowSize {
     }
 
     /// Returns the number of rows that make a page.
-    fn rows(&self) -> i32 {
-        let by_mean = PAGE_BYTES / self.mean.load(Ordering::Relaxed).max(1);
+    fn rows(&self, pages: PageRows) -> i32 {
+        let by_mean = pages.of_size(self.mean.load(Ordering::Relaxed).max(1));
         let rows = by_mean.min(MOST_BYTES / self.row()).max(1);
         i32::try_from(rows).unwrap_or(i32::MAX)
     }
@@ -210,8 +223,8 @@ impl Steering {
         }
         if self.rows == 0 {
             self.rows = match self.size.is_known() {
-                true if self.pages.keys => self.size.rows(),
-                true => self.size.rows().min(START_ROWS),
+                true if self.pages.keys => self.size.rows(self.pages),
+                true => self.size.rows(self.pages).min(START_ROWS),
                 false if self.pages.blobs => FIRST_BLOBS,
                 false => FIRST_ROWS,
             };
@@ -230,7 +243,7 @@ impl Steering {
         let twice = self.rows.saturating_mul(2).min(self.pages.most);
         self.rows = match self.pages.bounded && self.bytes <= MOST_BYTES {
             true => twice,
-            false => self.size.rows().min(twice),
+            false => self.size.rows(self.pages).min(twice),
         };
     }
 }
@@ -306,6 +319,18 @@ mod tests {
         let read = steer(pages, |_| 10 << 20, 4);
         let rows: Vec<i32> = read.iter().map(|page| page.0).collect();
         assert_eq!(rows, [4, 1, 1, 1]);
+    }
+
+    #[test]
+    fn documents_come_several_a_page() {
+        let pages = PageRows::of([CqlType::Int, CqlType::Blob].iter());
+        let rows = |bytes: usize| steer(pages, |_| bytes, 9)[8].0;
+        assert_eq!(
+            [40, 100, 156, 600, 2_000].map(|kib| rows(kib << 10)),
+            [8, 8, 6, 1, 1]
+        );
+        // Small blobs have the pages of other rows.
+        assert_eq!(rows(1 << 10), 256);
     }
 
     #[test]

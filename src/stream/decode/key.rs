@@ -2,10 +2,18 @@
 
 use apache_avro::types::Value;
 
-use super::{Schemas, fields::Fields, not_a_value, read_avro};
+use super::{
+    Schemas,
+    debezium_blobs::{base64, column_json},
+    fields::Fields,
+    not_a_value, read_avro,
+};
 use crate::{
     codec::{cells::CellBuffer, json_value, schema::Column},
-    domain::{job::stream::MessageFormat, problem::Problem},
+    domain::{
+        job::stream::{MessageFormat, StreamInput},
+        problem::Problem,
+    },
 };
 
 /// Returns the cells of key columns, in their order.
@@ -18,7 +26,7 @@ use crate::{
 pub(super) fn cells(
     columns: &[&Column],
     key: Option<&[u8]>,
-    format: MessageFormat,
+    input: &StreamInput,
     schemas: &impl Schemas,
 ) -> Result<CellBuffer, Problem> {
     let missing = |column: &Column, why: &str| {
@@ -35,13 +43,13 @@ pub(super) fn cells(
         for column in columns {
             let field = fields.get(&column.name);
             let field = field.ok_or_else(|| missing(column, ""))?;
-            let json = field.json(&column.cql_type);
+            let json = column_json(field, &column.cql_type, input.is_debezium);
             json.and_then(|json| json_value::append(&column.cql_type, &json, &mut cells))
                 .map_err(|error| not_a_value(column, &error))?;
         }
         Ok(())
     };
-    let is_avro = format == MessageFormat::Avro && key.first() == Some(&0);
+    let is_avro = input.format == MessageFormat::Avro && key.first() == Some(&0);
     if is_avro {
         let (schema, value) = read_avro(key, schemas)?;
         match Fields::of_avro(schema, &value) {
@@ -62,7 +70,11 @@ pub(super) fn cells(
         let column = alone(columns, &missing)?;
         let text = std::str::from_utf8(key).map_err(|_| missing(column, ""))?;
         // `7` and `"7"` are JSON; `anna` is the text itself.
-        json_value::append(&column.cql_type, text, &mut cells)
+        let json = match input.is_debezium {
+            true => base64(text.into(), &column.cql_type),
+            false => Ok(text.into()),
+        };
+        json.and_then(|json| json_value::append(&column.cql_type, &json, &mut cells))
             .or_else(|_| {
                 cells.try_push_with(|out| json_value::write_text(&column.cql_type, text, out))
             })
@@ -81,5 +93,59 @@ fn alone<'c>(
     match columns {
         [column] => Ok(column),
         _ => Err(missing(columns[0], ": the message's key is not an object")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        codec::cql_type::CqlType,
+        domain::job::{MaxRejected, stream::MessageTime},
+        stream::decode::avro::WriterSchema,
+    };
+
+    struct NoSchemas;
+
+    impl Schemas for NoSchemas {
+        fn schema(&self, id: u32) -> Result<&WriterSchema, Problem> {
+            Err(Problem::new("message.unknown_schema", id.to_string()))
+        }
+    }
+
+    fn key_cell(key: &str, is_debezium: bool) -> Result<Vec<u8>, Problem> {
+        let input = StreamInput {
+            topic: String::new(),
+            format: MessageFormat::Json,
+            is_debezium,
+            is_upserted: true,
+            time: MessageTime::Message,
+            is_deleting: true,
+            max_rejected: MaxRejected::Count(1),
+            window: Duration::from_secs(1),
+        };
+        let column = Column {
+            name: "id".to_owned(),
+            cql_type: CqlType::Blob,
+        };
+        let cells = cells(&[&column], Some(key.as_bytes()), &input, &NoSchemas)?;
+        Ok(cells.cell(0, 0).unwrap().to_vec())
+    }
+
+    #[test]
+    fn blobs_of_keys_are_spelled_as_those_of_values() {
+        for key in [
+            r#""abcd""#,
+            r#"{"id": "abcd"}"#,
+            r#"{"schema": {}, "payload": {"id": "abcd"}}"#,
+        ] {
+            assert_eq!(key_cell(key, true).unwrap(), [0x69, 0xb7, 0x1d], "{key}");
+            assert_eq!(key_cell(key, false).unwrap(), [0xab, 0xcd], "{key}");
+        }
+        for key in [r#""AP8""#, r#"{"id": "AP8"}"#] {
+            assert_eq!(key_cell(key, true).unwrap_err().code, "row.not_a_value");
+        }
     }
 }

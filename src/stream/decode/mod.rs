@@ -4,6 +4,7 @@
 //! same value gives the same cell whatever way it comes.
 
 pub mod avro;
+mod debezium_blobs;
 mod envelope;
 mod fields;
 mod key;
@@ -30,6 +31,7 @@ use crate::{
     serve::routes::unit,
 };
 use avro::WriterSchema;
+use debezium_blobs::column_json;
 use envelope::{Change, open};
 use fields::Fields;
 
@@ -232,7 +234,7 @@ impl MessageDecoder<'_> {
                 return Ok(());
             };
             let column = &layout.columns[at];
-            let json = field.json(&column.cql_type);
+            let json = column_json(field, &column.cql_type, self.input.is_debezium);
             let json = json.map_err(|error| not_a_value(column, &error))?;
             match found[at].replace(json) {
                 None => Ok(()),
@@ -278,7 +280,7 @@ impl MessageDecoder<'_> {
             match field.filter(|_| at < layout.table_key) {
                 None => rows.cells.push(None),
                 Some(field) => {
-                    let json = field.json(&column.cql_type);
+                    let json = column_json(field, &column.cql_type, self.input.is_debezium);
                     json.and_then(|json| {
                         json_value::append(&column.cql_type, &json, &mut rows.cells)
                     })
@@ -317,7 +319,7 @@ impl MessageDecoder<'_> {
             return Err(Problem::new("row.no_key", message).at(name.clone()));
         }
         let columns: Vec<&Column> = missing.iter().map(|at| &layout.columns[*at]).collect();
-        let found = key::cells(&columns, key, self.input.format, schemas)?;
+        let found = key::cells(&columns, key, self.input, schemas)?;
         let mut completed = CellBuffer::new(width);
         for at in 0..width {
             match missing.iter().position(|missing| *missing == at) {

@@ -97,7 +97,10 @@ fn orientations_are_those_of_the_models_own_library() {
     let refused = refused.code(2).error().to_string();
     assert!(refused.contains("384 x 384"), "{refused}");
     let options = ["--classes", "0,90,180,270", "--preprocess", "torchvision"];
-    let pushed = sandbox.json(&[&push[..], &options].concat()).ok().result();
+    let pushed = sandbox.json(&[&push[..], &options].concat()).ok();
+    let warnings = pushed.json()["warnings"].to_string();
+    assert!(!warnings.contains("order_unproven"), "{warnings}");
+    let pushed = pushed.result();
     let entry = pushed["features_entry"].as_str().unwrap();
     assert!(
         entry.starts_with("x = { column = \"image\", as = \"image\""),

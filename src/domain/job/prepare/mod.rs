@@ -7,6 +7,8 @@
 
 pub mod bytes;
 pub mod image;
+mod language;
+mod measure;
 mod plan;
 mod preparer;
 pub mod rows;
@@ -17,6 +19,7 @@ use serde_json::{Value, json};
 pub use self::{
     bytes::BytesRule,
     image::ImageRule,
+    measure::{ContentMeasure, MeasuredContent},
     plan::PreparationPlan,
     preparer::{PreparedPart, Preparer},
     rows::{TypedRows, Unprepared},
@@ -121,33 +124,6 @@ impl PreparationKind {
             Self::Image(rule) => rule.header(content).map(|(format, width, height)| {
                 json!({"format": format, "width": width, "height": height})
             }),
-        }
-    }
-
-    /// Returns the names of what [`PreparationKind::measure`] measures.
-    pub fn measures(&self) -> &'static [&'static str] {
-        match self {
-            Self::Bytes(_) => &["bytes"],
-            // Once for all inputs that a text fills.
-            Self::Tokens(rule) if rule.part == TokenPart::Ids => &["tokens"],
-            Self::Tokens(_) => &[],
-            Self::Image(_) => &["bytes", "width", "height"],
-        }
-    }
-
-    /// Measures a content without preparing it, for profiles: one number for each of
-    /// [`PreparationKind::measures`], NaN if it cannot be read. (Brightness would mean to decode
-    /// images that need not be scored.)
-    pub fn measure(&self, content: &[u8]) -> Vec<f64> {
-        let bytes = content.len() as f64;
-        match self {
-            Self::Bytes(_) => vec![bytes],
-            Self::Tokens(rule) if rule.part == TokenPart::Ids => vec![rule.length(content)],
-            Self::Tokens(_) => Vec::new(),
-            Self::Image(rule) => match rule.header(content) {
-                Some((_, width, height)) => vec![bytes, width.into(), height.into()],
-                None => vec![bytes, f64::NAN, f64::NAN],
-            },
         }
     }
 }

@@ -257,7 +257,7 @@ pub struct RowCounters {
 
 impl RowCounters {
     /// Looks up the counters of `job`.
-    pub fn of(job: &str) -> Self {
+    pub fn for_job(job: &str) -> Self {
         let rows = |outcome| ROWS.counter([job, outcome]);
         Self {
             source: SOURCE_ROWS.counter([job]),

@@ -37,7 +37,7 @@ pub fn identity() -> &'static str {
 }
 
 /// Returns the part of an [`identity`] for people: `HOST pid N`.
-pub fn spoken(identity: &str) -> String {
+pub fn readable(identity: &str) -> String {
     match identity.split('/').collect::<Vec<_>>().as_slice() {
         [host, _, _, pid, _] => format!("{host} pid {pid}"),
         _ => identity.to_owned(),

@@ -35,7 +35,7 @@ pub struct Load {
 
 impl Load {
     pub async fn prepare(session: Session, flags: &Flags) -> Result<Self, Failure> {
-        let shape = Shape::of(
+        let shape = Shape::from_type(
             &session,
             &flags.source,
             &flags.target,

@@ -87,7 +87,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         let holder = holder
             .process
             .as_deref()
-            .map_or_else(|| "another process".to_owned(), process::spoken);
+            .map_or_else(|| "another process".to_owned(), process::readable);
         output::tell(&format!(
             "waiting for {holder}, which is changing the schema"
         ));

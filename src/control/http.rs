@@ -93,11 +93,11 @@ struct RenderedMetrics {
 }
 
 async fn live(State(shown): State<RenderedMetrics>) -> Response {
-    said(shown.health.is_live())
+    respond(shown.health.is_live())
 }
 
 async fn ready(State(shown): State<RenderedMetrics>) -> Response {
-    said(shown.health.is_ready())
+    respond(shown.health.is_ready())
 }
 
 async fn scrape(State(shown): State<RenderedMetrics>) -> Response {
@@ -105,7 +105,7 @@ async fn scrape(State(shown): State<RenderedMetrics>) -> Response {
     (text, shown.recorder.render()).into_response()
 }
 
-fn said(answer: Result<(), String>) -> Response {
+fn respond(answer: Result<(), String>) -> Response {
     match answer {
         Ok(()) => "ok\n".into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),

@@ -37,7 +37,7 @@ pub(super) async fn keep(service: Service) {
                 }
             }
             Ok(LeaseAsked::Held(row)) => {
-                let holder = row.process.as_deref().map(process::spoken);
+                let holder = row.process.as_deref().map(process::readable);
                 if holder != reported {
                     tracing::info!(leader = holder, "another worker leads");
                     reported = holder;

@@ -79,7 +79,7 @@ pub(super) async fn keep(service: Service) {
     };
     let (mut seen, mut look_at) = (None, Instant::now());
     while stop.asked() == Asked::Nothing {
-        let looked = scoring.look(&mut seen, &mut look_at).await;
+        let looked = scoring.poll(&mut seen, &mut look_at).await;
         if let Err(error) = &looked {
             tracing::warn!(%error, "could not look for open runs");
         }
@@ -107,7 +107,7 @@ pub(super) async fn keep(service: Service) {
 }
 
 impl Scoring {
-    async fn look(
+    async fn poll(
         &mut self,
         seen: &mut Option<Uuid>,
         look_at: &mut Instant,

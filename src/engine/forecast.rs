@@ -49,7 +49,7 @@ const ROUNDS: usize = 4;
 ///
 /// # Errors
 /// Errors of Cassandra.
-pub async fn of(store: &Store, job: &CompiledJob, rows: u64) -> Result<Forecast, Failure> {
+pub async fn forecast(store: &Store, job: &CompiledJob, rows: u64) -> Result<Forecast, Failure> {
     let preparers = models::preparers(store.config(), store.config().scoring_threads);
     let look = |stratum| source_only(store, (job, preparers.as_ref()), stratum).boxed();
     let strata = strata(rows, &mut rand::rng());

@@ -143,7 +143,7 @@ fn library(report: &mut Report, config: &Config) {
 
 /// Returns whether the keyspace can be used.
 async fn schema(report: &mut Report, config: &Config) -> bool {
-    match migrate::look(config).await {
+    match migrate::pending_files(config).await {
         Ok(waiting) if waiting.is_empty() => {
             report.good(
                 "schema",

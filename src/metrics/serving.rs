@@ -65,7 +65,7 @@ impl RouteMeters {
             let mut meters = self.0.write().unwrap_or_else(PoisonError::into_inner);
             let meter = meters
                 .entry(route.to_owned())
-                .or_insert_with(|| Arc::new(RouteMeter::of(route)));
+                .or_insert_with(|| Arc::new(RouteMeter::for_route(route)));
             Arc::clone(meter)
         });
         let class = usize::from(status / 100).clamp(1, 5) - 1;
@@ -75,7 +75,7 @@ impl RouteMeters {
 }
 
 impl RouteMeter {
-    fn of(route: &str) -> Self {
+    fn for_route(route: &str) -> Self {
         Self {
             statuses: STATUSES.map(|status| HTTP_REQUESTS.counter([route, status])),
             seconds: HTTP_SECONDS.labelled_histogram([route]),
@@ -92,7 +92,7 @@ pub struct ServedRowCounters {
 
 impl ServedRowCounters {
     /// Looks up the counters of `job`.
-    pub fn of(job: &str) -> Self {
+    pub fn for_job(job: &str) -> Self {
         let rows = |outcome| SERVED_ROWS.counter([job, outcome]);
         Self {
             scored: rows("scored"),

@@ -167,7 +167,7 @@ impl RowScorer {
         for item in items {
             let end = first + item.rows.rows();
             let answer = match &scored {
-                Ok(()) => Ok(answers.of(first..end)),
+                Ok(()) => Ok(answers.take_rows(first..end)),
                 Err(error) => Err(error.clone()),
             };
             first = end;
@@ -209,7 +209,7 @@ impl<'a> Answers<'a> {
     }
 
     /// Returns the predictions of the next rows.
-    pub fn of(&mut self, rows: std::ops::Range<usize>) -> ScoredRows {
+    pub fn take_rows(&mut self, rows: std::ops::Range<usize>) -> ScoredRows {
         let predicted = self.predicted;
         let mut answer = ScoredRows {
             cells: CellBuffer::new(predicted.cells.width()),

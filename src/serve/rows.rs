@@ -37,7 +37,7 @@ pub struct RowLimits {
 
 impl RowLimits {
     /// Returns the limits that the settings give.
-    pub fn of(settings: &Serve) -> Self {
+    pub fn from_settings(settings: &Serve) -> Self {
         Self {
             rows: settings.max_rows,
             bytes: MAX_CELL_BYTES.min((settings.max_body_mib << 20) * CELLS_PER_BODY),
@@ -89,7 +89,7 @@ impl<'a> From<&'a CompiledJob> for RowColumns<'a> {
 
 impl<'a> RowColumns<'a> {
     /// Returns the job's rows with these columns instead of the ones that it reads.
-    pub fn of(job: &'a CompiledJob, columns: &'a [Column]) -> Self {
+    pub fn with_columns(job: &'a CompiledJob, columns: &'a [Column]) -> Self {
         Self {
             columns,
             ..job.into()

@@ -94,7 +94,7 @@ impl StreamMember {
             if *stop.borrow() {
                 return Ok(Ended::Stopped);
             }
-            match self.look().await? {
+            match self.current_job().await? {
                 Ok(found) => break found,
                 Err(Hindrance::NoStream) => return Ok(Ended::Gone),
                 Err(Hindrance::Paused(why)) => {
@@ -132,7 +132,9 @@ impl StreamMember {
     }
 
     /// Returns the job and its rules if it should be read now.
-    async fn look(&self) -> Result<Result<(Arc<ServedJob>, Arc<StreamRules>), Hindrance>, Failure> {
+    async fn current_job(
+        &self,
+    ) -> Result<Result<(Arc<ServedJob>, Arc<StreamRules>), Hindrance>, Failure> {
         let store = &self.serving.store;
         if let Some(why) = self.paused().await? {
             return Ok(Err(Hindrance::Paused(why)));

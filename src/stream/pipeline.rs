@@ -132,7 +132,7 @@ impl Pipeline {
         loop {
             if self.looked.elapsed() >= LOOK {
                 self.looked = Instant::now();
-                if let Some(ended) = self.look(member).await {
+                if let Some(ended) = self.check(member).await {
                     return ended;
                 }
             }
@@ -198,7 +198,7 @@ impl Pipeline {
     }
 
     /// Returns why reading ends, if it does.
-    async fn look(&mut self, member: &StreamMember) -> Option<Ended> {
+    async fn check(&mut self, member: &StreamMember) -> Option<Ended> {
         match member.paused().await {
             Ok(Some(_)) => return Some(Ended::Paused),
             Ok(None) => {}

@@ -85,7 +85,7 @@ impl StreamProcess {
         tokio::pin!(stopped);
         loop {
             self.health.beat();
-            let looked = self.look().await;
+            let looked = self.start_members().await;
             if let Err(error) = &looked {
                 tracing::warn!(%error, "could not look for jobs with a stream");
             }
@@ -123,7 +123,7 @@ impl StreamProcess {
     }
 
     /// Starts members for jobs that have a stream and none.
-    async fn look(&mut self) -> Result<(), Failure> {
+    async fn start_members(&mut self) -> Result<(), Failure> {
         self.members.retain(|_, member| !member.is_finished());
         let names = match self.wanted.is_empty() {
             true => self.store.job_names().await?,

@@ -241,9 +241,13 @@ fn a_move_outlives_whoever_began_it_and_waits_for_coverage() {
     block_on(async {
         let store = sandbox.store().await;
         let mut watches = Default::default();
-        let round = Box::pin(gates::act(&store, &mut watches)).await.unwrap();
+        let round = Box::pin(gates::judge_and_move(&store, &mut watches))
+            .await
+            .unwrap();
         assert_eq!((round.under_way, round.settled), (1, 0), "{round:?}");
-        let round = Box::pin(gates::act(&store, &mut watches)).await.unwrap();
+        let round = Box::pin(gates::judge_and_move(&store, &mut watches))
+            .await
+            .unwrap();
         assert_eq!((round.under_way, round.settled), (1, 0), "{round:?}");
     });
     assert_eq!(world.champion(), 1);

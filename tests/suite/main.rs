@@ -64,6 +64,7 @@ mod scorer;
 mod serve_access;
 mod serve_arrow;
 mod serve_attacks;
+mod serve_connections;
 mod serve_current;
 mod serve_grpc;
 mod serve_oip;
@@ -78,6 +79,7 @@ mod stream_formats;
 mod stream_requests;
 #[cfg(feature = "kafka")]
 mod stream_runs;
+mod stream_settings;
 mod support;
 mod targets;
 mod terminal;

@@ -24,7 +24,7 @@ pub(super) fn write(
     match json {
         // The empty value, which is not null.
         RawJson::Text(text) if text == "0x" => Ok(()),
-        RawJson::Text(text) => match RawJson::of(&text) {
+        RawJson::Text(text) => match RawJson::parse(&text) {
             Ok(inner @ (RawJson::Array(_) | RawJson::Object(_))) => opened(cql_type, inner, out),
             _ => Err(mismatch(cql_type, "a string")),
         },
@@ -101,7 +101,7 @@ fn framed<T>(
 }
 
 fn not_null<'a>(json: &'a str, what: &str) -> Result<RawJson<'a>, String> {
-    match RawJson::of(json)? {
+    match RawJson::parse(json)? {
         RawJson::Null => Err(format!("{what} must not be null")),
         json => Ok(json),
     }
@@ -131,7 +131,7 @@ fn set(element: &CqlType, text: &str, out: &mut Vec<u8>) -> Result<usize, String
 fn entries(types: (&CqlType, &CqlType), text: &str, out: &mut Vec<u8>) -> Result<usize, String> {
     let mut seen = HashSet::new();
     each_entry(text, |key, json| {
-        entry(types, RawJson::of(key)?, json, &mut seen, out)
+        entry(types, RawJson::parse(key)?, json, &mut seen, out)
             .map_err(|error| format!("key {}: {error}", clip(key)))
     })
 }
@@ -140,7 +140,7 @@ fn entries(types: (&CqlType, &CqlType), text: &str, out: &mut Vec<u8>) -> Result
 fn pairs(types: (&CqlType, &CqlType), text: &str, out: &mut Vec<u8>) -> Result<usize, String> {
     let mut seen = HashSet::new();
     each(text, |at, json| {
-        let RawJson::Array(pair) = RawJson::of(json)? else {
+        let RawJson::Array(pair) = RawJson::parse(json)? else {
             return Err(format!("entry {at} is not an array of key and value"));
         };
         let mut parts = ["", ""];
@@ -197,7 +197,7 @@ fn tuple(
 }
 
 fn nullable(cql_type: &CqlType, json: &str, out: &mut Vec<u8>) -> Result<(), String> {
-    match RawJson::of(json)? {
+    match RawJson::parse(json)? {
         RawJson::Null => {
             out.extend_from_slice(&(-1_i32).to_be_bytes());
             Ok(())
@@ -240,7 +240,7 @@ fn vector(
 fn udt(cql_type: &CqlType, fields: &Fields, text: &str, out: &mut Vec<u8>) -> Result<(), String> {
     let mut values: Vec<Option<&str>> = vec![None; fields.len()];
     each_entry(text, |key, json| {
-        let RawJson::Text(name) = RawJson::of(key)? else {
+        let RawJson::Text(name) = RawJson::parse(key)? else {
             return Err(format!("{} is not a field's name", clip(key)));
         };
         let at = field(fields, &name)

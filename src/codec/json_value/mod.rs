@@ -23,7 +23,7 @@ use super::{cells::CellBuffer, cql_type::CqlType};
 /// # Errors
 /// A sentence that says what is invalid; `cells` is unchanged then.
 pub fn append(cql_type: &CqlType, json: &str, cells: &mut CellBuffer) -> Result<(), String> {
-    match RawJson::of(json)? {
+    match RawJson::parse(json)? {
         RawJson::Null => {
             cells.push(None);
             Ok(())
@@ -57,7 +57,7 @@ enum RawJson<'a> {
 impl<'a> RawJson<'a> {
     /// Looks at the first character only, except for numbers and strings. Strings without escapes
     /// are borrowed.
-    fn of(json: &'a str) -> Result<Self, String> {
+    fn parse(json: &'a str) -> Result<Self, String> {
         let json = json.trim_ascii();
         match json.as_bytes() {
             [b'-' | b'0'..=b'9', rest @ ..] if rest.iter().all(|byte| is_numeric(*byte)) => {

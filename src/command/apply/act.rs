@@ -49,7 +49,7 @@ impl Actor<'_> {
     ///
     /// # Errors
     /// Those of the command that does the same.
-    pub async fn act(&self, step: &FolderStep) -> Result<Answer, Failure> {
+    pub async fn take(&self, step: &FolderStep) -> Result<Answer, Failure> {
         let (store, context, wait) = (self.store, self.context, self.wait);
         match &step.write {
             FolderWrite::Nothing => Ok(Answer::default()),

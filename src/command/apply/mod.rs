@@ -95,7 +95,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
             &format!("{} {}", step.action.as_str(), plan::title(step)),
         );
         failpoint::hit("before_apply_step");
-        match Box::pin(actor.act(step)).await {
+        match Box::pin(actor.take(step)).await {
             Ok(answer) => {
                 warnings.extend(answer.warnings);
                 applied.push(step);

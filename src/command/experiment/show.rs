@@ -78,7 +78,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
                 )
             })?;
         let running = Running::new(None);
-        let looking = Box::pin(experiments::look(&store, &status, &running));
+        let looking = Box::pin(experiments::take_look(&store, &status, &running));
         watched(context.format, &running, looking).await?;
         state = find(&store, &args.job, &args.name, LOOKS).await?;
     }

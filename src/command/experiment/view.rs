@@ -40,11 +40,11 @@ pub fn as_json(state: &ExperimentView) -> Value {
         "ends_at": row.ends_at,
         "started_at": status.and_then(|status| status.started_at),
         "ended_at": status.and_then(|status| status.ended_at),
-        "look": state.looks.first().map(look),
+        "look": state.looks.first().map(look_json),
     })
 }
 
-fn look(look: &StoredLook) -> Value {
+fn look_json(look: &StoredLook) -> Value {
     let tests = look.sample_ratio.iter().map(|(stage, test)| {
         let test = json!({"p": test.p, "sequential_p": test.sequential_p});
         (stage.as_str().to_owned(), test)

@@ -30,7 +30,7 @@ pub struct Args {
 /// Exit 3: Cassandra.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
-    let judged = gates::look(&store, args.model.as_deref()).await?;
+    let judged = gates::judge_all(&store, args.model.as_deref()).await?;
     let rows = judged.iter().map(|judged| {
         let version = |version: Option<i32>| {
             version.map_or_else(|| "-".to_owned(), |version| version.to_string())

@@ -140,7 +140,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         store.put_reference(&name, version, reference).await?;
     }
     let admission = push::admit(&store, context, &name, version, args.wait).await?;
-    let mut answer = push::told(&name, version, &blob, sent, Some(&admission));
+    let mut answer = push::registered(&name, version, &blob, sent, Some(&admission));
     answer.result["source"] = json!(args.source);
     answer.result["features_from"] = json!(features_from);
     answer.result["tags"] = json!(model.tags);

@@ -137,7 +137,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     } else {
         Some(admit(&store, context, &args.name, version, args.wait).await?)
     };
-    let mut answer = told(&args.name, version, &blob, sent, admission.as_ref());
+    let mut answer = registered(&args.name, version, &blob, sent, admission.as_ref());
     add_entry(&mut answer, entry);
     if !same.is_empty() {
         answer = answer.warn(format!(
@@ -262,7 +262,7 @@ impl Intent for VersionIntent<'_> {
 }
 
 /// Renders a registered version and its admission.
-pub fn told(
+pub fn registered(
     name: &str,
     version: i32,
     blob: &Blob,

@@ -179,7 +179,7 @@ async fn planned(args: &Args, context: &Context) -> Result<Answer, Failure> {
     let store = context.store().await?;
     let planned = plan(&store, read, &args.plan).await?;
     if let Some(path) = &args.out {
-        SavedPlan::of(&planned, args.plan.prune, commit.clone()).write(path)?;
+        SavedPlan::from_plan(&planned, args.plan.prune, commit.clone()).write(path)?;
     }
     let steps: Vec<_> = planned.steps.iter().map(step_json).collect();
     let result = json!({

@@ -25,7 +25,7 @@ pub struct SavedPlan {
 
 impl SavedPlan {
     /// Returns what is saved of a plan.
-    pub fn of(planned: &FolderPlan, prune: bool, commit: Option<String>) -> Self {
+    pub fn from_plan(planned: &FolderPlan, prune: bool, commit: Option<String>) -> Self {
         Self {
             schema: SCHEMA.to_owned(),
             folder: planned.folder.clone(),

@@ -27,7 +27,7 @@ pub enum Acted {
 ///
 /// # Errors
 /// Errors of Cassandra; repeating the request finds out what was done.
-pub async fn act(
+pub async fn serve_directly(
     store: &Store,
     watches: &mut Watches,
     request: &AliasRequest,

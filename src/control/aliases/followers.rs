@@ -174,7 +174,7 @@ pub async fn runs_of(store: &Store, request: &AliasRequest) -> Result<Vec<Run>, 
     let (Some(model), Some(alias)) = (&request.model, &request.alias) else {
         return Ok(Vec::new());
     };
-    if Mode::of(request) != Ok(Mode::WhenCovered) {
+    if Mode::from_request(request) != Ok(Mode::WhenCovered) {
         return Ok(Vec::new());
     }
     let mut runs = Vec::new();

@@ -19,7 +19,7 @@ mod understand;
 
 use chrono::{Days, NaiveDate, Utc};
 
-pub use act::{Acted, act};
+pub use act::{Acted, serve_directly};
 pub use coverage::not_covered;
 pub use followers::{Follower, followers, runs_of};
 pub use understand::Mode;

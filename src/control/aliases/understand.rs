@@ -31,7 +31,7 @@ impl Mode {
     ///
     /// # Errors
     /// The mode is unknown.
-    pub fn of(request: &AliasRequest) -> Result<Self, Problem> {
+    pub fn from_request(request: &AliasRequest) -> Result<Self, Problem> {
         match request.coverage.as_deref() {
             None | Some("full") => Ok(Self::Full),
             Some("now") => Ok(Self::Now),
@@ -118,8 +118,8 @@ pub(super) fn understand(request: &AliasRequest) -> Result<(&str, AliasChange<'_
         Ok(alias)
     };
     let wish = match action {
-        "promote" => AliasChange::Promote(alias()?, version()?, Mode::of(request)?),
-        "rollback" => AliasChange::Rollback(alias()?, Mode::of(request)?),
+        "promote" => AliasChange::Promote(alias()?, version()?, Mode::from_request(request)?),
+        "rollback" => AliasChange::Rollback(alias()?, Mode::from_request(request)?),
         "retire" => AliasChange::Retire(version()?),
         other => {
             return Err(

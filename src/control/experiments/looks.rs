@@ -75,7 +75,7 @@ impl Looks {
                     .clone();
                 let store = store.clone();
                 self.tasks.spawn(async move {
-                    let looked = Box::pin(look(&store, &status, &running)).await;
+                    let looked = Box::pin(take_look(&store, &status, &running)).await;
                     (key, looked.map(drop))
                 });
                 return Ok(());
@@ -150,7 +150,7 @@ async fn is_due(store: &Store, status: &ExperimentStatus) -> Result<bool, Failur
 /// # Errors
 /// Errors of Cassandra; interrupted. What no look can see is stored as the reason of an undecided
 /// verdict instead.
-pub async fn look(
+pub async fn take_look(
     store: &Store,
     status: &ExperimentStatus,
     running: &Running,
@@ -162,7 +162,7 @@ pub async fn look(
         started_at: status.started_at.unwrap_or_default(),
         is_final: status.state == ExperimentState::Ended,
     };
-    let look = match Box::pin(experiment::look(store, &spec, running)).await {
+    let look = match Box::pin(experiment::take_look(store, &spec, running)).await {
         Ok(look) => look,
         Err(failure) if matches!(failure.exit, Exit::Input | Exit::NotFound) => {
             unseen(&spec, &failure)

@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-pub use looks::{Looks, look};
+pub use looks::{Looks, take_look};
 
 /// Longest interval between two answers to unchanged rows: aliases and tables may have changed.
 const AGAIN: Duration = Duration::from_secs(60);

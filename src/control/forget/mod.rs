@@ -86,7 +86,7 @@ async fn forget_for(
     mode: Mode,
     request: Option<Uuid>,
 ) -> Result<Forgotten, Failure> {
-    let place = Place::of(store, job, request).await?;
+    let place = Place::read(store, job, request).await?;
     let entities = place.entities(asked)?;
     let mut forgotten = Forgotten {
         warnings: place.warnings(&entities),
@@ -196,7 +196,7 @@ pub async fn answer(store: &Store, request: &RunRequest) -> Result<RequestAnswer
             true => AnswerKind::Done,
             false => AnswerKind::Refused,
         },
-        reason: Some(spoken(&forgotten)),
+        reason: Some(describe(&forgotten)),
         run_id: forgotten.run_id,
     })
 }
@@ -225,7 +225,7 @@ async fn nobody(store: &Store, request: Uuid, job: &str) -> Result<Forgotten, Fa
 }
 
 /// Describes what was erased, in a line that names no entity.
-fn spoken(forgotten: &Forgotten) -> String {
+fn describe(forgotten: &Forgotten) -> String {
     let found: Vec<_> = forgotten
         .found
         .iter()

@@ -209,7 +209,7 @@ async fn entities_of(
     job: &str,
     keys: &[BTreeMap<String, String>],
 ) -> Result<Vec<Entity>, Failure> {
-    let place = Place::of(store, job, None).await;
+    let place = Place::read(store, job, None).await;
     match place.and_then(|place| place.entities(&ForgetTarget::Keys(keys.to_vec()))) {
         Err(failure) if failure.is_retryable() => Err(failure),
         entities => Ok(entities.unwrap_or_default()),

@@ -45,7 +45,7 @@ pub struct Place {
 
 impl Place {
     /// Reads everything that shows where the job has written.
-    pub async fn of(store: &Store, job: &str, asked_by: Option<Uuid>) -> Result<Self, Failure> {
+    pub async fn read(store: &Store, job: &str, asked_by: Option<Uuid>) -> Result<Self, Failure> {
         let statuses = store.job_statuses(job).await?;
         let rows = store.job_rows(job).await?;
         let tables = store.tables_of(job).await?;

@@ -56,7 +56,7 @@ pub struct GateRound {
 ///
 /// # Errors
 /// Errors of Cassandra if gates could not be judged.
-pub async fn act(store: &Store, watches: &mut Watches) -> Result<GateRound, StoreError> {
+pub async fn judge_and_move(store: &Store, watches: &mut Watches) -> Result<GateRound, StoreError> {
     let mut round = GateRound::default();
     for judged in run_once(store, None).await? {
         round.gates += 1;
@@ -87,7 +87,7 @@ async fn act_on(
     if asked.answer.is_some() {
         return Ok(None);
     }
-    let acted = aliases::act(store, watches, &request(&asked)).await?;
+    let acted = aliases::serve_directly(store, watches, &request(&asked)).await?;
     if let Acted::Answered(answer) = &acted {
         tracing::info!(
             model = asked.model,
@@ -162,7 +162,7 @@ pub async fn step(store: &Store, judged: &Judged) -> Result<Step, StoreError> {
             let Some(before) = previous(&history) else {
                 return Ok(Step::Nothing);
             };
-            match demotion::look(store, gate, from, before, Utc::now()).await? {
+            match demotion::examine(store, gate, from, before, Utc::now()).await? {
                 Ok(due) => wanted("rollback", before, due.newer),
                 Err(why) => return Ok(why.map_or(Step::Nothing, Step::Rests)),
             }

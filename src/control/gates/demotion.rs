@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{LOOKED_AT, of};
+use super::{LOOKED_AT, evidence_of};
 use crate::{
     domain::{
         gate::{Comparison, Evidence, Gate},
@@ -30,7 +30,7 @@ pub struct Due {
 ///
 /// # Errors
 /// Errors of Cassandra.
-pub async fn look(
+pub async fn examine(
     store: &Store,
     gate: &Gate,
     current: i32,
@@ -111,7 +111,7 @@ async fn between(
                 && head.at.is_some_and(|at| at > since)
         });
         for head in fit {
-            let evidence = of(store, gate, version, head.id).await?;
+            let evidence = evidence_of(store, gate, version, head.id).await?;
             let whole = evidence.filter(|evidence| evidence.baseline.is_some());
             found.extend(whole.map(|evidence| match version == current {
                 true => evidence,

@@ -2,7 +2,7 @@
 //!
 //! A verdict moves nothing. An alias is moved by an alias request that names a gate and an
 //! evaluation, and only after the gate was judged again ([`approve`]): gate, alias and age may have
-//! changed meanwhile.  For a gate that acts, the worker writes the request itself ([`act()`]).
+//! changed meanwhile.  For a gate that acts, the worker writes the request itself ([`act::judge_and_move`]).
 
 mod act;
 mod approval;
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-pub use act::{GateRound, Step, act, step};
+pub use act::{GateRound, Step, judge_and_move, step};
 pub use approval::{approval, find, unknown};
 pub use watch::Watch;
 
@@ -102,7 +102,7 @@ pub async fn run_once(store: &Store, model: Option<&str>) -> Result<Vec<Judged>,
 ///
 /// # Errors
 /// Errors of Cassandra.
-pub async fn look(store: &Store, model: Option<&str>) -> Result<Vec<Judged>, StoreError> {
+pub async fn judge_all(store: &Store, model: Option<&str>) -> Result<Vec<Judged>, StoreError> {
     match run_once(store, model).await {
         Err(error) if error.kind == StoreErrorKind::Denied => {}
         outcome => return outcome,
@@ -162,7 +162,7 @@ pub async fn approve(
     if request.action.as_deref() == Some("rollback") {
         return approve_rollback(store, &gate, points_at, version, evaluation).await;
     }
-    let evidence = match of(store, &gate, version, evaluation).await? {
+    let evidence = match evidence_of(store, &gate, version, evaluation).await? {
         Some(evidence) => evidence,
         None => {
             return refused(format!(
@@ -194,7 +194,7 @@ async fn approve_rollback(
 ) -> Result<Result<Option<String>, Problem>, StoreError> {
     let name = &gate.name;
     let due = match points_at {
-        Some(current) => demotion::look(store, gate, current, before, Utc::now()).await?,
+        Some(current) => demotion::examine(store, gate, current, before, Utc::now()).await?,
         None => Err(None),
     };
     Ok(match due {
@@ -227,12 +227,12 @@ async fn newest(
             && head.baseline == points_at
     };
     match heads.iter().find(fits).or(heads.first()) {
-        Some(head) => of(store, gate, version, head.id).await,
+        Some(head) => evidence_of(store, gate, version, head.id).await,
         None => Ok(None),
     }
 }
 
-async fn of(
+async fn evidence_of(
     store: &Store,
     gate: &Gate,
     version: i32,
@@ -294,8 +294,8 @@ fn evidence(gate: &Gate, row: &Evaluation, baseline: Option<&Evaluation>) -> Evi
     for (metric, bound) in baseline.iter().flat_map(|row| row.bounds.iter().flatten()) {
         *bounds.entry(metric.clone()).or_default() += bound;
     }
-    let own = told(row);
-    let baselines = baseline.map(told).unwrap_or_default();
+    let own = segment_metrics(row);
+    let baselines = baseline.map(segment_metrics).unwrap_or_default();
     let segment = |(name, segment): (&String, &Told)| {
         let bound = |of: Option<&Told>| {
             let bound = of.and_then(|of| of.bounds.get(&gate.metric));
@@ -332,7 +332,7 @@ fn evidence(gate: &Gate, row: &Evaluation, baseline: Option<&Evaluation>) -> Evi
     }
 }
 
-fn told(row: &Evaluation) -> BTreeMap<String, Told> {
+fn segment_metrics(row: &Evaluation) -> BTreeMap<String, Told> {
     let segments = row.segments.iter().flatten();
     segments
         .map(|(name, text)| (name.clone(), read(text)))

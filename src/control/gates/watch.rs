@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{GateRound, act, standing};
+use super::{GateRound, judge_and_move, standing};
 use crate::{
     domain::gate::GateRow,
     store::{
@@ -57,7 +57,7 @@ impl Watch {
             return Ok(GateRound::default());
         }
         self.seen = None;
-        let round = Box::pin(act(store, &mut self.watches)).await?;
+        let round = Box::pin(judge_and_move(store, &mut self.watches)).await?;
         if round.under_way == 0 && round.troubles.is_empty() {
             self.seen = Some(LastLook {
                 gates,

@@ -237,7 +237,7 @@ impl Visit for Looker<'_> {
             self.job,
             row.cells,
             false,
-            Some(&stored.of(row.identity)),
+            Some(&stored.standing(row.identity)),
             &mut counts,
             &mut self.scratch,
         );

@@ -37,7 +37,7 @@ pub enum Looked {
 ///
 /// # Errors
 /// Errors of Cassandra.
-pub async fn look(
+pub async fn observe(
     store: &Store,
     trigger: &Trigger,
     model: Option<&str>,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     facts,
     fire::go_on,
-    look::{Looked, look},
+    look::{Looked, observe},
 };
 use crate::{
     domain::{
@@ -64,10 +64,11 @@ pub async fn step(
         return Box::pin(go_on(store, trigger, status, now)).await;
     }
     let seen = status.cursor.clone();
-    let (news, status, look_at) = match Box::pin(look(store, trigger, model, status, now)).await? {
-        Looked::News(news, status, look_at) => (news, *status, look_at),
-        Looked::Done(stepped) => return Ok(*stepped),
-    };
+    let (news, status, look_at) =
+        match Box::pin(observe(store, trigger, model, status, now)).await? {
+            Looked::News(news, status, look_at) => (news, *status, look_at),
+            Looked::Done(stepped) => return Ok(*stepped),
+        };
     let quiet = Facts {
         news: news.clone(),
         ..facts::quiet()

@@ -38,7 +38,7 @@ pub fn drifted(job: &str, run_id: Uuid, findings: &[DriftFinding]) -> Vec<Condit
             if drifted.is_empty() {
                 return None;
             }
-            let mut names: Vec<String> = drifted.iter().take(NAMED).map(|one| told(one)).collect();
+            let mut names: Vec<String> = drifted.iter().take(NAMED).map(|one| describe(one)).collect();
             if drifted.len() > NAMED {
                 names.push(format!("{} more", drifted.len() - NAMED));
             }
@@ -68,7 +68,7 @@ pub fn drifted(job: &str, run_id: Uuid, findings: &[DriftFinding]) -> Vec<Condit
         .collect()
 }
 
-fn told(finding: &DriftFinding) -> String {
+fn describe(finding: &DriftFinding) -> String {
     let DriftFinding {
         feature, verdict, ..
     } = finding;

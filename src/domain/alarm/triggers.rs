@@ -79,7 +79,7 @@ fn text(at: DateTime<Utc>) -> String {
 mod tests {
     use super::*;
 
-    fn of(status: TriggerStatus, row: TriggerRow) -> Option<String> {
+    fn alarm_of(status: TriggerStatus, row: TriggerRow) -> Option<String> {
         let (job, name) = ("j".to_owned(), "nightly".to_owned());
         let row = TriggerRow {
             job: job.clone(),
@@ -108,30 +108,30 @@ mod tests {
         };
         let plain = TriggerRow::default;
         assert_eq!(
-            of(outcome("refused"), plain()).unwrap(),
+            alarm_of(outcome("refused"), plain()).unwrap(),
             "trigger `nightly` fired, and its run was refused: job `j` is invalid"
         );
-        assert_eq!(of(outcome("skipped"), plain()), None);
+        assert_eq!(alarm_of(outcome("skipped"), plain()), None);
         let invalid = TriggerStatus {
             problems: vec!["no such job".to_owned()],
             ..TriggerStatus::default()
         };
-        assert!(of(invalid.clone(), plain()).is_some());
+        assert!(alarm_of(invalid.clone(), plain()).is_some());
         let paused = TriggerRow {
             paused: Some(true),
             ..plain()
         };
-        assert_eq!(of(invalid, paused), None);
+        assert_eq!(alarm_of(invalid, paused), None);
         let due = |seconds: i64| TriggerStatus {
             next_due: Some(Utc::now() - TimeDelta::seconds(seconds)),
             ..ready.clone()
         };
-        assert!(of(due(400), plain()).is_some());
-        assert_eq!(of(due(200), plain()), None);
+        assert!(alarm_of(due(400), plain()).is_some());
+        assert_eq!(alarm_of(due(200), plain()), None);
         let jittered = TriggerRow {
             jitter: Some("10m".to_owned()),
             ..plain()
         };
-        assert_eq!(of(due(400), jittered), None);
+        assert_eq!(alarm_of(due(400), jittered), None);
     }
 }

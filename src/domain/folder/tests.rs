@@ -55,7 +55,7 @@ fn planned(desired: &DesiredState, actual: &ActualState) -> Vec<FolderStep> {
     steps(desired, actual, &Prune::default()).unwrap()
 }
 
-fn said(steps: &[FolderStep]) -> Vec<(String, StepAction)> {
+fn step_list(steps: &[FolderStep]) -> Vec<(String, StepAction)> {
     let steps = steps.iter();
     steps.map(|step| (step.name.clone(), step.action)).collect()
 }
@@ -82,7 +82,11 @@ fn the_folder_is_the_newest_version_with_its_content_or_a_new_one() {
         (vec![registered(1, 1, retired)], "m 2", Create),
     ] {
         let steps = planned(&desired, &with_versions(versions.clone()));
-        assert_eq!(said(&steps), [(name.to_owned(), action)], "{versions:?}");
+        assert_eq!(
+            step_list(&steps),
+            [(name.to_owned(), action)],
+            "{versions:?}"
+        );
     }
     let rejected = registered(1, 1, Some(AdmissionState::Rejected));
     let problems = steps(&desired, &with_versions(vec![rejected]), &Prune::default());

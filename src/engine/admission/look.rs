@@ -107,7 +107,7 @@ impl Looker {
     /// Fetches the bytes and has a child process decide. If the machine may have ended the child,
     /// another one is started, until `deaths` are used up; exceeding a limit of helenus is a
     /// verdict at once.
-    pub(super) async fn look(
+    pub(super) async fn decide(
         &self,
         store: &Store,
         row: &VersionRow,

@@ -226,7 +226,7 @@ impl Service {
                     .await?
                     .process
                     .as_deref()
-                    .map_or_else(|| "somebody".to_owned(), crate::process::spoken),
+                    .map_or_else(|| "somebody".to_owned(), crate::process::readable),
             ),
         })
     }
@@ -260,7 +260,7 @@ impl Service {
         };
         let looked = self
             .looker
-            .look(store, &row, &blob, DEATHS, Patience::Full)
+            .decide(store, &row, &blob, DEATHS, Patience::Full)
             .await?;
         Ok(match looked {
             Looked::Decided(Decision::Ready(admitted)) => Ok(admitted.signature),
@@ -332,7 +332,7 @@ impl Service {
             Ok(Looked::Decided(self.looker.rejected(reason)))
         } else {
             self.looker
-                .look(store, row, &blob, DEATHS - died, patience)
+                .decide(store, row, &blob, DEATHS - died, patience)
                 .await
         };
         let decision = match looked {

@@ -54,7 +54,7 @@ impl Slow {
         while self.looks.len() < AT_A_TIME
             && let Some(version) = self.waiting.pop_front()
         {
-            let look = look(store.clone(), looker.clone(), version.clone());
+            let look = decide(store.clone(), looker.clone(), version.clone());
             let task = self.looks.spawn(look);
             self.under_way.insert(task.id(), version);
         }
@@ -86,7 +86,7 @@ impl Slow {
     }
 }
 
-async fn look(store: Store, looker: Looker, (name, version): Version) -> Result<bool, Failure> {
+async fn decide(store: Store, looker: Looker, (name, version): Version) -> Result<bool, Failure> {
     let mut service = Service {
         watches: Watches::default(),
         looker,

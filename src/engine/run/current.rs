@@ -57,7 +57,7 @@ pub const OUTDATED: &str = "run.outdated";
 /// # Errors
 /// [`OUTDATED`] if a later revision keeps the table: a run that ignores that revision would leave
 /// rows that no later run finds pending. Cassandra's errors.
-pub async fn of(
+pub async fn plan(
     store: &Store,
     prepared: &PreparedJob,
     scope: &Scope,

@@ -163,7 +163,7 @@ impl Outbox {
                 topic.into_owned()
             }
             Err(_) => match (self.output.topic.column(), &self.output.dead_letters) {
-                (None, _) => self.output.topic.of("").into_owned(),
+                (None, _) => self.output.topic.topic_for("").into_owned(),
                 // It has no label, so there is no topic for it.
                 (Some(_), Some(topic)) => topic.clone(),
                 (Some(_), None) => return,
@@ -226,7 +226,7 @@ impl Outbox {
         counts: &Counts,
     ) -> Result<(), SendError> {
         let (topics, may_lack) = match self.output.topic.column() {
-            None => (vec![self.output.topic.of("").into_owned()], false),
+            None => (vec![self.output.topic.topic_for("").into_owned()], false),
             Some(_) => (self.topics_of_classes(job), true),
         };
         let message = run_end(run, state, reason, counts);
@@ -242,7 +242,7 @@ impl Outbox {
         let classes = outputs.filter_map(|output| output.classes.as_ref());
         let topics: BTreeSet<String> = classes
             .flat_map(|classes| &classes.names)
-            .map(|class| self.output.topic.of(class).into_owned())
+            .map(|class| self.output.topic.topic_for(class).into_owned())
             .collect();
         topics.into_iter().collect()
     }

@@ -307,7 +307,7 @@ async fn start(
     {
         let base = taken.base;
         failpoint::hit("after_base");
-        let (current, allocation) = match current::of(store, prepared, &wish.scope).await {
+        let (current, allocation) = match current::plan(store, prepared, &wish.scope).await {
             Err(failure) if failure.is(current::OUTDATED) => {
                 if let Some(run) = store.run(&wish.job, run_id).await? {
                     close::fail(store, &run, &failure.to_string()).await?;

@@ -109,7 +109,7 @@ async fn start(
         outbox,
         keys: Arc::new(keys),
         pace: Pace::new(run.max_rows_per_s),
-        rows: RowCounters::of(&run.job),
+        rows: RowCounters::for_job(&run.job),
         profiling,
         batch_rows: config.batch_rows,
         store: store.clone(),

@@ -239,7 +239,7 @@ impl<'j> StoredPredictions<'j> {
     }
 
     /// Returns the stored predictions of a row of the current partition.
-    pub fn of(&self, identity: u128) -> Standing<'_> {
+    pub fn standing(&self, identity: u128) -> Standing<'_> {
         Standing {
             stored: self,
             identity,

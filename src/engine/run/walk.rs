@@ -317,7 +317,7 @@ impl<S: Sink> Visit for Gather<'_, S> {
             self.walk.job,
             row.cells,
             rewrite,
-            Some(&stored.of(row.identity)),
+            Some(&stored.standing(row.identity)),
             &mut self.counts,
             &mut self.scratch,
         );

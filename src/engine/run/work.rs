@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     domain::run::{Run, split_queue::SplitQueue},
-    process::{boot_time, spoken},
+    process::{boot_time, readable},
     scorer::pool::ScoreError,
     store::{
         driver::error::{StoreError, StoreErrorKind},
@@ -388,7 +388,7 @@ impl Work {
             (self.say)(format!(
                 "{} splits are held by other processes; split {split} (held by {}) is taken over unless that one gives a sign of life within {:.0} s (the lease is {} s)",
                 self.queue.held().len(),
-                spoken(&held.process),
+                readable(&held.process),
                 remaining.as_secs_f64(),
                 lease.as_secs(),
             ));

@@ -17,7 +17,7 @@ pub async fn answer(
     request: &RunRequest,
     job: &str,
 ) -> Result<RequestAnswer, Failure> {
-    let mut options = Options::of(request);
+    let mut options = Options::from_request(request);
     let words = options.take("versions");
     let (segment, score) = (options.take("segment"), options.take("score"));
     options.end("action `compare` knows versions, segment and score")?;

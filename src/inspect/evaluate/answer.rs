@@ -24,7 +24,7 @@ pub async fn answer(
     request: &RunRequest,
     job: &str,
 ) -> Result<RequestAnswer, Failure> {
-    let mut options = Options::of(request);
+    let mut options = Options::from_request(request);
     let named = options.take("versions");
     let labels = options.take("labels").ok_or_else(|| {
         let missing = Problem::new("request.missing_option", "option `labels` is missing");

@@ -63,7 +63,7 @@ impl EvaluateFold {
         label.known_at(cql_type).map_or(Known::Untimed, Known::At)
     }
 
-    fn said<'s>(
+    fn predicted<'s>(
         &self,
         reading: &Reading,
         standing: &Standing<'_>,
@@ -133,7 +133,7 @@ impl Fold for EvaluateFold {
         for (((reading, standing), scores), usable) in
             versions.zip(&mut scores).zip(&mut part.usable)
         {
-            let outcome = self.said(reading, standing, &known, scores);
+            let outcome = self.predicted(reading, standing, &known, scores);
             usable.count(outcome.as_ref().err().copied());
             said.extend(outcome.ok());
         }

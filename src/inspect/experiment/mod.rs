@@ -138,7 +138,11 @@ fn mean(scope: &Scope, experiment: &Experiment) -> Result<OutcomeReader, Problem
 ///
 /// # Errors
 /// As [`check`], and those of [`pass::run`].
-pub async fn look(store: &Store, spec: &LookSpec<'_>, running: &Running) -> Result<Look, Failure> {
+pub async fn take_look(
+    store: &Store,
+    spec: &LookSpec<'_>,
+    running: &Running,
+) -> Result<Look, Failure> {
     let (experiment, allocation) = (spec.experiment, spec.allocation);
     let plan = Box::pin(plan(store, experiment, allocation)).await?;
     let asked = json!({
@@ -164,7 +168,7 @@ pub async fn look(store: &Store, spec: &LookSpec<'_>, running: &Running) -> Resu
         .into_iter()
         .find(|look| look.revision == experiment.revision);
     let before = before.map(|look| look.sample_ratio).unwrap_or_default();
-    let numbers = LookNumbers::of(spec, &fold, &found.part, &before);
+    let numbers = LookNumbers::compute(spec, &fold, &found.part, &before);
     let decisive = numbers.decisive(experiment);
     let judged = judge(experiment, &numbers.evidence(&decisive, spec.is_final));
     let look = Look {

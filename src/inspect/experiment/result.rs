@@ -40,7 +40,7 @@ pub struct LookNumbers {
 
 impl LookNumbers {
     /// Computes the numbers. `before`: the sequential p of the look before, by stage.
-    pub fn of(
+    pub fn compute(
         spec: &LookSpec<'_>,
         fold: &ExperimentFold,
         part: &ExperimentPart,

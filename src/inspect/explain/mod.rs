@@ -243,7 +243,7 @@ async fn other_version(
         Some(version) => version.ready.model.clone(),
         None => String::new(),
     };
-    let stored = match standing.of(number) {
+    let stored = match standing.prediction(number) {
         Some(standing) => Some(stored(store, job, &model, number, standing).await?),
         None => None,
     };

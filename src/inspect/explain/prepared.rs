@@ -119,7 +119,7 @@ async fn tensors(
     preparers: Option<&Preparers>,
     cell: Option<&[u8]>,
 ) -> Result<Vec<TensorData>, String> {
-    let row = Unprepared::of_cell(Preparer::of(places.into_iter()), cell);
+    let row = Unprepared::of_cell(Preparer::from_places(places.into_iter()), cell);
     let prepared = match preparers {
         Some(preparers) => preparers.prepare(&row, 0..1).await,
         None => Ok(row.prepare(0..1)),

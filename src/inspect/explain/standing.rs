@@ -61,7 +61,7 @@ impl Standing {
     }
 
     /// Returns one version's prediction.
-    pub fn of(&self, version: i32) -> Option<Prediction<'_>> {
+    pub fn prediction(&self, version: i32) -> Option<Prediction<'_>> {
         self.versions
             .get(&version)
             .map(|cells| Prediction::new(cells, 0))

@@ -52,7 +52,7 @@ impl VersionView<'_> {
     /// A model that can't be loaded, and Cassandra's errors.
     pub async fn explain(&self) -> Result<ExplainedVersion, Failure> {
         let ready = &self.version.ready;
-        let standing = self.standing.of(ready.version);
+        let standing = self.standing.prediction(ready.version);
         let mut explained = ExplainedVersion {
             model: ready.model.clone(),
             sha256: Some(ready.admitted.sha256),

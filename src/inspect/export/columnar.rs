@@ -39,7 +39,7 @@ pub enum Leaf {
 }
 
 impl Leaf {
-    fn of(cql_type: &CqlType) -> Self {
+    fn from_type(cql_type: &CqlType) -> Self {
         match cql_type.thawed() {
             CqlType::Boolean => Self::Boolean,
             CqlType::Tinyint => Self::Int8,
@@ -74,12 +74,12 @@ pub enum Shape {
 
 impl Shape {
     /// Returns the shape of a CQL type: lists, sets and vectors are lists.
-    pub fn of(cql_type: &CqlType) -> Self {
+    pub fn from_type(cql_type: &CqlType) -> Self {
         match cql_type.thawed() {
             CqlType::List(element) | CqlType::Set(element) | CqlType::Vector(element, _) => {
-                Self::List(Leaf::of(element))
+                Self::List(Leaf::from_type(element))
             }
-            other => Self::One(Leaf::of(other)),
+            other => Self::One(Leaf::from_type(other)),
         }
     }
 }
@@ -107,11 +107,11 @@ impl<'a> Flat<'a> {
     ///
     /// # Errors
     /// A list whose bytes are malformed.
-    pub fn of(
+    pub fn new(
         cql_type: &'a CqlType,
         cells: impl Iterator<Item = Option<&'a [u8]>>,
     ) -> Result<Self, Malformed> {
-        let (leaf, is_list) = match Shape::of(cql_type) {
+        let (leaf, is_list) = match Shape::from_type(cql_type) {
             Shape::One(leaf) => (leaf, false),
             Shape::List(leaf) => (leaf, true),
         };
@@ -175,19 +175,19 @@ mod tests {
         let one = [0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 7, 255, 255, 255, 255];
         let empty = [0, 0, 0, 0];
         let cells = [None, Some(&empty[..]), Some(&one[..])];
-        let flat = Flat::of(&list, cells.into_iter()).unwrap();
+        let flat = Flat::new(&list, cells.into_iter()).unwrap();
         assert_eq!(flat.definitions, [0, 1, 3, 2]);
         assert_eq!(flat.repetitions, [0, 0, 0, 1]);
         assert_eq!(flat.leaves, [&[0, 0, 0, 7][..]]);
-        assert!(Flat::of(&list, [Some(&one[..7])].into_iter()).is_err());
+        assert!(Flat::new(&list, [Some(&one[..7])].into_iter()).is_err());
     }
 
     #[test]
     fn an_empty_number_is_null_and_an_empty_text_is_not() {
         let cells = || [Some(&b""[..]), None].into_iter();
         let [int, text] = ["int", "text"].map(|name| CqlType::parse(name).unwrap());
-        assert_eq!(Flat::of(&int, cells()).unwrap().definitions, [0, 0]);
-        assert_eq!(Flat::of(&text, cells()).unwrap().definitions, [1, 0]);
+        assert_eq!(Flat::new(&int, cells()).unwrap().definitions, [0, 0]);
+        assert_eq!(Flat::new(&text, cells()).unwrap().definitions, [1, 0]);
         assert_eq!(fixed::<4>(&[1, 2]), Err(Malformed));
     }
 }

@@ -87,7 +87,7 @@ impl<'a, W: Write + Send> ParquetFile<'a, W> {
         let mut group = self.file.next_row_group().map_err(unwritten)?;
         for (at, column) in self.columns.iter().enumerate() {
             let cells = (0..self.held.rows()).map(|row| self.held.cell(row, at));
-            let flat = Flat::of(&column.cql_type, cells).map_err(|_| malformed(column))?;
+            let flat = Flat::new(&column.cql_type, cells).map_err(|_| malformed(column))?;
             if let Some(mut writer) = group.next_column().map_err(unwritten)? {
                 fill(&mut writer, column, &flat)?;
                 writer.close().map_err(unwritten)?;
@@ -100,7 +100,7 @@ impl<'a, W: Write + Send> ParquetFile<'a, W> {
 }
 
 fn schema(columns: &[Column]) -> Result<TypePtr, ParquetError> {
-    let field = |column: &Column| match Shape::of(&column.cql_type) {
+    let field = |column: &Column| match Shape::from_type(&column.cql_type) {
         Shape::One(leaf) => primitive(&column.name, leaf),
         Shape::List(leaf) => {
             let repeated = Type::group_type_builder("list")

@@ -118,7 +118,7 @@ impl MlflowServer {
         let query = [("name", name.as_str()), ("version", &version)];
         let place = self.json("model-versions/get-download-uri", &query).await?;
         let uri = text(&place["artifact_uri"]).unwrap_or_default();
-        let mut model = match Artifacts::of(&uri) {
+        let mut model = match Artifacts::parse(&uri) {
             Artifacts::Proxied(path) => self.download(&path).await?,
             Artifacts::Folder(folder) if folder.join("MLmodel").is_file() => {
                 MlflowModel::in_folder(&folder)?
@@ -289,7 +289,7 @@ enum Artifacts {
 }
 
 impl Artifacts {
-    fn of(uri: &str) -> Self {
+    fn parse(uri: &str) -> Self {
         if let Some(rest) = uri.strip_prefix("mlflow-artifacts:") {
             // With or without the server's own name: `mlflow-artifacts://host:5000/1/models`.
             let path = match rest.strip_prefix("//") {
@@ -392,7 +392,7 @@ mod tests {
             ("s3://bucket/m", Artifacts::Elsewhere),
             ("dbfs:/m", Artifacts::Elsewhere),
         ] {
-            assert_eq!(Artifacts::of(uri), place, "{uri}");
+            assert_eq!(Artifacts::parse(uri), place, "{uri}");
         }
         let failure = elsewhere("s3://bucket/m", "tumour", "3");
         let help = failure.problems[0].help.as_deref().unwrap();

@@ -15,7 +15,7 @@ pub struct Options(BTreeMap<String, String>);
 
 impl Options {
     /// Returns the options of a request.
-    pub fn of(request: &RunRequest) -> Self {
+    pub fn from_request(request: &RunRequest) -> Self {
         Self(request.options.clone().unwrap_or_default())
     }
 

@@ -258,7 +258,7 @@ impl Visit for Compared<'_> {
         let (key, cells) = row.cells.split_at(self.job.key.len());
         let version = cells.first().copied().flatten();
         let version = version.and_then(|bytes| bytes.try_into().ok().map(i32::from_be_bytes));
-        let standing = stored.of(row.identity);
+        let standing = stored.standing(row.identity);
         let lineage = cells.get(1).copied().flatten().unwrap_or_default();
         let arm = self.arm(row.cells, lineage);
         let served = self.served.version_of(arm).unwrap_or_default();

@@ -101,7 +101,8 @@ pub async fn rows(
 ) -> Result<CellBuffer, ApiError> {
     let job = Arc::clone(job);
     // Decoding may take milliseconds.
-    let decoding = move || decode::contained(RowColumns::of(&job, &columns), &body, limits);
+    let decoding =
+        move || decode::contained(RowColumns::with_columns(&job, &columns), &body, limits);
     let decoded = tokio::task::spawn_blocking(decoding).await;
     decoded.map_err(|_| ApiError::timed_out())?
 }

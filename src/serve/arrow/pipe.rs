@@ -280,7 +280,7 @@ impl ArrowPipe {
             .map(|(version, (predicted, source_hashes))| VersionAnswer {
                 version: version.ready.version,
                 model_sha256: version.ready.admitted.sha256,
-                scored: Answers::new(predicted, source_hashes).of(0..rows.rows()),
+                scored: Answers::new(predicted, source_hashes).take_rows(0..rows.rows()),
             })
             .collect();
         let order = (0..rows.rows())

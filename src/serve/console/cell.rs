@@ -46,7 +46,7 @@ impl Tone {
     }
 
     /// Returns the tone of a state of a run, a version, a trigger, a request.
-    pub fn of(state: &str) -> Self {
+    pub fn from_state(state: &str) -> Self {
         match state {
             "succeeded" | "ready" | "done" | "passes" | "passed" | "better" | "stable"
             | "trained" | "evaluated" | "matching" | "fired" | "working" => Self::Good,
@@ -92,7 +92,7 @@ impl TableCell {
     }
 
     /// Returns the cell of a value that may be missing.
-    pub fn of<T>(value: Option<T>, cell: impl FnOnce(T) -> Self) -> Self {
+    pub fn optional<T>(value: Option<T>, cell: impl FnOnce(T) -> Self) -> Self {
         value.map_or(Self::Empty, cell)
     }
 
@@ -181,7 +181,7 @@ impl TableCell {
                 Self::Share(share) => (number::percent(*share)),
                 Self::Seconds(value) => (seconds(*value)),
                 Self::Time(at) => (time(*at)),
-                Self::State(state) => (state_of(Tone::of(state), state)),
+                Self::State(state) => (state_of(Tone::from_state(state), state)),
                 Self::Toned(tone, text) => (state_of(*tone, text)),
                 Self::Link(href, cell) => a href=(href) { (cell.draw()) },
                 Self::List(cells) => ul .plain { @for cell in cells { li { (cell.draw()) } } },

@@ -47,7 +47,7 @@ pub fn days(job: &str, runs: &[RunLine]) -> Markup {
 
 fn mark(job: &str, run: &RunLine) -> Markup {
     let state = run.state.as_deref().unwrap_or("unknown");
-    let tone = Tone::of(state);
+    let tone = Tone::from_state(state);
     let rejected: u64 = run.rejected.values().sum();
     let at = run.started_at.or(run.due_at);
     let at = at.map_or_else(String::new, |at| at.format("%H:%M").to_string());

@@ -195,7 +195,7 @@ async fn send(console: &Console, parts: &Parts, body: &[u8]) -> Response {
         return login::log_in(console, &fields);
     }
     // Only a session can send forms: it was given them.
-    let login = console.sessions.of(&parts.headers, &console.tokens);
+    let login = console.sessions.find(&parts.headers, &console.tokens);
     let Some(login) = login else {
         return stranger(&not_logged_in(), Form::Html, parts);
     };
@@ -226,7 +226,7 @@ async fn send(console: &Console, parts: &Parts, body: &[u8]) -> Response {
 /// # Errors
 /// 401.
 pub fn asker(console: &Console, headers: &HeaderMap) -> Result<Asker, ApiError> {
-    if let Some(login) = console.sessions.of(headers, &console.tokens) {
+    if let Some(login) = console.sessions.find(headers, &console.tokens) {
         return Ok(Asker {
             caller: Arc::clone(&login.caller),
             login: Some(login),

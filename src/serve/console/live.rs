@@ -92,7 +92,7 @@ impl Following {
             if std::mem::replace(&mut self.has_begun, true) {
                 tokio::time::sleep(LOOK).await;
             }
-            match self.look().await {
+            match self.poll().await {
                 Ok(events) if events.is_empty() => {}
                 Ok(events) => return Some(events),
                 // The reader waits on: the next look may succeed.
@@ -108,7 +108,7 @@ impl Following {
         None
     }
 
-    async fn look(&mut self) -> Result<Vec<Event>, ApiError> {
+    async fn poll(&mut self) -> Result<Vec<Event>, ApiError> {
         let asker = handle::asker(&self.console, &self.headers)?;
         let reader = PageReader::new(&self.console, &asker.caller);
         let view = pages::view(&reader, &self.place, &self.query).await?;

@@ -74,12 +74,12 @@ impl ConsolePlace {
             .map(segment)
             .collect::<Option<Vec<String>>>()?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let place = Self::of(&segments)?;
+        let place = Self::from_segments(&segments)?;
         let is_page = !matches!(place, Self::Act(_));
         (is_page || form == Form::Html).then_some((place, form))
     }
 
-    fn of(segments: &[&str]) -> Option<Self> {
+    fn from_segments(segments: &[&str]) -> Option<Self> {
         let own = |name: &&str| (*name).to_owned();
         Some(match segments {
             ["index"] => Self::Jobs,

@@ -119,7 +119,7 @@ impl Sessions {
     }
 
     /// Returns the session of a request, if it has one that goes on and its token is accepted.
-    pub fn of(&self, headers: &HeaderMap, tokens: &Tokens) -> Option<Login> {
+    pub fn find(&self, headers: &HeaderMap, tokens: &Tokens) -> Option<Login> {
         let key = hash(cookie(headers)?);
         let mut all = self.lock();
         let session = all.get_mut(&key)?;
@@ -247,10 +247,10 @@ mod tests {
 
     fn login(sessions: &Sessions, tokens: &Tokens) -> Login {
         let headers = begin(sessions);
-        sessions.of(&headers, tokens).unwrap()
+        sessions.find(&headers, tokens).unwrap()
     }
 
-    fn act() -> Act {
+    fn pausing() -> Act {
         Act::Pause {
             job: "tumour".to_owned(),
             to: true,
@@ -261,7 +261,7 @@ mod tests {
     fn a_form_is_good_for_its_session_and_for_one_answer() {
         let (sessions, tokens) = (Sessions::new(FORM_AGE), Tokens::anyone());
         let (one, other) = (login(&sessions, &tokens), login(&sessions, &tokens));
-        let form = sessions.give_form(&one, act());
+        let form = sessions.give_form(&one, pausing());
         let send = |login: &Login| sessions.send_form(login, &form, |_, _| "/x".to_owned());
         assert_eq!(send(&other).unwrap_err(), FormRefusal::Unknown);
         let (_, first) = send(&one).unwrap();
@@ -279,12 +279,12 @@ mod tests {
         let tokens = Tokens::anyone();
         let sessions = Sessions::new(Duration::ZERO);
         let headers = begin(&sessions);
-        assert!(sessions.of(&headers, &tokens).is_none());
+        assert!(sessions.find(&headers, &tokens).is_none());
         let sessions = Sessions::new(FORM_AGE);
         let login = login(&sessions, &tokens);
-        let first = sessions.give_form(&login, act());
+        let first = sessions.give_form(&login, pausing());
         for _ in 0..FORMS {
-            sessions.give_form(&login, act());
+            sessions.give_form(&login, pausing());
         }
         let sent = sessions.send_form(&login, &first, |_, _| String::new());
         assert_eq!(sent.unwrap_err(), FormRefusal::Unknown);

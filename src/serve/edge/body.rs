@@ -26,7 +26,7 @@ enum Encoding {
 impl Encoding {
     /// # Errors
     /// 415 for other encodings, and for several at once.
-    fn of(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
+    fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
         let mut given = headers.get_all(header::CONTENT_ENCODING).iter();
         let (first, second) = (given.next(), given.next());
         let word = first.map_or(&b""[..], HeaderValue::as_bytes).trim_ascii();
@@ -52,7 +52,7 @@ impl Encoding {
 /// encoding; 408: it has not arrived until `until`; 400: it ends early or is not what its encoding
 /// says.
 pub async fn whole(request: Request, limit: usize, until: Instant) -> Result<Request, ApiError> {
-    let encoding = match Encoding::of(request.headers()) {
+    let encoding = match Encoding::from_headers(request.headers()) {
         Ok(encoding) => encoding,
         Err(error) => {
             refuse(request, limit).await;

@@ -26,7 +26,7 @@ pub enum ErrorForm {
 
 impl ErrorForm {
     /// Returns the form for a path.
-    pub fn of(path: &str) -> Self {
+    pub fn for_path(path: &str) -> Self {
         let is_in = |api: &str| {
             let rest = path.strip_prefix(api);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -96,7 +96,7 @@ mod tests {
             ("/ready", ErrorForm::Plain),
             ("/", ErrorForm::Plain),
         ] {
-            assert_eq!(ErrorForm::of(path), form, "{path}");
+            assert_eq!(ErrorForm::for_path(path), form, "{path}");
         }
     }
 

@@ -150,7 +150,7 @@ impl Edge {
 const STALE_HEADER: header::HeaderName = header::HeaderName::from_static("helenus-stale");
 
 async fn pass(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
-    let form = ErrorForm::of(request.uri().path());
+    let form = ErrorForm::for_path(request.uri().path());
     let template = request.extensions().get::<MatchedPath>().cloned();
     let route = template.map_or(Route::Unknown, Route::Template);
     let mut trace = Trace::begin(request.headers(), request.method().clone(), route);
@@ -181,7 +181,7 @@ pub async fn not_found(uri: Uri) -> Response {
     let message = format!("no route has the path `{}`", uri.path());
     let problem = Problem::new("request.unknown_path", message);
     let error = ApiError::not_found(problem.help("`/openapi.json` lists the routes"));
-    ErrorForm::of(uri.path()).response(&error)
+    ErrorForm::for_path(uri.path()).response(&error)
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Response {
@@ -191,5 +191,5 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Response {
         StatusCode::METHOD_NOT_ALLOWED,
         problem.help("the header `Allow` of this answer lists the methods"),
     );
-    ErrorForm::of(uri.path()).response(&error)
+    ErrorForm::for_path(uri.path()).response(&error)
 }

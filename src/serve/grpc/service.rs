@@ -126,7 +126,7 @@ impl InferenceService {
         });
         let wanted = wanted_outputs(signature, wanted)?;
         let tensors = tensors(request)?;
-        let limits = RowLimits::of(self.serving.settings());
+        let limits = RowLimits::from_settings(self.serving.settings());
         let Inference {
             version,
             outputs: batch,
@@ -155,7 +155,7 @@ impl InferenceService {
                 .outputs
                 .push(model_infer_response::InferOutputTensor {
                     name: output.public_name.clone(),
-                    datatype: Datatype::of(output.element).to_string(),
+                    datatype: Datatype::from_element(output.element).to_string(),
                     shape: shape.map(|dim| dim as i64).collect(),
                     contents: if is_raw { None } else { contents(data) },
                     ..model_infer_response::InferOutputTensor::default()

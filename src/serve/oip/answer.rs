@@ -91,7 +91,7 @@ pub fn write(
         }
         tensors.push(OutputTensor {
             name: &output.public_name,
-            datatype: Datatype::of(output.element).as_str(),
+            datatype: Datatype::from_element(output.element).as_str(),
             shape: shape(output, batch.rows),
             parameters: is_binary.then(|| BinarySize {
                 binary_data_size: bytes.len() - before,

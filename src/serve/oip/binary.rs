@@ -69,7 +69,7 @@ pub fn append(
         (data, Datatype::Fp32) => append_floats(data, read!(bytes, f32).map(f64::from))?,
         (data, Datatype::Fp64) => append_floats(data, read!(bytes, f64))?,
         (data, Datatype::Bool | Datatype::Bytes) => {
-            let own = Datatype::of(data.element());
+            let own = Datatype::from_element(data.element());
             return Err(BadValue::whole(format!("{datatype} cannot become {own}")));
         }
     }
@@ -82,7 +82,7 @@ pub fn append(
 /// Another number of values, a length that exceeds the bytes that follow.
 pub fn byte_strings(bytes: &[u8], count: usize) -> Result<Vec<&[u8]>, BadValue> {
     let mut found = Vec::new();
-    for value in Prefixed::of(bytes) {
+    for value in Prefixed::new(bytes) {
         if found.len() == count {
             return Err(BadValue::whole(format!(
                 "more values than the {count} of its shape"
@@ -110,7 +110,7 @@ struct Prefixed<'a> {
 }
 
 impl<'a> Prefixed<'a> {
-    fn of(rest: &'a [u8]) -> Self {
+    fn new(rest: &'a [u8]) -> Self {
         Self { rest }
     }
 }
@@ -190,7 +190,7 @@ mod tests {
             let mut bytes = Vec::new();
             encode(&data, &mut bytes);
             let element = data.element();
-            let decoded = decode(element, &bytes, Datatype::of(element), data.len());
+            let decoded = decode(element, &bytes, Datatype::from_element(element), data.len());
             assert_eq!(decoded, Ok(data));
         }
     }

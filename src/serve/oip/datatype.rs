@@ -66,7 +66,7 @@ impl Datatype {
     }
 
     /// Returns the type of a model's input or output.
-    pub fn of(element: Element) -> Self {
+    pub fn from_element(element: Element) -> Self {
         match element {
             Element::Float16 => Self::Fp16,
             Element::Float => Self::Fp32,

@@ -140,7 +140,7 @@ pub fn push_float(data: &mut TensorData, value: f64) -> Result<(), String> {
 }
 
 fn inexact(value: impl std::fmt::Display, data: &TensorData) -> String {
-    let own = Datatype::of(data.element());
+    let own = Datatype::from_element(data.element());
     format!("{value} is not exactly a value of {own}, the input's own type")
 }
 

@@ -72,7 +72,7 @@ pub async fn infer(
     });
     let wanted = wanted_outputs(signature, wanted)?;
     let tensors = request.tensors(binary)?;
-    let limits = RowLimits::of(serving.settings());
+    let limits = RowLimits::from_settings(serving.settings());
     let Inference {
         version,
         outputs: batch,

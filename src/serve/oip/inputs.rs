@@ -179,7 +179,7 @@ pub fn datatype(input: &Input, given: &GivenTensor<'_>, at: usize) -> Result<Dat
     if datatype.suits(input.element) {
         return Ok(datatype);
     }
-    let own = Datatype::of(input.element);
+    let own = Datatype::from_element(input.element);
     let message = format!("`{}` takes {own}, not {datatype}", input.name);
     Err(Problem::new("oip.datatype", message).at(place))
 }
@@ -234,7 +234,7 @@ impl BadValue {
             ),
         };
         let problem = Problem::new("oip.value", message).at(place);
-        let own = Datatype::of(input.element);
+        let own = Datatype::from_element(input.element);
         match reason.as_str() {
             reason if reason.contains("NaN") || reason.starts_with("null") => {
                 problem.help("JSON has no NaN: send missing numbers as NaN in binary data")

@@ -231,7 +231,7 @@ fn job_metadata(target: &JobTarget) -> ModelMetadata {
     let JobTarget { job, signature, .. } = target;
     let input = |input: &Input| TensorMetadata {
         name: input.name.clone(),
-        datatype: Datatype::of(input.element).as_str(),
+        datatype: Datatype::from_element(input.element).as_str(),
         shape: any_rows(&input.dims),
         parameters: None,
     };
@@ -270,7 +270,7 @@ fn inputs(ready: &ReadyVersion) -> Vec<TensorMetadata> {
     inputs
         .map(|input| TensorMetadata {
             name: input.name.clone(),
-            datatype: Datatype::of(input.element).as_str(),
+            datatype: Datatype::from_element(input.element).as_str(),
             shape: any_rows(&input.dims),
             parameters: named(input),
         })
@@ -281,7 +281,7 @@ fn output(output: &Output) -> TensorMetadata {
     let classes = output.classes.as_ref();
     TensorMetadata {
         name: output.public_name.clone(),
-        datatype: Datatype::of(output.element).as_str(),
+        datatype: Datatype::from_element(output.element).as_str(),
         shape: any_rows(&output.dims),
         parameters: classes.map(|classes| PlaceNames::Classes(classes.names.clone())),
     }

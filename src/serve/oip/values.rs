@@ -80,7 +80,7 @@ pub fn append(
         }
         (data, Values::Doubles(values)) => append_floats(data, values.iter().copied())?,
         (data, Values::Bools(_) | Values::Texts(_)) => {
-            let own = Datatype::of(data.element());
+            let own = Datatype::from_element(data.element());
             return Err(BadValue::whole(format!("{datatype} cannot become {own}")));
         }
     }

@@ -68,7 +68,7 @@ impl ServedVersion {
             queue: Queue::start(config.serve.queue, workers),
             stored_key: prediction_of_key(&job, version.ready.version),
             revision: prepared.revision,
-            counters: ServedRowCounters::of(&job.job),
+            counters: ServedRowCounters::for_job(&job.job),
             job,
             model,
         }

@@ -108,7 +108,7 @@ impl Following {
             if std::mem::replace(&mut looked, true) {
                 tokio::time::sleep(LOOK).await;
             }
-            let view = match self.look().await {
+            let view = match self.poll().await {
                 Ok(view) => view,
                 // The caller waits on: the next look may succeed.
                 Err(error) => {
@@ -135,7 +135,7 @@ impl Following {
         None
     }
 
-    async fn look(&mut self) -> Result<RunView, ApiError> {
+    async fn poll(&mut self) -> Result<RunView, ApiError> {
         let store = &self.serving.store;
         let found = run_view::find(store, &self.job, self.id).await?;
         run_view::view(store, self.id, found, &mut self.counter).await

@@ -125,14 +125,14 @@ pub async fn score(
 ) -> Result<Response, ApiError> {
     caller.check_job(Right::Score, &job)?;
     let job = serving.residents.job(&job)?;
-    let limits = RowLimits::of(serving.settings());
+    let limits = RowLimits::from_settings(serving.settings());
     // The job's columns, and those of the experiment's unit.
     let columns = unit::columns(&job.job);
     let (rows, mut words) = if arrow::is_sent(&headers) {
         let rows = arrow::rows(&job.job, columns, body, limits).await?;
         (rows, Vec::new())
     } else if form::is_sent(&headers) {
-        let columns = RowColumns::of(&job.job, &columns);
+        let columns = RowColumns::with_columns(&job.job, &columns);
         (
             form::row(columns, &headers, body, limits).await?,
             Vec::new(),
@@ -140,7 +140,7 @@ pub async fn score(
     } else {
         let request: ScoreRequest<'_> = parse(&body)?;
         check_rows(request.rows.len(), limits.rows)?;
-        let columns = RowColumns::of(&job.job, &columns);
+        let columns = RowColumns::with_columns(&job.job, &columns);
         let rows = rows::cells(columns, &request.rows, limits)?;
         (rows, request.versions)
     };

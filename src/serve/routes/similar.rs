@@ -118,7 +118,7 @@ async fn query(
             Ok(vector_of_key(&serving.store, job, column, version, key).await?)
         }
         (None, Some(row), None) => {
-            let limits = RowLimits::of(serving.settings());
+            let limits = RowLimits::from_settings(serving.settings());
             let row = rows::cells(RowColumns::from(&**job), std::slice::from_ref(row), limits);
             of_row(
                 served,

@@ -226,7 +226,7 @@ impl Store {
                         let holder = row
                             .process
                             .as_deref()
-                            .map_or_else(|| "somebody".to_owned(), process::spoken);
+                            .map_or_else(|| "somebody".to_owned(), process::readable);
                         let detail = format!("the lease `{name}` is held by {holder}");
                         return Err(StoreError::new(StoreErrorKind::Held, detail, CLAIM));
                     }

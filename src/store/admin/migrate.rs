@@ -146,7 +146,7 @@ pub async fn migrate(
 ///
 /// # Errors
 /// As [`migrate`]: a newer database, an edited file; also a keyspace that is missing or empty.
-pub async fn look(config: &Config) -> Result<Vec<&'static str>, Failure> {
+pub async fn pending_files(config: &Config) -> Result<Vec<&'static str>, Failure> {
     let mut store = Store::connect_unmigrated(config).await?;
     if !store.use_keyspace().await? {
         return Err(not_migrated(config, "does not exist"));

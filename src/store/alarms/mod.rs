@@ -123,7 +123,7 @@ impl Store {
             &condition.evidence,
             now,
             condition.run.map(CqlTimeuuid::from),
-            process::spoken(process::identity()),
+            process::readable(process::identity()),
         );
         let outcome = self.apply_batch(&[NAME, INSERT], (named, inserted)).await;
         Ok(known(outcome)?.unwrap_or(false))

@@ -161,7 +161,7 @@ impl Store {
                         format!(
                             "conditional writes of keyspace `{}` belong to data centre `{control}`, this process uses {}",
                             self.keyspace(),
-                            spoken(&here)
+                            listed(&here)
                         ),
                     )
                     .help(format!("start it in `{control}` with --local-datacenter {control}: elsewhere two processes could hold one lease")),
@@ -191,7 +191,7 @@ impl Store {
             )
             .help(format!(
                 "the cluster has {}; set local_datacenter to one of them",
-                spoken(&known)
+                listed(&known)
             )),
         ))
     }
@@ -210,7 +210,7 @@ impl Store {
     }
 }
 
-fn spoken(names: &[String]) -> String {
+fn listed(names: &[String]) -> String {
     match names {
         [] => "none".to_owned(),
         names => names

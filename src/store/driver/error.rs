@@ -54,7 +54,7 @@ impl Cause {
         }
     }
 
-    fn of(error: &ExecutionError) -> Self {
+    fn from_error(error: &ExecutionError) -> Self {
         match error {
             ExecutionError::RequestTimeout(_) => Self::NoAnswer,
             ExecutionError::ConnectionPoolError(_) | ExecutionError::EmptyPlan => Self::Connection,
@@ -80,7 +80,7 @@ impl Failed {
     pub fn execution(error: &ExecutionError, cql: &str) -> Self {
         Self {
             error: StoreError::execution(error, cql),
-            cause: Cause::of(error),
+            cause: Cause::from_error(error),
         }
     }
 }
@@ -280,7 +280,7 @@ mod tests {
     fn every_cause_is_a_value_of_the_metric() {
         let attempt = |error| {
             let error = RequestAttemptError::DbError(error, String::new());
-            Cause::of(&ExecutionError::LastAttemptError(error))
+            Cause::from_error(&ExecutionError::LastAttemptError(error))
         };
         let causes = [
             attempt(DbError::Overloaded),
@@ -290,8 +290,8 @@ mod tests {
                 required: 2,
                 alive: 1,
             }),
-            Cause::of(&ExecutionError::RequestTimeout(Duration::from_secs(30))),
-            Cause::of(&ExecutionError::EmptyPlan),
+            Cause::from_error(&ExecutionError::RequestTimeout(Duration::from_secs(30))),
+            Cause::from_error(&ExecutionError::EmptyPlan),
             Cause::WriteTimeout,
             Cause::ReadTimeout,
         ];

@@ -59,7 +59,7 @@ pub struct PageRows {
 
 impl PageRows {
     /// Returns the page size for rows with columns of these types.
-    pub fn of<'a>(types: impl Iterator<Item = &'a CqlType>) -> Self {
+    pub fn for_types<'a>(types: impl Iterator<Item = &'a CqlType>) -> Self {
         let (mut bytes, mut bounded, mut blobs) = (0, true, false);
         for cql_type in types {
             bytes += 4 + weight(cql_type);
@@ -142,7 +142,7 @@ fn weight(cql_type: &CqlType) -> usize {
 pub(in crate::store) struct RowSizes(Mutex<HashMap<String, Arc<RowSize>>>);
 
 impl RowSizes {
-    pub fn of(&self, cql: &str) -> Arc<RowSize> {
+    pub fn get(&self, cql: &str) -> Arc<RowSize> {
         let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(sizes.entry(cql.to_owned()).or_default())
     }
@@ -282,10 +282,10 @@ mod tests {
 
     #[test]
     fn bounded_columns_have_whole_pages_from_the_first_on() {
-        let pages = PageRows::of([CqlType::Int, CqlType::Double].iter());
+        let pages = PageRows::for_types([CqlType::Int, CqlType::Double].iter());
         let read = steer(pages, |_| 12, 3);
         assert!(read.iter().all(|(rows, _)| *rows == 5_000), "{read:?}");
-        let wide = PageRows::of([CqlType::Vector(Box::new(CqlType::Float), 8_192)].iter());
+        let wide = PageRows::for_types([CqlType::Vector(Box::new(CqlType::Float), 8_192)].iter());
         let read = steer(wide, |_| 32_768, 3);
         assert!(read.iter().all(|(rows, _)| *rows == 50), "{read:?}");
     }
@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn long_texts_make_short_pages() {
-        let pages = PageRows::of([CqlType::Int, CqlType::Text].iter());
+        let pages = PageRows::for_types([CqlType::Int, CqlType::Text].iter());
         let read = steer(pages, |_| 60_000, 6);
         assert_eq!(read[0], (FIRST_ROWS, 16 * 60_000));
         assert!(read[1..].iter().all(|(rows, _)| *rows == 4), "{read:?}");
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn the_first_page_of_blobs_is_smaller_still() {
-        let pages = PageRows::of([CqlType::Int, CqlType::Blob].iter());
+        let pages = PageRows::for_types([CqlType::Int, CqlType::Blob].iter());
         let read = steer(pages, |_| 10 << 20, 4);
         let rows: Vec<i32> = read.iter().map(|page| page.0).collect();
         assert_eq!(rows, [4, 1, 1, 1]);
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn documents_come_several_a_page() {
-        let pages = PageRows::of([CqlType::Int, CqlType::Blob].iter());
+        let pages = PageRows::for_types([CqlType::Int, CqlType::Blob].iter());
         let rows = |bytes: usize| steer(pages, |_| bytes, 9)[8].0;
         assert_eq!(
             [40, 100, 156, 600, 2_000].map(|kib| rows(kib << 10)),
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn pages_grow_no_faster_than_twofold_and_shrink_at_once() {
-        let pages = PageRows::of([CqlType::Int, CqlType::Text].iter());
+        let pages = PageRows::for_types([CqlType::Int, CqlType::Text].iter());
         let grown = steer(pages, |_| 20, 9);
         let rows: Vec<i32> = grown.iter().map(|page| page.0).collect();
         assert_eq!(rows, [16, 32, 64, 128, 256, 512, 1_000, 1_000, 1_000]);

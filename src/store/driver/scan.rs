@@ -52,7 +52,7 @@ impl Store {
         range: TokenRange,
     ) -> mpsc::Receiver<Result<Page, StoreError>> {
         let (sender, receiver) = mpsc::channel(1);
-        let size = self.row_sizes.of(&select.cql);
+        let size = self.row_sizes.get(&select.cql);
         let scan = Scan {
             store: self.clone(),
             reader: self.rows.reader(),

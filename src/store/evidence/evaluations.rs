@@ -159,7 +159,7 @@ impl Evaluation {
             lost: against.and_then(|against| count(against.lost)),
             segments: Some(result.segments.iter().filter_map(segment).collect()),
             details: Some(result.details.to_string()),
-            evaluated_by: Some(process::spoken(process::identity()).to_owned()),
+            evaluated_by: Some(process::readable(process::identity()).to_owned()),
             evaluated_at: Some(at.into()),
             ..Self::default()
         }

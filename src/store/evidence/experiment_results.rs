@@ -142,7 +142,7 @@ impl From<&Look> for ResultRow {
             ),
             reason: Some(look.reason.clone()),
             warnings: Some(look.warnings.clone()),
-            looked_by: Some(process::spoken(process::identity())),
+            looked_by: Some(process::readable(process::identity())),
         }
     }
 }
@@ -189,7 +189,7 @@ pub struct StoredDifference {
 }
 
 impl ResultRow {
-    fn look(self) -> Option<StoredLook> {
+    fn into_look(self) -> Option<StoredLook> {
         let counts = [
             (Stage::Assigned, self.assigned),
             (Stage::Scored, self.scored),
@@ -288,6 +288,6 @@ impl Store {
         let cql =
             format!("SELECT {COLUMNS} FROM experiment_results WHERE job = ? AND name = ? LIMIT ?");
         let rows: Vec<ResultRow> = self.rows(&cql, (job, experiment, limit)).await?;
-        Ok(rows.into_iter().filter_map(ResultRow::look).collect())
+        Ok(rows.into_iter().filter_map(ResultRow::into_look).collect())
     }
 }

@@ -52,7 +52,7 @@ struct GateMoveColumns {
 }
 
 impl GateMoveColumns {
-    fn of(self, model: &str, gate: &str) -> Option<GateMove> {
+    fn into_move(self, model: &str, gate: &str) -> Option<GateMove> {
         Some(GateMove {
             model: model.to_owned(),
             gate: gate.to_owned(),
@@ -79,7 +79,7 @@ impl Store {
     ) -> Result<Option<GateMove>, StoreError> {
         let cql = format!("SELECT {COLUMNS} FROM gate_moves WHERE model = ? AND gate = ? LIMIT 1");
         let row: Option<GateMoveColumns> = self.serial_row(&cql, (model, gate)).await?;
-        Ok(row.and_then(|row| row.of(model, gate)))
+        Ok(row.and_then(|row| row.into_move(model, gate)))
     }
 
     /// Returns the stored move for an evaluation and the alias's last change.
@@ -95,7 +95,7 @@ impl Store {
         );
         let key = (model, gate, last_seq, CqlTimeuuid::from(evaluation));
         let row: Option<GateMoveColumns> = self.serial_row(&cql, key).await?;
-        Ok(row.and_then(|row| row.of(model, gate)))
+        Ok(row.and_then(|row| row.into_move(model, gate)))
     }
 
     /// Requests a move unless it already exists; returns the stored one.
@@ -113,7 +113,7 @@ impl Store {
             &wanted.alias,
             wanted.version,
             wanted.from_version,
-            process::spoken(process::identity()),
+            process::readable(process::identity()),
             Utc::now(),
         );
         self.apply_ignoring_unknown(INSERT, values).await?;

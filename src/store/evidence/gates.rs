@@ -116,7 +116,7 @@ impl Store {
             verdict.improvement,
             verdict.low,
             evidence.evaluated as i64,
-            process::spoken(process::identity()),
+            process::readable(process::identity()),
             at,
         );
         self.write(SAY, values).await

@@ -41,6 +41,6 @@ pub fn predictions_range(job: &CompiledJob, version: Option<i32>) -> RangeSelect
         more_values,
         partition_key_len: job.partition_key_len,
         key_len: job.key.len() + 1,
-        pages: PageRows::of(types(&job.key).chain(output_types)).at_most(2_500),
+        pages: PageRows::for_types(types(&job.key).chain(output_types)).at_most(2_500),
     }
 }

@@ -43,7 +43,7 @@ pub fn history_range(job: &CompiledJob, history: &TableName) -> RangeSelect {
         more_values,
         partition_key_len: job.partition_key_len,
         key_len: job.key.len() + 2,
-        pages: PageRows::of(types(&job.key).chain(outputs)).at_most(PAGE_ROWS),
+        pages: PageRows::for_types(types(&job.key).chain(outputs)).at_most(PAGE_ROWS),
     }
 }
 

@@ -128,7 +128,7 @@ impl Store {
             cql: insert.into(),
             history,
             current,
-            costs: Costs::of(job),
+            costs: Costs::for_job(job),
             spare: Arc::default(),
             usual: Arc::default(),
         })

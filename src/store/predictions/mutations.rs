@@ -92,7 +92,7 @@ pub(in crate::store) enum MutationKind {
 
 impl Costs {
     /// Returns the costs of rows of `job`'s tables.
-    pub(in crate::store) fn of(job: &CompiledJob) -> Self {
+    pub(in crate::store) fn for_job(job: &CompiledJob) -> Self {
         let ttl = |seconds: i32| if seconds > 0 { TTL } else { 0 };
         let (outputs, row_ttl) = (job.target.outputs.len(), ttl(job.rules.ttl_seconds));
         let nulls = (CELL + TTL) * outputs;

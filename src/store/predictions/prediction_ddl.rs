@@ -193,7 +193,7 @@ impl Holds {
         }
     }
 
-    fn spoken(self) -> &'static str {
+    fn describe(self) -> &'static str {
         match self {
             Self::Predictions => "predictions",
             Self::History => "history of predictions",
@@ -248,7 +248,7 @@ fn create_table(job: &CompiledJob, table: &str, holds: Holds) -> String {
         "CREATE TABLE IF NOT EXISTS {} (\n    {},\n    PRIMARY KEY ({key})\n) WITH {order}compaction = {{'class': 'UnifiedCompactionStrategy'}}\n  AND gc_grace_seconds = 864000\n  AND comment = '{} of helenus job {}'\n  AND id = {}",
         table_name(&target.keyspace, table),
         columns.join(",\n    "),
-        holds.spoken(),
+        holds.describe(),
         job.job,
         table_id(&target.keyspace, table),
     )

@@ -47,7 +47,7 @@ pub fn source_range(job: &CompiledJob) -> RangeSelect {
         more_values,
         partition_key_len: job.partition_key_len,
         key_len: job.key.len(),
-        pages: PageRows::of(
+        pages: PageRows::for_types(
             types(&job.key).chain(job.read_columns().map(|column| &column.cql_type)),
         ),
     }
@@ -74,7 +74,7 @@ pub fn stored_range(job: &CompiledJob, carry: Carry) -> RangeSelect {
             Carry::Hash => PageRows::of_keys(types(&job.key)),
             Carry::Proof | Carry::Whole => {
                 let outputs = job.target.outputs.iter().map(|column| &column.cql_type);
-                PageRows::of(types(&job.key).chain(outputs)).at_most(2_500)
+                PageRows::for_types(types(&job.key).chain(outputs)).at_most(2_500)
             }
         },
     }
@@ -235,7 +235,7 @@ impl Store {
 
     /// Returns the bytes that a row of this select is expected to have.
     pub fn key_bytes(&self, select: &KeySelect) -> usize {
-        self.row_sizes.of(&select.cql).row()
+        self.row_sizes.get(&select.cql).row()
     }
 
     /// As [`Store::by_key`]; the rows count as `share` for as long as they are held.
@@ -246,7 +246,7 @@ impl Store {
         share: Share,
     ) -> Result<Page, StoreError> {
         let mut page = self.by_key(select, key).await?;
-        self.row_sizes.of(&select.cql).saw(&page);
+        self.row_sizes.get(&select.cql).saw(&page);
         page.hold(share);
         Ok(page)
     }

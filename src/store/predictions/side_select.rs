@@ -19,6 +19,6 @@ pub fn side_range(table: &TableSchema, wanted: &[Column]) -> RangeSelect {
         more_values: Vec::new(),
         partition_key_len: table.partition_key.len(),
         key_len: key.len(),
-        pages: PageRows::of(types(&key).chain(types(wanted))),
+        pages: PageRows::for_types(types(&key).chain(types(wanted))),
     }
 }

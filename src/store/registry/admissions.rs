@@ -238,7 +238,7 @@ impl Store {
                 .transpose()
                 .map_err(|error| StoreError::corrupt(error.to_string(), TABLE))?,
             version_row_hash: row.hash(),
-            decided_by: process::spoken(process::identity()),
+            decided_by: process::readable(process::identity()),
             decided_at: Utc::now(),
         };
         let all = format!("name, {COLUMNS}");
@@ -274,7 +274,7 @@ impl Store {
         to: AdmissionState,
         reason: Option<&str>,
     ) -> Result<bool, StoreError> {
-        let by = process::spoken(process::identity());
+        let by = process::readable(process::identity());
         let values = (
             to.to_string(),
             reason,

@@ -78,14 +78,14 @@ impl VersionRow {
         if size.is_none() {
             wrong.push(format!(
                 "size is {}; it must be the number of bytes",
-                spoken(self.size)
+                or_null(self.size)
             ));
         }
         let chunks = self.chunks.filter(|chunks| *chunks > 0);
         if chunks.is_none() {
             wrong.push(format!(
                 "chunks is {}; it must be their number",
-                spoken(self.chunks)
+                or_null(self.chunks)
             ));
         }
         for (input, width) in self.widths.iter().flatten() {
@@ -180,7 +180,7 @@ fn encode_one<T: serde::Serialize>(value: &T) -> Vec<u8> {
     encode(value)
 }
 
-fn spoken(number: Option<impl std::fmt::Display>) -> String {
+fn or_null(number: Option<impl std::fmt::Display>) -> String {
     number.map_or_else(|| "null".to_owned(), |number| number.to_string())
 }
 

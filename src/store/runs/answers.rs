@@ -53,7 +53,7 @@ impl Store {
             answer.kind.as_str(),
             &answer.reason,
             answer.run_id.map(CqlTimeuuid::from),
-            process::spoken(process::identity()),
+            process::readable(process::identity()),
             Utc::now(),
         );
         // Refused or unknown: the stored answer is read.

@@ -108,7 +108,7 @@ impl Store {
         // Also distinguishes two writers of the same process.
         let by = format!(
             "{} {}",
-            process::spoken(process::identity()),
+            process::readable(process::identity()),
             Uuid::new_v4().as_simple()
         );
         let status = TriggerStatus {

@@ -177,7 +177,7 @@ fn mutated_files_are_prepared_or_rejected_alike_in_a_separate_process() {
             kind: features["x"].prepared.clone().unwrap(),
         }),
     };
-    let preparer = Preparer::of([(0, place)].into_iter());
+    let preparer = Preparer::from_places([(0, place)].into_iter());
     let preparers = Preparers::new(4096 << 20, 1, Duration::from_secs(60));
     let mut seeds = documents::contents("images", "images.json");
     seeds.truncate(8);

@@ -57,7 +57,7 @@ fn types() -> impl Strategy<Value = CqlType> {
 
 /// The bytes of a value, not empty unless the type permits it in text.
 fn values(cql_type: &CqlType) -> BoxedStrategy<Vec<u8>> {
-    fn of<T: Arbitrary + 'static, const N: usize>(
+    fn values_of<T: Arbitrary + 'static, const N: usize>(
         bytes: fn(T) -> [u8; N],
     ) -> BoxedStrategy<Vec<u8>> {
         any::<T>()
@@ -73,12 +73,12 @@ fn values(cql_type: &CqlType) -> BoxedStrategy<Vec<u8>> {
         CqlType::Ascii => "[ -~\n]{0,8}".prop_map(String::into_bytes).boxed(),
         CqlType::Text => any::<String>().prop_map(String::into_bytes).boxed(),
         CqlType::Blob => any::<Vec<u8>>().boxed(),
-        CqlType::Boolean => of(|value: bool| [u8::from(value)]),
-        CqlType::Tinyint => of(i8::to_be_bytes),
-        CqlType::Smallint => of(i16::to_be_bytes),
-        CqlType::Int => of(i32::to_be_bytes),
-        CqlType::Bigint | CqlType::Counter | CqlType::Timestamp => of(i64::to_be_bytes),
-        CqlType::Date => of(u32::to_be_bytes),
+        CqlType::Boolean => values_of(|value: bool| [u8::from(value)]),
+        CqlType::Tinyint => values_of(i8::to_be_bytes),
+        CqlType::Smallint => values_of(i16::to_be_bytes),
+        CqlType::Int => values_of(i32::to_be_bytes),
+        CqlType::Bigint | CqlType::Counter | CqlType::Timestamp => values_of(i64::to_be_bytes),
+        CqlType::Date => values_of(u32::to_be_bytes),
         CqlType::Time => (0..86_400_000_000_000_i64)
             .prop_map(|nanos| nanos.to_be_bytes().to_vec())
             .boxed(),
@@ -98,8 +98,10 @@ fn values(cql_type: &CqlType) -> BoxedStrategy<Vec<u8>> {
             .prop_map(|(scale, unscaled)| [&scale.to_be_bytes()[..], &unscaled].concat())
             .boxed(),
         CqlType::Duration => collection::vec(any::<u8>(), 1..10).boxed(),
-        CqlType::Inet => prop_oneof![of(u32::to_be_bytes), of(u128::to_be_bytes)].boxed(),
-        CqlType::Uuid => of(u128::to_be_bytes),
+        CqlType::Inet => {
+            prop_oneof![values_of(u32::to_be_bytes), values_of(u128::to_be_bytes)].boxed()
+        }
+        CqlType::Uuid => values_of(u128::to_be_bytes),
         CqlType::Timeuuid => any::<u128>()
             .prop_map(|bits| bits & !(0xf << 76) | (1 << 76))
             .prop_map(|bits| bits.to_be_bytes().to_vec())

@@ -103,7 +103,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     );
     answer.warnings.clone_from(&job.warnings);
     if let Some(rows) = args.sample {
-        let forecast = forecast::of(&store, &job, rows.into()).await?;
+        let forecast = forecast::forecast(&store, &job, rows.into()).await?;
         sample::add(&mut answer, &job, &forecast);
     }
     Ok(answer)

@@ -12,7 +12,7 @@ pub(super) struct ChiSquare {
 
 impl ChiSquare {
     /// Tests whether two rows of counts have the same shares.
-    pub fn of(a: &[u64], b: &[u64]) -> Self {
+    pub fn test(a: &[u64], b: &[u64]) -> Self {
         let (n, m) = (total(a), total(b));
         let nothing = Self {
             statistic: 0.0,

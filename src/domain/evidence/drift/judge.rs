@@ -204,7 +204,7 @@ fn tests(at: usize, pair: &Pair<'_>, finding: &Finding) -> Vec<Test> {
     let share = pair.thresholds.share;
     let mut tests = Vec::new();
     if finding.m >= MIN_ROWS {
-        let chi_square = ChiSquare::of(&reference.cells, &now.cells);
+        let chi_square = ChiSquare::test(&reference.cells, &now.cells);
         let psi = finding.psi.unwrap_or_default();
         let (size, threshold) = match pair.measure {
             Measure::Index => (psi, pair.thresholds.psi),
@@ -235,7 +235,7 @@ fn tests(at: usize, pair: &Pair<'_>, finding: &Finding) -> Vec<Test> {
                 cause: Cause::NewValues,
                 size,
                 threshold: share,
-                p: ChiSquare::of(&before, &after).p(),
+                p: ChiSquare::test(&before, &after).p(),
                 degrees: 1,
             });
         }
@@ -252,7 +252,7 @@ fn tests(at: usize, pair: &Pair<'_>, finding: &Finding) -> Vec<Test> {
                 cause,
                 size: delta.abs(),
                 threshold: share,
-                p: ChiSquare::of(&of(part, reference), &of(part, now)).p(),
+                p: ChiSquare::test(&of(part, reference), &of(part, now)).p(),
                 degrees: 1,
             });
         }

@@ -229,7 +229,7 @@ fn tables_of_categories_are_scipys() {
         ),
     ];
     for (a, b, [statistic, p, index, js, linf]) in tables {
-        let test = ChiSquare::of(a, b);
+        let test = ChiSquare::test(a, b);
         close(test.statistic, statistic, "chi-square");
         assert_eq!(test.degrees as usize, a.len() - 1);
         // Ten digits.

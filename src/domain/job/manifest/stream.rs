@@ -208,7 +208,7 @@ fn check_loops(input: Option<&StreamInput>, output: &StreamOutput, p: &mut Probl
             "name another topic",
         );
     };
-    if output.topic.column().is_none() && output.topic.of("") == input.topic.as_str() {
+    if output.topic.column().is_none() && output.topic.topic_for("") == input.topic.as_str() {
         report("stream.out.topic");
     }
     if output.dead_letters.as_deref() == Some(input.topic.as_str()) {

@@ -43,7 +43,7 @@ pub struct PreparedPart {
 
 impl Default for Preparer {
     fn default() -> Self {
-        Self::of(std::iter::empty())
+        Self::from_places(std::iter::empty())
     }
 }
 
@@ -51,14 +51,14 @@ impl Preparer {
     /// Returns the preparer of a version; it has no columns if nothing is prepared.
     pub fn new(version: &CompiledVersion) -> Self {
         let inputs = version.inputs.iter().enumerate();
-        Self::of(inputs.flat_map(|(input, mapping)| {
+        Self::from_places(inputs.flat_map(|(input, mapping)| {
             let places = mapping.places.iter();
             places.map(move |place| (input, place.clone()))
         }))
     }
 
     /// Returns the preparer of these inputs and their places; places of other kinds are skipped.
-    pub fn of(places: impl Iterator<Item = (usize, Place)>) -> Self {
+    pub fn from_places(places: impl Iterator<Item = (usize, Place)>) -> Self {
         let mut columns: Vec<PreparedColumn> = Vec::new();
         let mut row_bytes = 0;
         for (input, place) in places {
@@ -217,6 +217,6 @@ impl Preparer {
     /// # Errors
     /// Its tokenizers cannot be read.
     pub fn planned(plan: &PreparationPlan) -> Result<Self, Problem> {
-        Ok(Self::of(plan.places()?.into_iter()))
+        Ok(Self::from_places(plan.places()?.into_iter()))
     }
 }

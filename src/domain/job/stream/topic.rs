@@ -34,7 +34,7 @@ impl TopicPattern {
                 }
             }
         };
-        let sample = pattern.of("x");
+        let sample = pattern.topic_for("x");
         match is_topic_name(&sample) {
             true => Ok(pattern),
             false => Err(format!("`{text}` is not a valid topic name")),
@@ -59,11 +59,11 @@ impl TopicPattern {
             let cell = cells.nth(at).flatten()?;
             Some(literal::to_text(&outputs[at].cql_type, cell))
         });
-        self.of(label.as_deref().unwrap_or_default())
+        self.topic_for(label.as_deref().unwrap_or_default())
     }
 
     /// Returns the topic for a value of the column. Characters that Kafka does not accept become `_`.
-    pub fn of(&self, value: &str) -> Cow<'_, str> {
+    pub fn topic_for(&self, value: &str) -> Cow<'_, str> {
         let Some((_, after)) = &self.column else {
             return Cow::Borrowed(&self.before);
         };
@@ -96,11 +96,14 @@ mod tests {
     fn a_label_becomes_part_of_the_topic_and_other_characters_become_underscores() {
         let pattern = TopicPattern::parse("mail.{label}.v1").unwrap();
         assert_eq!(pattern.column(), Some("label"));
-        assert_eq!(pattern.of("Steuern & Abgaben"), "mail.Steuern___Abgaben.v1");
+        assert_eq!(
+            pattern.topic_for("Steuern & Abgaben"),
+            "mail.Steuern___Abgaben.v1"
+        );
         assert_eq!(pattern.to_string(), "mail.{label}.v1");
         let plain = TopicPattern::parse("predictions").unwrap();
         assert_eq!(
-            (plain.column(), plain.of("x")),
+            (plain.column(), plain.topic_for("x")),
             (None, "predictions".into())
         );
         for wrong in ["", "mail.{label", "mail {label}", "{a}{b}", ".."] {

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-async fn look(
+async fn read_state(
     reader: &PageReader<'_>,
     job: &str,
     id: Uuid,
@@ -39,7 +39,7 @@ async fn look(
 /// # Errors
 /// 404, and those of Cassandra.
 pub async fn draft(reader: &PageReader<'_>, job: &str, id: Uuid) -> Result<Draft, ApiError> {
-    let (alarm, known) = look(reader, job, id).await?;
+    let (alarm, known) = read_state(reader, job, id).await?;
     let what = vec![
         format!(
             "{}{}: {}",
@@ -74,7 +74,7 @@ pub async fn send(
     id: Uuid,
     why: &str,
 ) -> Result<ActOutcome, ApiError> {
-    let (_, known) = look(reader, job, id).await?;
+    let (_, known) = read_state(reader, job, id).await?;
     if let Some(told) = known {
         return Ok(ActOutcome::Moved(vec![told]));
     }

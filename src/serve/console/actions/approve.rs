@@ -17,7 +17,7 @@ use crate::{
     store::registry::alias_requests::AliasRequest,
 };
 
-async fn look(reader: &PageReader<'_>, model: &str, name: &str) -> Result<Judged, ApiError> {
+async fn read_state(reader: &PageReader<'_>, model: &str, name: &str) -> Result<Judged, ApiError> {
     let gate = Box::pin(gates::find(reader.store(), model, name)).await?;
     Ok(Box::pin(gates::judge(reader.store(), gate, Utc::now())).await?)
 }
@@ -27,7 +27,7 @@ async fn look(reader: &PageReader<'_>, model: &str, name: &str) -> Result<Judged
 /// # Errors
 /// 404, and those of Cassandra.
 pub async fn draft(reader: &PageReader<'_>, model: &str, name: &str) -> Result<Draft, ApiError> {
-    let judged = look(reader, model, name).await?;
+    let judged = read_state(reader, model, name).await?;
     let gate = &judged.gate;
     let back = ConsolePlace::Gates(model.to_owned());
     let title = format!("Approve gate {name} of {model}");
@@ -112,7 +112,7 @@ pub async fn send(
     else {
         return Err(no_such_choice("approve"));
     };
-    let judged = look(reader, model, gate).await?;
+    let judged = read_state(reader, model, gate).await?;
     let mut told = Vec::new();
     if judged.points_at != *from {
         told = match from {

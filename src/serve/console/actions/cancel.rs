@@ -13,7 +13,7 @@ use crate::{
     store::runs::run_requests::RunRequest,
 };
 
-async fn look(reader: &PageReader<'_>, job: &str, run: Uuid) -> Result<Run, ApiError> {
+async fn read_state(reader: &PageReader<'_>, job: &str, run: Uuid) -> Result<Run, ApiError> {
     let found = Box::pin(reader.store().run(job, run)).await?;
     found.ok_or_else(|| missing(format!("job `{job}` has no run {run}")))
 }
@@ -33,7 +33,7 @@ fn ended(run: &Run) -> Option<String> {
 /// # Errors
 /// 404, and those of Cassandra.
 pub async fn draft(reader: &PageReader<'_>, job: &str, run: Uuid) -> Result<Draft, ApiError> {
-    let found = look(reader, job, run).await?;
+    let found = read_state(reader, job, run).await?;
     let what = vec![
         format!(
             "The run of job `{job}` ends as cancelled; {} of its {} splits are done.",
@@ -70,7 +70,7 @@ pub async fn send(
     request: Uuid,
     why: &str,
 ) -> Result<ActOutcome, ApiError> {
-    let found = look(reader, job, run).await?;
+    let found = read_state(reader, job, run).await?;
     if let Some(told) = ended(&found) {
         return Ok(ActOutcome::Moved(vec![told]));
     }

@@ -9,13 +9,13 @@ use crate::{
     store::console::jobs::JobHead,
 };
 
-async fn look(reader: &PageReader<'_>, job: &str) -> Result<JobHead, ApiError> {
+async fn read_state(reader: &PageReader<'_>, job: &str) -> Result<JobHead, ApiError> {
     let revisions = Box::pin(reader.store().job_revisions(job)).await?;
     let found = revisions.into_iter().find(|head| head.revision.is_some());
     found.ok_or_else(|| missing(format!("there is no job `{job}`")))
 }
 
-fn told(head: &JobHead) -> String {
+fn describe(head: &JobHead) -> String {
     let did = match head.paused {
         true => "paused",
         false => "resumed",
@@ -36,7 +36,7 @@ fn told(head: &JobHead) -> String {
 /// # Errors
 /// 404, and those of Cassandra.
 pub async fn draft(reader: &PageReader<'_>, job: &str, to: bool) -> Result<Draft, ApiError> {
-    let head = look(reader, job).await?;
+    let head = read_state(reader, job).await?;
     let (title, what, button) = match to {
         true => (
             format!("Pause job {job}"),
@@ -53,7 +53,7 @@ pub async fn draft(reader: &PageReader<'_>, job: &str, to: bool) -> Result<Draft
                 format!(
                     "Triggers start runs of job `{job}` again, within seconds where one is due."
                 ),
-                told(&head),
+                describe(&head),
             ],
             "Resume",
         ),
@@ -65,7 +65,7 @@ pub async fn draft(reader: &PageReader<'_>, job: &str, to: bool) -> Result<Draft
         },
         title,
         what,
-        blocked: (head.paused == to).then(|| told(&head)),
+        blocked: (head.paused == to).then(|| describe(&head)),
         choice: None,
         button,
         back: ConsolePlace::Job(job.to_owned()),
@@ -83,9 +83,9 @@ pub async fn send(
     to: bool,
     why: &str,
 ) -> Result<ActOutcome, ApiError> {
-    let head = look(reader, job).await?;
+    let head = read_state(reader, job).await?;
     if head.paused == to {
-        return Ok(ActOutcome::Moved(vec![told(&head)]));
+        return Ok(ActOutcome::Moved(vec![describe(&head)]));
     }
     let by = requested_by(reader.caller);
     Box::pin(reader.store().pause_job(job, to, &by, Some(why))).await?;

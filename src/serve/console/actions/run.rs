@@ -18,7 +18,7 @@ use crate::{
 /// Runs that are looked at for one that a person asked for.
 const RUNS: i32 = 50;
 
-async fn look(
+async fn read_state(
     reader: &PageReader<'_>,
     job: &str,
 ) -> Result<(Option<JobHead>, Vec<RunLine>), ApiError> {
@@ -39,7 +39,7 @@ fn asked(runs: &[RunLine]) -> Option<&RunLine> {
 /// # Errors
 /// 404, and those of Cassandra.
 pub async fn draft(reader: &PageReader<'_>, job: &str) -> Result<Draft, ApiError> {
-    let (head, runs) = look(reader, job).await?;
+    let (head, runs) = read_state(reader, job).await?;
     let head = head.ok_or_else(|| missing(format!("there is no job `{job}`")))?;
     let mut what = vec![
         format!("A worker scores the rows of job `{job}` that are new or have changed."),
@@ -116,7 +116,7 @@ pub async fn send(
         scope @ ("pending" | "all") => scope,
         other => return Err(no_such_choice(other)),
     };
-    let (head, runs) = look(reader, job).await?;
+    let (head, runs) = read_state(reader, job).await?;
     let mut told = Vec::new();
     match head {
         Some(head) if head.revision != *revision => told.push(format!(

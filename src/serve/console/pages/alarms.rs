@@ -97,15 +97,15 @@ fn cells(reader: &PageReader<'_>, line: &AlarmLine, ack: Option<&AckLine>) -> Ve
     let job = &line.job;
     let known = ack.map(|ack| {
         let mut said = vec![
-            TableCell::of(ack.acknowledged_by.as_ref(), TableCell::text),
-            TableCell::of(ack.acknowledged_at, TableCell::Time),
+            TableCell::optional(ack.acknowledged_by.as_ref(), TableCell::text),
+            TableCell::optional(ack.acknowledged_at, TableCell::Time),
         ];
         said.extend(ack.note.as_ref().map(TableCell::text));
         TableCell::List(said)
     });
     let is_open = line.closed_at.is_none();
     let act = line.id.filter(|_| is_open && ack.is_none()).and_then(|id| {
-        super::act(
+        super::action_link(
             reader,
             ActPlace::Acknowledge(job.clone(), id),
             "Acknowledge",
@@ -118,15 +118,15 @@ fn cells(reader: &PageReader<'_>, line: &AlarmLine, ack: Option<&AckLine>) -> Ve
             (true, Some(_)) => TableCell::Toned(Tone::Warn, "open, known".to_owned()),
             (false, _) => TableCell::Toned(Tone::Idle, "closed".to_owned()),
         },
-        TableCell::of(act, |(path, name)| TableCell::link(path, name)),
-        TableCell::of(line.kind.as_ref(), |kind| {
+        TableCell::optional(act, |(path, name)| TableCell::link(path, name)),
+        TableCell::optional(line.kind.as_ref(), |kind| {
             TableCell::text(kind.replace('_', " "))
         }),
-        TableCell::of(line.what.as_ref(), TableCell::text),
-        TableCell::of(line.since, TableCell::Time),
+        TableCell::optional(line.what.as_ref(), TableCell::text),
+        TableCell::optional(line.since, TableCell::Time),
         TableCell::Count(line.seen.unsigned_abs().into()),
         super::run_cell(job, line.last_run, super::short),
         known.unwrap_or(TableCell::Empty),
-        TableCell::of(line.closed_at, TableCell::Time),
+        TableCell::optional(line.closed_at, TableCell::Time),
     ]
 }

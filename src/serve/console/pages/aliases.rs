@@ -69,12 +69,12 @@ pub async fn view(reader: &PageReader<'_>, model: &str) -> Result<View, ApiError
         let mut row = vec![
             TableCell::text(head.alias.clone()),
             version.unwrap_or(TableCell::Empty),
-            TableCell::of(
+            TableCell::optional(
                 last.and_then(|last| time_of(last.changed_at)),
                 TableCell::Time,
             ),
-            TableCell::of(last.and_then(|last| last.who.as_ref()), TableCell::text),
-            TableCell::of(last.and_then(|last| last.why.as_ref()), TableCell::text),
+            TableCell::optional(last.and_then(|last| last.who.as_ref()), TableCell::text),
+            TableCell::optional(last.and_then(|last| last.why.as_ref()), TableCell::text),
         ];
         if may_promote {
             let url = Query::default().with(&[("alias", Some(&head.alias))]);
@@ -106,7 +106,7 @@ fn history(model: &str, moves: &[AliasMove]) -> Table {
     .or("No alias was moved yet.");
     table.with(moves.iter().map(|one| {
         let version = |version: Option<i32>| {
-            TableCell::of(version, |version| {
+            TableCell::optional(version, |version| {
                 let place = ConsolePlace::Version(model.to_owned(), version);
                 TableCell::Link(
                     place.path(),
@@ -115,14 +115,14 @@ fn history(model: &str, moves: &[AliasMove]) -> Table {
             })
         };
         vec![
-            TableCell::of(time_of(one.changed_at), TableCell::Time),
+            TableCell::optional(time_of(one.changed_at), TableCell::Time),
             TableCell::text(one.alias.clone()),
             version(one.from_version),
             version(one.to_version),
-            TableCell::of(one.who.as_ref(), TableCell::text),
-            TableCell::of(one.why.as_ref(), TableCell::text),
-            TableCell::of(one.evidence.as_ref(), TableCell::text),
-            TableCell::of(one.request_id, |id| {
+            TableCell::optional(one.who.as_ref(), TableCell::text),
+            TableCell::optional(one.why.as_ref(), TableCell::text),
+            TableCell::optional(one.evidence.as_ref(), TableCell::text),
+            TableCell::optional(one.request_id, |id| {
                 TableCell::Link(ConsolePlace::Request(id).path(), Box::new(super::short(id)))
             }),
         ]

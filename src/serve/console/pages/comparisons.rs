@@ -51,20 +51,20 @@ pub async fn view(reader: &PageReader<'_>, job: &str) -> Result<View, ApiError> 
         let changes = changes.map(|(change, rows)| TableCell::text(format!("{change}: {rows}")));
         let warnings = line.warnings.iter().flatten();
         vec![
-            TableCell::of(line.finished_at, TableCell::Time),
+            TableCell::optional(line.finished_at, TableCell::Time),
             TableCell::Count(line.version.unsigned_abs().into()),
-            TableCell::of(line.baseline, |baseline| {
+            TableCell::optional(line.baseline, |baseline| {
                 TableCell::Count(baseline.unsigned_abs().into())
             }),
             TableCell::Count(line.compared),
             TableCell::Count(line.source_rows),
-            TableCell::of(line.agreement, TableCell::Share),
-            TableCell::of(line.mean_difference, TableCell::Number),
-            TableCell::of(line.largest_difference, TableCell::Number),
-            TableCell::of(line.rank_correlation, TableCell::Number),
+            TableCell::optional(line.agreement, TableCell::Share),
+            TableCell::optional(line.mean_difference, TableCell::Number),
+            TableCell::optional(line.largest_difference, TableCell::Number),
+            TableCell::optional(line.rank_correlation, TableCell::Number),
             TableCell::List(changes.take(8).collect()),
             TableCell::List(warnings.map(TableCell::text).collect()),
-            TableCell::of(line.requested_by.as_ref(), TableCell::text),
+            TableCell::optional(line.requested_by.as_ref(), TableCell::text),
         ]
     })));
     Ok(view)

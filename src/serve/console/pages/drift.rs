@@ -132,11 +132,11 @@ fn table(job: &str, rows: &[DriftHistory], runs: &[Uuid]) -> Table {
         let mut row = vec![
             TableCell::link(url, feature),
             TableCell::Count(version.unsigned_abs().into()),
-            TableCell::of(newest, |row| TableCell::state(&row.verdict)),
+            TableCell::optional(newest, |row| TableCell::state(&row.verdict)),
         ];
         row.extend(runs.iter().map(|run| {
             let psi = of_runs.get(run).and_then(|row| row.psi);
-            TableCell::of(psi, TableCell::Number)
+            TableCell::optional(psi, TableCell::Number)
         }));
         row
     }))

@@ -147,12 +147,12 @@ fn verdicts(rows: &[crate::store::evidence::drift::DriftRow]) -> Table {
         vec![
             TableCell::text(row.against.clone()),
             TableCell::state(&row.verdict),
-            TableCell::of(row.cause.as_ref(), TableCell::text),
-            TableCell::of(row.psi, TableCell::Number),
-            TableCell::of(row.critical_value, TableCell::Number),
-            TableCell::of(row.adjusted_p, TableCell::Number),
-            TableCell::of(row.null_delta, TableCell::Number),
-            TableCell::of(row.new_category_share, TableCell::Share),
+            TableCell::optional(row.cause.as_ref(), TableCell::text),
+            TableCell::optional(row.psi, TableCell::Number),
+            TableCell::optional(row.critical_value, TableCell::Number),
+            TableCell::optional(row.adjusted_p, TableCell::Number),
+            TableCell::optional(row.null_delta, TableCell::Number),
+            TableCell::optional(row.new_category_share, TableCell::Share),
             TableCell::Count(row.n.unsigned_abs()),
             TableCell::Count(row.m.unsigned_abs()),
         ]
@@ -172,10 +172,10 @@ fn table(job: &str, lines: &[DriftHistory]) -> Table {
     table.with(lines.iter().map(|row| {
         vec![
             super::run_cell(job, Some(row.run_id), |id| {
-                TableCell::of(time_of(id), TableCell::Time)
+                TableCell::optional(time_of(id), TableCell::Time)
             }),
             TableCell::state(&row.verdict),
-            TableCell::of(row.psi, TableCell::Number),
+            TableCell::optional(row.psi, TableCell::Number),
         ]
     }))
 }

@@ -110,7 +110,7 @@ fn plain(value: &Value) -> String {
 fn cell(value: &Value) -> TableCell {
     match value {
         Value::Null => TableCell::Toned(Tone::Idle, "null".to_owned()),
-        Value::Number(number) => TableCell::of(number.as_f64(), TableCell::Number),
+        Value::Number(number) => TableCell::optional(number.as_f64(), TableCell::Number),
         other => TableCell::text(plain(other)),
     }
 }
@@ -180,7 +180,7 @@ fn predictions(explained: &Explained) -> Table {
     .or("There is no prediction of it.");
     let outputs = &explained.job.target.outputs;
     table.with(versions(explained).flat_map(|(version, seen)| {
-        let verdict = TableCell::of(seen.verdict.as_ref(), |verdict| {
+        let verdict = TableCell::optional(seen.verdict.as_ref(), |verdict| {
             TableCell::state(verdict.as_str())
         });
         let stored = seen.stored.as_ref();
@@ -189,7 +189,7 @@ fn predictions(explained: &Explained) -> Table {
             vec![vec![
                 version.clone(),
                 TableCell::Empty,
-                TableCell::of(rejected.clone(), |why| {
+                TableCell::optional(rejected.clone(), |why| {
                     TableCell::Toned(Tone::Bad, format!("rejected: {why}"))
                 }),
                 now,
@@ -261,14 +261,14 @@ fn lineage(job: &str, explained: &Explained) -> Table {
         let lineage = &stored.lineage;
         Some(vec![
             version,
-            TableCell::of(lineage.scored_at, TableCell::Time),
+            TableCell::optional(lineage.scored_at, TableCell::Time),
             super::run_cell(job, lineage.run_id, super::short),
-            TableCell::of(lineage.job_revision, |revision| {
+            TableCell::optional(lineage.job_revision, |revision| {
                 TableCell::Count(revision.unsigned_abs().into())
             }),
-            TableCell::of(lineage.arm.as_ref(), TableCell::text),
+            TableCell::optional(lineage.arm.as_ref(), TableCell::text),
             TableCell::text(stored.aliases_then.join(", ")),
-            TableCell::of(lineage.model_sha256.as_ref(), |sha| {
+            TableCell::optional(lineage.model_sha256.as_ref(), |sha| {
                 TableCell::Code(hex::encode(sha))
             }),
         ])

@@ -169,20 +169,20 @@ pub fn table(model: &str, lines: &[EvaluationLine]) -> Table {
         };
         let job = line.job.as_ref();
         let mut row = vec![
-            TableCell::of(line.evaluated_at, TableCell::Time),
+            TableCell::optional(line.evaluated_at, TableCell::Time),
             version(line.version),
-            TableCell::of(job, |job| {
+            TableCell::optional(job, |job| {
                 TableCell::link(ConsolePlace::Job(job.clone()).path(), job.clone())
             }),
-            TableCell::of(line.labels.as_ref(), TableCell::text),
+            TableCell::optional(line.labels.as_ref(), TableCell::text),
             TableCell::Count(line.evaluated),
-            TableCell::of(line.baseline, version),
+            TableCell::optional(line.baseline, version),
         ];
         let value = |name: &&str| line.metrics.as_ref().and_then(|metrics| metrics.get(*name));
         row.extend(
             metrics
                 .iter()
-                .map(|name| TableCell::of(value(name), |value| TableCell::Number(*value))),
+                .map(|name| TableCell::optional(value(name), |value| TableCell::Number(*value))),
         );
         let warnings = line.warnings.iter().flatten();
         row.push(TableCell::List(warnings.map(TableCell::text).collect()));

@@ -96,10 +96,10 @@ fn notices(state: &ExperimentView) -> Vec<(Tone, String)> {
         .status
         .as_ref()
         .and_then(|status| status.reason.clone());
-    notices.extend(reason.map(|reason| (Tone::of(state.state()), reason)));
+    notices.extend(reason.map(|reason| (Tone::from_state(state.state()), reason)));
     match state.looks.first() {
         Some(look) => {
-            notices.push((Tone::of(look.verdict.as_str()), look.reason.clone()));
+            notices.push((Tone::from_state(look.verdict.as_str()), look.reason.clone()));
             notices.extend(
                 look.warnings
                     .iter()
@@ -129,19 +129,25 @@ fn facts(state: &ExperimentView) -> Vec<(&'static str, TableCell)> {
         ),
         (
             "Began",
-            TableCell::of(status.and_then(|status| status.started_at), TableCell::Time),
+            TableCell::optional(status.and_then(|status| status.started_at), TableCell::Time),
         ),
-        ("Planned end", TableCell::of(row.ends_at, TableCell::Time)),
+        (
+            "Planned end",
+            TableCell::optional(row.ends_at, TableCell::Time),
+        ),
         (
             "Ended",
-            TableCell::of(status.and_then(|status| status.ended_at), TableCell::Time),
+            TableCell::optional(status.and_then(|status| status.ended_at), TableCell::Time),
         ),
         ("Alpha", TableCell::Number(row.alpha.unwrap_or(0.05))),
         (
             "By",
-            TableCell::of(row.created_by.as_ref(), TableCell::text),
+            TableCell::optional(row.created_by.as_ref(), TableCell::text),
         ),
-        ("Note", TableCell::of(row.note.as_ref(), TableCell::text)),
+        (
+            "Note",
+            TableCell::optional(row.note.as_ref(), TableCell::text),
+        ),
     ]
 }
 

@@ -74,11 +74,11 @@ pub async fn view(reader: &PageReader<'_>) -> Result<View, ApiError> {
                     .unwrap_or("unanswered"),
             ),
             TableCell::text(arms.collect::<Vec<_>>().join(", ")),
-            TableCell::of(row.metric.as_ref(), TableCell::text),
-            TableCell::of(line.and_then(|line| line.started_at), TableCell::Time),
-            TableCell::of(row.ends_at, TableCell::Time),
-            TableCell::of(line.and_then(|line| line.reason.as_ref()), TableCell::text),
-            TableCell::of(row.created_by.as_ref(), TableCell::text),
+            TableCell::optional(row.metric.as_ref(), TableCell::text),
+            TableCell::optional(line.and_then(|line| line.started_at), TableCell::Time),
+            TableCell::optional(row.ends_at, TableCell::Time),
+            TableCell::optional(line.and_then(|line| line.reason.as_ref()), TableCell::text),
+            TableCell::optional(row.created_by.as_ref(), TableCell::text),
         ]
     })));
     Ok(view)

@@ -85,7 +85,7 @@ pub async fn view(reader: &PageReader<'_>, model: &str) -> Result<View, ApiError
                     .zip(gate.as_ref())
                     .and_then(|(verdict, gate)| item(verdict, gate)),
             );
-            let act = super::act(
+            let act = super::action_link(
                 reader,
                 ActPlace::Approve(model.to_owned(), row.name.clone()),
                 "Approve",
@@ -107,7 +107,7 @@ fn newest<'a>(verdicts: &'a [VerdictLine], gate: &str) -> Option<&'a VerdictLine
 }
 
 fn version_cell(model: &str, version: Option<i32>) -> TableCell {
-    TableCell::of(version, |version| {
+    TableCell::optional(version, |version| {
         let place = ConsolePlace::Version(model.to_owned(), version);
         TableCell::Link(
             place.path(),
@@ -145,20 +145,20 @@ fn cells(
         },
         version_cell(model, current),
         version_cell(model, verdict.and_then(|verdict| verdict.baseline)),
-        TableCell::of(row.metric.as_deref(), |name| {
+        TableCell::optional(row.metric.as_deref(), |name| {
             TableCell::text(metric::name(name))
         }),
-        TableCell::of(
+        TableCell::optional(
             verdict.and_then(|verdict| verdict.improvement),
             TableCell::Number,
         ),
-        TableCell::of(verdict.and_then(|verdict| verdict.low), TableCell::Number),
-        TableCell::of(wanted, TableCell::Number),
-        TableCell::of(verdict.and_then(|verdict| verdict.rows), |rows| {
+        TableCell::optional(verdict.and_then(|verdict| verdict.low), TableCell::Number),
+        TableCell::optional(wanted, TableCell::Number),
+        TableCell::optional(verdict.and_then(|verdict| verdict.rows), |rows| {
             TableCell::Count(rows.unsigned_abs())
         }),
-        TableCell::of(gate.map(|gate| gate.min_labelled_rows), TableCell::Count),
-        TableCell::of(
+        TableCell::optional(gate.map(|gate| gate.min_labelled_rows), TableCell::Count),
+        TableCell::optional(
             verdict.and_then(|verdict| verdict.decided_at),
             TableCell::Time,
         ),
@@ -233,18 +233,18 @@ fn history(model: &str, verdicts: &[VerdictLine]) -> Table {
     verdicts.sort_by_key(|verdict| std::cmp::Reverse(verdict.decided_at));
     table.with(verdicts.into_iter().map(|verdict| {
         vec![
-            TableCell::of(verdict.decided_at, TableCell::Time),
+            TableCell::optional(verdict.decided_at, TableCell::Time),
             TableCell::text(verdict.gate.clone()),
-            TableCell::of(verdict.verdict.as_deref(), TableCell::state),
+            TableCell::optional(verdict.verdict.as_deref(), TableCell::state),
             version_cell(model, verdict.version),
             version_cell(model, verdict.baseline),
-            TableCell::of(verdict.metric.as_deref(), |name| {
+            TableCell::optional(verdict.metric.as_deref(), |name| {
                 TableCell::text(metric::name(name))
             }),
-            TableCell::of(verdict.improvement, |value| {
+            TableCell::optional(verdict.improvement, |value| {
                 TableCell::text(number::signed(value))
             }),
-            TableCell::of(verdict.rows, |rows| TableCell::Count(rows.unsigned_abs())),
+            TableCell::optional(verdict.rows, |rows| TableCell::Count(rows.unsigned_abs())),
             TableCell::text(verdict.reasons.join("; ")),
         ]
     }))

@@ -55,10 +55,10 @@ pub async fn view(reader: &PageReader<'_>, job: &str, query: &Query) -> Result<V
     let last = runs.first().and_then(|run| run.state.clone());
     view.said = last.map(|state| format!("The last run is {state}."));
     let pause = match head.paused {
-        true => super::act(reader, ActPlace::Resume(job.to_owned()), "Resume"),
-        false => super::act(reader, ActPlace::Pause(job.to_owned()), "Pause"),
+        true => super::action_link(reader, ActPlace::Resume(job.to_owned()), "Resume"),
+        false => super::action_link(reader, ActPlace::Pause(job.to_owned()), "Pause"),
     };
-    let run = super::act(reader, ActPlace::Run(job.to_owned()), "Run now");
+    let run = super::action_link(reader, ActPlace::Run(job.to_owned()), "Run now");
     view.acts.extend(run.into_iter().chain(pause));
     view.notices(notices(
         head,
@@ -134,12 +134,12 @@ fn notices(
 }
 
 fn facts(head: &JobHead, status: Option<&JobStatus>) -> Vec<(&'static str, TableCell)> {
-    let text = |text: Option<&String>| TableCell::of(text, TableCell::text);
+    let text = |text: Option<&String>| TableCell::optional(text, TableCell::text);
     let model = status.and_then(|status| status.model.as_ref());
     vec![
         (
             "Revision",
-            TableCell::of(head.revision, |revision| {
+            TableCell::optional(head.revision, |revision| {
                 TableCell::Count(revision.unsigned_abs().into())
             }),
         ),
@@ -149,7 +149,7 @@ fn facts(head: &JobHead, status: Option<&JobStatus>) -> Vec<(&'static str, Table
         ),
         (
             "Model",
-            TableCell::of(model, |model| {
+            TableCell::optional(model, |model| {
                 TableCell::link(ConsolePlace::Model(model.clone()).path(), model.clone())
             }),
         ),
@@ -197,7 +197,7 @@ fn table(job: &str, runs: &[RunLine]) -> Table {
             |counts: &std::collections::BTreeMap<i32, u64>| TableCell::Count(counts.values().sum());
         vec![
             super::run_cell(job, run.run_id, |_| {
-                TableCell::of(run.started_at.or(run.due_at), TableCell::Time)
+                TableCell::optional(run.started_at.or(run.due_at), TableCell::Time)
             }),
             match (run.late, run.state.as_deref().unwrap_or_default()) {
                 (true, state) => {
@@ -205,7 +205,7 @@ fn table(job: &str, runs: &[RunLine]) -> Table {
                 }
                 (false, state) => TableCell::state(state),
             },
-            TableCell::of(took, |took| {
+            TableCell::optional(took, |took| {
                 TableCell::Seconds(took.num_milliseconds() as f64 / 1_000.0)
             }),
             match run.splits_total {
@@ -216,12 +216,12 @@ fn table(job: &str, runs: &[RunLine]) -> Table {
             sum(&run.scored),
             sum(&run.unchanged),
             sum(&run.rejected),
-            TableCell::of(run.versions.as_ref(), |versions| {
+            TableCell::optional(run.versions.as_ref(), |versions| {
                 TableCell::text(super::versions(versions))
             }),
-            TableCell::of(by, TableCell::text),
-            TableCell::of(run.reason.as_ref(), TableCell::text),
-            TableCell::of(run.run_id, |id| TableCell::Code(id.to_string())),
+            TableCell::optional(by, TableCell::text),
+            TableCell::optional(run.reason.as_ref(), TableCell::text),
+            TableCell::optional(run.run_id, |id| TableCell::Code(id.to_string())),
         ]
     }))
 }
@@ -244,9 +244,9 @@ fn revision_table(revisions: &[JobHead], statuses: &[JobStatus]) -> Table {
         Some(vec![
             TableCell::Count(revision.unsigned_abs().into()),
             TableCell::state(status.map_or("unanswered", |status| status.state.as_str())),
-            TableCell::of(head.created_at, TableCell::Time),
-            TableCell::of(head.created_by.as_ref(), TableCell::text),
-            TableCell::of(head.note.as_ref(), TableCell::text),
+            TableCell::optional(head.created_at, TableCell::Time),
+            TableCell::optional(head.created_by.as_ref(), TableCell::text),
+            TableCell::optional(head.note.as_ref(), TableCell::text),
         ])
     });
     table.with(rows)

@@ -65,7 +65,7 @@ pub async fn view(reader: &PageReader<'_>) -> Result<View, ApiError> {
         .count();
     let paused = heads.iter().filter(|head| head.paused).count();
     let has_worker = workers::has_any(&workers);
-    let said = said(heads.len(), failing, stuck, all_open);
+    let said = summary(heads.len(), failing, stuck, all_open);
     view.said = Some(said.1.clone());
     let none = (!has_worker && !heads.is_empty()).then(|| (Tone::Warn, workers::NONE.to_owned()));
     // Not fine, if nobody does the work.
@@ -134,7 +134,7 @@ fn stream_cell(job: &str, members: &[&StreamRow]) -> TableCell {
     }
 }
 
-fn said(jobs: usize, failing: usize, stuck: usize, alarms: usize) -> (Tone, String) {
+fn summary(jobs: usize, failing: usize, stuck: usize, alarms: usize) -> (Tone, String) {
     let plural = |count: usize, one: &str, many: &str| match count {
         1 => format!("1 {one}"),
         count => format!("{count} {many}"),
@@ -181,14 +181,14 @@ fn row(head: &JobHead, run: Option<&RunLine>, alarms: usize) -> Vec<TableCell> {
                 TableCell::state(run.state.as_deref().unwrap_or_default())
             }),
         },
-        TableCell::of(began, TableCell::Time),
-        TableCell::of(took, |took| {
+        TableCell::optional(began, TableCell::Time),
+        TableCell::optional(took, |took| {
             TableCell::Seconds(took.num_milliseconds() as f64 / 1_000.0)
         }),
-        TableCell::of(run.map(|run| run.source_rows), TableCell::Count),
-        TableCell::of(run.map(|run| run.scored.values().sum()), TableCell::Count),
-        TableCell::of(run.map(|_| rejected), TableCell::Count),
-        TableCell::of(run.and_then(|run| run.versions.as_ref()), |versions| {
+        TableCell::optional(run.map(|run| run.source_rows), TableCell::Count),
+        TableCell::optional(run.map(|run| run.scored.values().sum()), TableCell::Count),
+        TableCell::optional(run.map(|_| rejected), TableCell::Count),
+        TableCell::optional(run.and_then(|run| run.versions.as_ref()), |versions| {
             TableCell::text(super::versions(versions))
         }),
         TableCell::Count(alarms as u64),
@@ -219,7 +219,7 @@ fn alarm_table<'a>(heads: &[&JobHead], open: impl Fn(&str) -> &'a BTreeMap<Strin
                 TableCell::link(ConsolePlace::Alarms.path(), job.clone()),
                 TableCell::Toned(Tone::Bad, kind.to_owned()),
                 TableCell::text(about),
-                TableCell::of(time_of(*id), TableCell::Time),
+                TableCell::optional(time_of(*id), TableCell::Time),
             ]
         })
     });

@@ -216,14 +216,14 @@ fn frame(view: &mut View) {
 }
 
 /// Returns the link to a form, if the viewer may take the action.
-fn act(reader: &PageReader<'_>, place: ActPlace, name: &str) -> Option<(String, String)> {
+fn action_link(reader: &PageReader<'_>, place: ActPlace, name: &str) -> Option<(String, String)> {
     actions::check(reader.caller, &place).ok()?;
     Some((place.path(), name.to_owned()))
 }
 
 /// Returns the cell of a run, by its time.
 fn run_cell(job: &str, run: Option<Uuid>, text: impl FnOnce(Uuid) -> TableCell) -> TableCell {
-    TableCell::of(run, |run| {
+    TableCell::optional(run, |run| {
         TableCell::Link(
             ConsolePlace::Run(job.to_owned(), run).path(),
             Box::new(text(run)),

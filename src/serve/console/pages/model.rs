@@ -52,7 +52,7 @@ pub async fn view(reader: &PageReader<'_>, model: &str) -> Result<View, ApiError
     let mut view = View::new(ConsolePlace::Model(model.to_owned()), model, about.clone());
     view.is_live = true;
     view.said = Some(about);
-    let rollback = super::act(
+    let rollback = super::action_link(
         reader,
         ActPlace::Rollback(model.to_owned()),
         "Roll back the champion",
@@ -164,24 +164,24 @@ fn table(
                 false => TableCell::List(own),
             },
             TableCell::state(state),
-            TableCell::of(why, TableCell::text),
-            TableCell::of(row.registered_at(), TableCell::Time),
-            TableCell::of(row.registered_by.as_ref(), TableCell::text),
+            TableCell::optional(why, TableCell::text),
+            TableCell::optional(row.registered_at(), TableCell::Time),
+            TableCell::optional(row.registered_by.as_ref(), TableCell::text),
         ];
         let value = |name: &&str| row.metrics.as_ref().and_then(|metrics| metrics.get(*name));
         cells.extend(
             metrics
                 .iter()
-                .map(|name| TableCell::of(value(name), |value| TableCell::Number(*value))),
+                .map(|name| TableCell::optional(value(name), |value| TableCell::Number(*value))),
         );
-        cells.push(TableCell::of(
+        cells.push(TableCell::optional(
             admission.and_then(|line| line.signature.as_ref()),
             TableCell::text,
         ));
-        cells.push(TableCell::of(row.size, |size| {
+        cells.push(TableCell::optional(row.size, |size| {
             TableCell::Count(size.unsigned_abs())
         }));
-        cells.push(TableCell::of(row.note.as_ref(), TableCell::text));
+        cells.push(TableCell::optional(row.note.as_ref(), TableCell::text));
         if may_promote {
             let version = row.version.to_string();
             let url = Query::default().with(&[("version", Some(&version))]);

@@ -56,16 +56,16 @@ pub async fn view(reader: &PageReader<'_>) -> Result<View, ApiError> {
         };
         vec![
             TableCell::link(ConsolePlace::Model(model.clone()).path(), model.clone()),
-            TableCell::of(champion.and_then(|head| head.version), version),
+            TableCell::optional(champion.and_then(|head| head.version), version),
             TableCell::text(others.collect::<Vec<_>>().join(", ")),
-            TableCell::of(newest.map(|line| line.version), version),
+            TableCell::optional(newest.map(|line| line.version), version),
             TableCell::state(
                 newest
                     .and_then(|line| line.state.as_deref())
                     .unwrap_or("undecided"),
             ),
-            TableCell::of(newest.and_then(|line| line.decided_at), TableCell::Time),
-            TableCell::of(
+            TableCell::optional(newest.and_then(|line| line.decided_at), TableCell::Time),
+            TableCell::optional(
                 newest.and_then(|line| line.reason.as_ref()),
                 TableCell::text,
             ),

@@ -58,7 +58,7 @@ pub async fn view(reader: &PageReader<'_>, id: Uuid) -> Result<View, ApiError> {
     };
     let mut view = View::new(ConsolePlace::Request(id), title, format!("Request {id}"));
     view.is_live = true;
-    let mut notices = vec![told(id, answer)];
+    let mut notices = vec![describe_answer(id, answer)];
     if answer.is_none() && !workers::has_any(&*reader.workers().await?) {
         notices.push((Tone::Warn, workers::NONE.to_owned()));
     }
@@ -74,7 +74,7 @@ pub async fn view(reader: &PageReader<'_>, id: Uuid) -> Result<View, ApiError> {
     Ok(view)
 }
 
-fn told(id: Uuid, answer: Option<&AnswerLine>) -> (Tone, String) {
+fn describe_answer(id: Uuid, answer: Option<&AnswerLine>) -> (Tone, String) {
     let Some(answer) = answer else {
         let waited = time_of(id).map_or(0, |at| (Utc::now() - at).num_seconds());
         return match waited > PATIENT_SECONDS {
@@ -90,7 +90,7 @@ fn told(id: Uuid, answer: Option<&AnswerLine>) -> (Tone, String) {
         (word, None) => format!("{}.", word.replace('_', " ")),
         (word, Some(reason)) => format!("{}: {reason}", word.replace('_', " ")),
     };
-    (Tone::of(word), text)
+    (Tone::from_state(word), text)
 }
 
 /// Says who moved an alias, if the request was refused because it had moved.
@@ -120,12 +120,18 @@ fn of_run(line: &RunRequestLine, answer: Option<&AnswerLine>) -> Told {
     let job = line.job.clone().unwrap_or_default();
     let run = answer.and_then(|answer| answer.run_id).or(line.target_run);
     let facts = vec![
-        ("Asked", TableCell::of(time_of(line.id), TableCell::Time)),
+        (
+            "Asked",
+            TableCell::optional(time_of(line.id), TableCell::Time),
+        ),
         (
             "By",
-            TableCell::of(line.requested_by.as_ref(), TableCell::text),
+            TableCell::optional(line.requested_by.as_ref(), TableCell::text),
         ),
-        ("Reason", TableCell::of(line.note.as_ref(), TableCell::text)),
+        (
+            "Reason",
+            TableCell::optional(line.note.as_ref(), TableCell::text),
+        ),
         (
             "Job",
             TableCell::link(ConsolePlace::Job(job.clone()).path(), job.clone()),
@@ -140,7 +146,7 @@ fn of_run(line: &RunRequestLine, answer: Option<&AnswerLine>) -> Told {
         ),
         (
             "Answered",
-            TableCell::of(
+            TableCell::optional(
                 answer.and_then(|answer| answer.answered_at),
                 TableCell::Time,
             ),
@@ -159,22 +165,31 @@ fn of_alias(line: &AliasRequest) -> Told {
     let action = line.action.as_deref().unwrap_or("request");
     let model = line.model.clone().unwrap_or_default();
     let count = |version: Option<i32>| {
-        TableCell::of(version, |version| {
+        TableCell::optional(version, |version| {
             TableCell::Count(version.unsigned_abs().into())
         })
     };
     let facts = vec![
-        ("Asked", TableCell::of(time_of(line.id), TableCell::Time)),
+        (
+            "Asked",
+            TableCell::optional(time_of(line.id), TableCell::Time),
+        ),
         (
             "By",
-            TableCell::of(line.requested_by.as_ref(), TableCell::text),
+            TableCell::optional(line.requested_by.as_ref(), TableCell::text),
         ),
-        ("Reason", TableCell::of(line.why.as_ref(), TableCell::text)),
+        (
+            "Reason",
+            TableCell::optional(line.why.as_ref(), TableCell::text),
+        ),
         (
             "Model",
             TableCell::link(ConsolePlace::Model(model.clone()).path(), model.clone()),
         ),
-        ("Alias", TableCell::of(line.alias.as_ref(), TableCell::text)),
+        (
+            "Alias",
+            TableCell::optional(line.alias.as_ref(), TableCell::text),
+        ),
         ("To version", count(line.version)),
         ("From version", count(line.expected_version)),
         (
@@ -186,7 +201,10 @@ fn of_alias(line: &AliasRequest) -> Told {
                     .replace('_', " "),
             ),
         ),
-        ("Gate", TableCell::of(line.gate.as_ref(), TableCell::text)),
+        (
+            "Gate",
+            TableCell::optional(line.gate.as_ref(), TableCell::text),
+        ),
     ];
     let link = (
         ConsolePlace::Aliases(model.clone()).path(),

@@ -125,7 +125,7 @@ pub fn may_see_alias(caller: &Caller, line: &AliasRequest) -> bool {
 
 fn of_run(line: &RunRequestLine, answer: Option<&AnswerLine>) -> Vec<TableCell> {
     let action = line.action.as_deref().unwrap_or("run");
-    let about = TableCell::of(line.job.as_ref(), |job| {
+    let about = TableCell::optional(line.job.as_ref(), |job| {
         TableCell::link(ConsolePlace::Job(job.clone()).path(), job.clone())
     });
     let scope = line
@@ -149,7 +149,7 @@ fn of_alias(line: &AliasRequest, answer: Option<&AnswerLine>) -> Vec<TableCell> 
     ];
     let what: Vec<String> = what.into_iter().flatten().collect();
     let action = format!("{action} {}", what.join(" "));
-    let about = TableCell::of(line.model.as_ref(), |model| {
+    let about = TableCell::optional(line.model.as_ref(), |model| {
         TableCell::link(ConsolePlace::Model(model.clone()).path(), model.clone())
     });
     cells(
@@ -170,24 +170,24 @@ fn cells(
     vec![
         TableCell::Link(
             ConsolePlace::Request(id).path(),
-            Box::new(TableCell::of(time_of(id), TableCell::Time)),
+            Box::new(TableCell::optional(time_of(id), TableCell::Time)),
         ),
         TableCell::text(action),
         about,
-        TableCell::of(by, TableCell::text),
-        TableCell::of(why, TableCell::text),
+        TableCell::optional(by, TableCell::text),
+        TableCell::optional(why, TableCell::text),
         TableCell::state(
             answer
                 .and_then(|answer| answer.answer.as_deref())
                 .unwrap_or("waiting"),
         ),
-        TableCell::of(
+        TableCell::optional(
             answer.and_then(|answer| answer.reason.as_ref()),
             TableCell::text,
         ),
         match job {
             Some(job) => super::run_cell(job, run, super::short),
-            None => TableCell::of(run, super::short),
+            None => TableCell::optional(run, super::short),
         },
         TableCell::Code(id.to_string()),
     ]

@@ -93,18 +93,18 @@ fn rules(own: &[&RetrainingRow], lines: &[RetrainingLine]) -> Table {
         vec![
             TableCell::text(row.name.clone()),
             TableCell::text(when.join(", or ")),
-            TableCell::of(line.and_then(|line| line.next_due), TableCell::Time),
-            TableCell::of(row.job.as_ref(), |job| {
+            TableCell::optional(line.and_then(|line| line.next_due), TableCell::Time),
+            TableCell::optional(row.job.as_ref(), |job| {
                 TableCell::link(ConsolePlace::Job(job.clone()).path(), job.clone())
             }),
-            TableCell::of(row.trainer.as_ref(), TableCell::text),
-            TableCell::of(row.labels.as_ref(), TableCell::text),
-            TableCell::of(row.gate.as_ref(), TableCell::text),
+            TableCell::optional(row.trainer.as_ref(), TableCell::text),
+            TableCell::optional(row.labels.as_ref(), TableCell::text),
+            TableCell::optional(row.gate.as_ref(), TableCell::text),
             match row.paused {
                 Some(true) => TableCell::state("paused"),
                 _ => TableCell::Empty,
             },
-            TableCell::of(row.created_by.as_ref(), TableCell::text),
+            TableCell::optional(row.created_by.as_ref(), TableCell::text),
         ]
     }))
 }
@@ -132,11 +132,11 @@ fn requests(model: &str, own: &[&RetrainingRow], lines: &[RetrainingLine]) -> Ta
             .find(|row| row.name == line.name)
             .and_then(|row| row.job.clone());
         vec![
-            TableCell::of(line.asked_at, TableCell::Time),
+            TableCell::optional(line.asked_at, TableCell::Time),
             TableCell::text(line.name.clone()),
             TableCell::state(line.state.as_deref().unwrap_or_default()),
-            TableCell::of(line.cause.as_ref(), TableCell::text),
-            TableCell::of(line.version, |version| {
+            TableCell::optional(line.cause.as_ref(), TableCell::text),
+            TableCell::optional(line.version, |version| {
                 let place = ConsolePlace::Version(model.to_owned(), version);
                 TableCell::Link(
                     place.path(),
@@ -144,7 +144,7 @@ fn requests(model: &str, own: &[&RetrainingRow], lines: &[RetrainingLine]) -> Ta
                 )
             }),
             super::run_cell(&job.unwrap_or_default(), line.run_id, super::short),
-            TableCell::of(line.reason.as_ref(), TableCell::text),
+            TableCell::optional(line.reason.as_ref(), TableCell::text),
         ]
     }))
 }

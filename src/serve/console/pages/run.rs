@@ -55,7 +55,7 @@ pub async fn view(reader: &PageReader<'_>, job: &str, id: Uuid) -> Result<View, 
     let mut view = View::new(place, title, about);
     view.is_live = true;
     view.said = Some(format!("The run is {}.", run.state));
-    let cancel = super::act(reader, ActPlace::Cancel(job.to_owned(), id), "Cancel");
+    let cancel = super::action_link(reader, ActPlace::Cancel(job.to_owned(), id), "Cancel");
     view.acts
         .extend(cancel.filter(|_| !run.state.is_terminal() && !run.cancel_requested));
     view.notices(notices(run));
@@ -130,20 +130,32 @@ fn facts(run: &Run, counts: &Counts) -> Vec<(&'static str, TableCell)> {
     );
     vec![
         ("Due", TableCell::Time(run.due_at)),
-        ("Began", TableCell::of(run.started_at, TableCell::Time)),
-        ("Waited before it began", TableCell::of(waited, seconds)),
-        ("Ended", TableCell::of(run.finished_at, TableCell::Time)),
-        ("Took", TableCell::of(took, seconds)),
+        (
+            "Began",
+            TableCell::optional(run.started_at, TableCell::Time),
+        ),
+        (
+            "Waited before it began",
+            TableCell::optional(waited, seconds),
+        ),
+        (
+            "Ended",
+            TableCell::optional(run.finished_at, TableCell::Time),
+        ),
+        ("Took", TableCell::optional(took, seconds)),
         ("Rows read", TableCell::Count(counts.source_rows)),
         (
             "Predictions without a row",
             TableCell::Count(counts.orphaned),
         ),
         ("Started by", by),
-        ("Note", TableCell::of(run.note.as_ref(), TableCell::text)),
+        (
+            "Note",
+            TableCell::optional(run.note.as_ref(), TableCell::text),
+        ),
         (
             "Request",
-            TableCell::of(run.request_id, |id| {
+            TableCell::optional(run.request_id, |id| {
                 TableCell::Link(ConsolePlace::Request(id).path(), Box::new(super::short(id)))
             }),
         ),
@@ -159,7 +171,7 @@ fn facts(run: &Run, counts: &Counts) -> Vec<(&'static str, TableCell)> {
         ("helenus", TableCell::text(run.helenus_version.clone())),
         (
             "ONNX Runtime",
-            TableCell::of(run.runtime_version.as_ref(), TableCell::text),
+            TableCell::optional(run.runtime_version.as_ref(), TableCell::text),
         ),
     ]
 }
@@ -289,18 +301,18 @@ fn split_table(splits: &[SplitLine]) -> Table {
         vec![
             TableCell::Count(split.split.unsigned_abs().into()),
             TableCell::state(split.state.as_deref().unwrap_or_default()),
-            TableCell::of(split.process.as_deref(), |process| {
-                TableCell::text(crate::process::spoken(process))
+            TableCell::optional(split.process.as_deref(), |process| {
+                TableCell::text(crate::process::readable(process))
             }),
             TableCell::Count(split.source_rows),
             TableCell::Count(split.scored.values().sum()),
             TableCell::Count(split.rejected.values().sum()),
-            TableCell::of(split.claimed_at, TableCell::Time),
-            TableCell::of(took, |took| {
+            TableCell::optional(split.claimed_at, TableCell::Time),
+            TableCell::optional(took, |took| {
                 TableCell::Seconds(took.num_milliseconds() as f64 / 1_000.0)
             }),
             TableCell::Count(split.epoch.unsigned_abs().into()),
-            TableCell::of(split.error.as_ref(), TableCell::text),
+            TableCell::optional(split.error.as_ref(), TableCell::text),
         ]
     }))
 }

@@ -103,7 +103,7 @@ fn head(version: i32, output: String) -> Vec<TableCell> {
 
 fn figure(name: &str, value: &Value) -> TableCell {
     match name {
-        "count" | "nan" => TableCell::of(value.as_u64(), TableCell::Count),
-        _ => TableCell::of(value.as_f64(), TableCell::Number),
+        "count" | "nan" => TableCell::optional(value.as_u64(), TableCell::Count),
+        _ => TableCell::optional(value.as_f64(), TableCell::Number),
     }
 }

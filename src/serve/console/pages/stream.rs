@@ -49,7 +49,7 @@ pub async fn view(reader: &PageReader<'_>, job: &str) -> Result<View, ApiError> 
     );
     view.is_live = true;
     let is_paused = members.iter().any(|row| row.state == "paused");
-    let resume = super::act(
+    let resume = super::action_link(
         reader,
         ActPlace::ResumeStream(job.to_owned()),
         "Resume the stream",
@@ -118,8 +118,8 @@ fn partition_table(positions: &[StreamPosition]) -> Table {
             TableCell::text(row.topic.clone()),
             TableCell::Count(row.partition.unsigned_abs().into()),
             TableCell::Count(row.position.unsigned_abs()),
-            TableCell::of(row.lag(), |lag| TableCell::Count(lag.unsigned_abs())),
-            TableCell::of(row.message_at, TableCell::Time),
+            TableCell::optional(row.lag(), |lag| TableCell::Count(lag.unsigned_abs())),
+            TableCell::optional(row.message_at, TableCell::Time),
             TableCell::Time(row.updated_at),
         ]
     }))
@@ -177,7 +177,7 @@ fn event_table(events: &[StreamEvent]) -> Table {
     .or("The stream was never paused, and lost nothing.");
     table.with(events.iter().map(|event| {
         vec![
-            TableCell::of(event.since, TableCell::Time),
+            TableCell::optional(event.since, TableCell::Time),
             TableCell::Toned(Tone::Bad, event.kind.clone()),
             TableCell::text(event.what.clone()),
             TableCell::text(event.topic.clone()),

@@ -118,8 +118,8 @@ fn row(job: &str, members: &[&StreamRow], positions: &[StreamPosition]) -> Vec<T
         states(members),
         TableCell::Count(members.len() as u64),
         TableCell::Number(rate.round()),
-        TableCell::of(lag, |lag| TableCell::Count(lag.unsigned_abs())),
-        TableCell::of(last, TableCell::Time),
+        TableCell::optional(lag, |lag| TableCell::Count(lag.unsigned_abs())),
+        TableCell::optional(last, TableCell::Time),
         TableCell::text(reasons.join("; ")),
     ]
 }

@@ -68,23 +68,23 @@ pub async fn view(reader: &PageReader<'_>, job: &str) -> Result<View, ApiError> 
 fn cells(job: &str, row: &TriggerRow, status: Option<&TriggerStatus>) -> Vec<TableCell> {
     vec![
         TableCell::text(row.name.clone()),
-        TableCell::of(
+        TableCell::optional(
             status.and_then(|status| status.fires.as_ref()),
             TableCell::text,
         ),
         TableCell::state(status.map_or("unanswered", |status| status.state.as_str())),
-        TableCell::of(status.and_then(|status| status.next_due), TableCell::Time),
-        TableCell::of(status.and_then(|status| status.last_due), TableCell::Time),
-        TableCell::of(
+        TableCell::optional(status.and_then(|status| status.next_due), TableCell::Time),
+        TableCell::optional(status.and_then(|status| status.last_due), TableCell::Time),
+        TableCell::optional(
             status.and_then(|status| status.last_outcome.as_deref()),
             TableCell::state,
         ),
-        TableCell::of(
+        TableCell::optional(
             status.and_then(|status| status.last_reason.as_ref()),
             TableCell::text,
         ),
         super::run_cell(job, status.and_then(|status| status.last_run), super::short),
-        TableCell::of(row.created_by.as_ref(), TableCell::text),
-        TableCell::of(row.note.as_ref(), TableCell::text),
+        TableCell::optional(row.created_by.as_ref(), TableCell::text),
+        TableCell::optional(row.note.as_ref(), TableCell::text),
     ]
 }

@@ -52,14 +52,14 @@ pub async fn view(reader: &PageReader<'_>, model: &str, version: i32) -> Result<
     );
     if state == "ready" {
         let text = version.to_string();
-        let promote = super::act(reader, ActPlace::Promote(model.to_owned()), "Promote");
+        let promote = super::action_link(reader, ActPlace::Promote(model.to_owned()), "Promote");
         view.acts.extend(promote.map(|(path, name)| {
             let url = Query::default().with(&[("version", Some(&text))]);
             (url.url(&path), name)
         }));
     }
     let mut notices = Vec::new();
-    notices.extend(why.map(|why| (Tone::of(state), why.to_owned())));
+    notices.extend(why.map(|why| (Tone::from_state(state), why.to_owned())));
     let warnings = admission.iter().flat_map(|line| &line.warnings);
     notices.extend(warnings.map(|warning| (Tone::Warn, warning.clone())));
     view.notices(notices);
@@ -94,41 +94,44 @@ fn facts(
         ("State", TableCell::state(state)),
         (
             "Inputs and outputs",
-            TableCell::of(
+            TableCell::optional(
                 admission.and_then(|line| line.signature.as_ref()),
                 TableCell::text,
             ),
         ),
         (
             "Classes",
-            TableCell::of(classes, |classes| TableCell::text(classes.join(", "))),
+            TableCell::optional(classes, |classes| TableCell::text(classes.join(", "))),
         ),
         (
             "Registered",
-            TableCell::of(row.registered_at(), TableCell::Time),
+            TableCell::optional(row.registered_at(), TableCell::Time),
         ),
         (
             "By",
-            TableCell::of(row.registered_by.as_ref(), TableCell::text),
+            TableCell::optional(row.registered_by.as_ref(), TableCell::text),
         ),
         (
             "Decided",
-            TableCell::of(admission.and_then(|line| line.decided_at), TableCell::Time),
+            TableCell::optional(admission.and_then(|line| line.decided_at), TableCell::Time),
         ),
         ("Tags", TableCell::text(tags.join(", "))),
         (
             "Format",
-            TableCell::of(row.format.as_ref(), TableCell::text),
+            TableCell::optional(row.format.as_ref(), TableCell::text),
         ),
-        ("Opsets", TableCell::of(opsets, TableCell::text)),
-        ("ONNX Runtime", TableCell::of(runtime, TableCell::text)),
+        ("Opsets", TableCell::optional(opsets, TableCell::text)),
+        (
+            "ONNX Runtime",
+            TableCell::optional(runtime, TableCell::text),
+        ),
         (
             "Bytes",
-            TableCell::of(row.size, |size| TableCell::Count(size.unsigned_abs())),
+            TableCell::optional(row.size, |size| TableCell::Count(size.unsigned_abs())),
         ),
         (
             "SHA-256",
-            TableCell::of(row.sha256.as_ref(), |sha| TableCell::Code(hex::encode(sha))),
+            TableCell::optional(row.sha256.as_ref(), |sha| TableCell::Code(hex::encode(sha))),
         ),
         (
             "Golden rows",

@@ -69,6 +69,6 @@ fn row(worker: &WorkerRow) -> Vec<TableCell> {
         TableCell::Time(worker.started_at),
         TableCell::Time(worker.beat_at),
         TableCell::text(worker.version.clone()),
-        TableCell::of(worker.runtime_version.as_ref(), TableCell::text),
+        TableCell::optional(worker.runtime_version.as_ref(), TableCell::text),
     ]
 }

@@ -96,7 +96,7 @@ impl JobTarget {
         tensors: &[GivenTensor<'_>],
         limits: RowLimits,
     ) -> Result<Inference, ApiError> {
-        let columns = RowColumns::of(&self.job.job, &self.columns);
+        let columns = RowColumns::with_columns(&self.job.job, &self.columns);
         let rows = cells::cells(columns, tensors, limits)?;
         let arms = unit::arms(&self.job.job, &rows);
         let predictions = arrow::predictions(&self.job, &self.wanted, rows, &arms).await?;

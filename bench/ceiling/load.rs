@@ -35,7 +35,7 @@ pub struct Load {
 
 impl Load {
     pub async fn prepare(session: Session, flags: &Flags) -> Result<Self, Failure> {
-        let shape = Shape::from_type(
+        let shape = Shape::of(
             &session,
             &flags.source,
             &flags.target,

@@ -311,12 +311,13 @@ const acts = {
       let reads = null, bytes = 0;
       for (let at = 0; at < 5; at++) {
         await page.waitForTimeout(1100); // past the cache
-        const [ms, size, header] = await page.evaluate(async url => {
+        const [ms, size, header, code] = await page.evaluate(async url => {
           const began = performance.now();
           const answer = await fetch(url);
           const text = await answer.text();
-          return [performance.now() - began, text.length, answer.headers.get("server-timing")];
+          return [performance.now() - began, text.length, answer.headers.get("server-timing"), answer.status];
         }, plan.url + path);
+        if (!check(code === 200, `${path}: status ${code}`)) break;
         times.push(ms);
         bytes = size;
         reads = Number(header.match(/desc="(\d+)"/)[1]);

@@ -36,7 +36,7 @@ impl SplitQueue {
     }
 
     /// Takes the next split to try.
-    pub fn next(&mut self) -> Option<i32> {
+    pub fn take(&mut self) -> Option<i32> {
         self.todo.pop_front()
     }
 
@@ -145,11 +145,11 @@ mod tests {
     #[test]
     fn splits_are_tried_in_order_and_failed_ones_last() {
         let mut queue = SplitQueue::new([2, 0, 1]);
-        assert_eq!(queue.next(), Some(2));
+        assert_eq!(queue.take(), Some(2));
         assert_eq!(queue.fail(2), 1);
-        assert_eq!(queue.next(), Some(0));
+        assert_eq!(queue.take(), Some(0));
         queue.put_back(0);
-        let order: Vec<i32> = std::iter::from_fn(|| queue.next()).collect();
+        let order: Vec<i32> = std::iter::from_fn(|| queue.take()).collect();
         assert_eq!(order, [0, 1, 2]);
         assert_eq!(queue.fail(2), 2, "each split has a count of its own");
         assert_eq!(queue.fail(1), 1);
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn it_is_empty_only_when_nobody_holds_a_split() {
         let mut queue = SplitQueue::new([0]);
-        let split = queue.next().unwrap();
+        let split = queue.take().unwrap();
         queue.hold(split, beat(1), "a", at(0));
         assert!(!queue.has_next() && !queue.is_empty());
         queue.finish(split);

@@ -98,8 +98,7 @@ impl Claims<'_> {
                 }
                 Some(_) => false,
             };
-        if is_new && let Some(lease) = measured("new", store.claim_new_split(&id, &self.by)).await?
-        {
+        if is_new && let Some(lease) = measured("new", store.claim_new_split(&id, self.by)).await? {
             return Ok(Claim::Mine { lease, deaths: 0 });
         }
         if from == From::Nobody {
@@ -128,7 +127,7 @@ impl Claims<'_> {
                 "UPDATE splits",
             ));
         }
-        let claim = store.claim_split_again(&id, &seen, deaths, &self.by);
+        let claim = store.claim_split_again(&id, &seen, deaths, self.by);
         Ok(match measured("again", claim).await? {
             Some(lease) => Claim::Mine { lease, deaths },
             None => Claim::Held(Box::new(seen)),

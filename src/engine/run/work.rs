@@ -195,7 +195,7 @@ impl Work {
             // claim per split slot, and each claim takes two round trips.
             let mut next = Vec::new();
             while self.seat.may_take()
-                && let Some(split) = self.queue.next()
+                && let Some(split) = self.queue.take()
             {
                 next.push(split);
                 let held = self.running.len() + next.len();

@@ -59,7 +59,7 @@ pub async fn view(reader: &PageReader<'_>, id: Uuid) -> Result<View, ApiError> {
     let mut view = View::new(ConsolePlace::Request(id), title, format!("Request {id}"));
     view.is_live = true;
     let mut notices = vec![describe_answer(id, answer)];
-    if answer.is_none() && !workers::has_any(&*reader.workers().await?) {
+    if answer.is_none() && !workers::has_any(&reader.workers().await?) {
         notices.push((Tone::Warn, workers::NONE.to_owned()));
     }
     if let Some(line) = alias.as_ref().as_ref() {

@@ -3,7 +3,7 @@
 //! That table has one row per entity, so runs of different versions could write the same row. It
 //! stays correct for these reasons:
 //! - A run knows one move of the champion and one allocation of units to the arms of an experiment,
-//!   fixed after its base was taken ([`of`]). It writes to that table only the predictions of the
+//!   fixed after its base was taken ([`plan`]). It writes to that table only the predictions of the
 //!   version that serves the row by both: that of its arm, else the champion.
 //! - **Bases and moves come in the same order**: of two runs of a job, the one with the higher base
 //!   knows the same move or a later one. A run takes its base in `open_runs`, then reads the
@@ -123,7 +123,7 @@ pub fn newest_base(opened: &[OpenRun]) -> Option<i64> {
 }
 
 /// Returns whether no other run of the job has a higher base than this one. If so, each run with a
-/// higher base reads the champion later than this run did. Call it after [`of`].
+/// higher base reads the champion later than this run did. Call it after [`plan`].
 ///
 /// # Errors
 /// Cassandra's errors.

@@ -122,7 +122,7 @@ pub async fn answer(
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], stream).into_response())
 }
 
-/// Scores rows and returns their predictions, with the columns that [`encode`] lists. `arms`: each
+/// Scores rows and returns their predictions, with the columns that `encode` lists. `arms`: each
 /// row's arm in the running experiment.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 //!
 //! [`cells`] turns the tensors of a request into source cells; these are scored by the function that
 //! answers `POST /v1/jobs/{job}/score`, so that mapping, casts, preparation, rejections and hashes are
-//! those of a run. [`outputs`] turns the predictions into tensors.
+//! those of a run. [`mod@outputs`] turns the predictions into tensors.
 
 pub mod cells;
 pub mod outputs;

@@ -167,6 +167,9 @@ fn a_session_ends_with_its_token_and_sees_no_more_than_it() {
     );
     let gone = token(sandbox, "gone", "read", &[]);
     let scorer = token(sandbox, "scorer", "score", &[]);
+    sandbox.cql("INSERT INTO {helenus}.workers (bucket, worker, host, pid, state, doing) VALUES ('all', uuid(), 'here', 1, 'working', ['scores split 3 of tumour'])");
+    sandbox.cql("INSERT INTO {helenus}.streams (job, member, state, reason) VALUES ('tumour', uuid(), 'paused', 'tumour: all is rejected')");
+    sandbox.cql("INSERT INTO {helenus}.stream_positions (job, topic, partition, position) VALUES ('tumour', 'biopsies', 0, 7)");
     let served = serve(sandbox, &["--console-session", "2s"]);
     let file = sandbox.directory().join("tokens.toml");
 
@@ -176,11 +179,22 @@ fn a_session_ends_with_its_token_and_sees_no_more_than_it() {
         "/jobs/tumour",
         "/models/tumour",
         "/jobs/tumour/run",
+        "/jobs/tumour/stream",
+        "/jobs/tumour/stream/resume",
         "/jobs/tumour.json",
     ] {
         get(&served, path, &cookie).status(403);
     }
-    for path in ["/", "/models", "/requests", "/index.json", "/models.csv"] {
+    for path in [
+        "/",
+        "/models",
+        "/requests",
+        "/streams",
+        "/workers",
+        "/index.json",
+        "/models.csv",
+        "/workers.json",
+    ] {
         let page = get(&served, path, &cookie).status(200);
         assert!(!page.text().contains("tumour"), "{path}: {}", page.text());
     }
@@ -380,6 +394,10 @@ fn a_page_needs_three_reads_at_most() {
     let cookie = log_in(&served, &anna);
     let listed = sandbox.json(&["run", "list", "tumour"]).ok().result();
     let run = listed[0]["run_id"].as_str().unwrap();
+    // Nobody does the work: the first page says so, whatever the last runs were.
+    let first = get(&served, "/", &cookie).status(200).text();
+    assert!(first.contains("No worker reported within the last minute"));
+    assert!(!first.contains("Everything is fine"));
     for path in [
         "/",
         "/jobs/tumour",

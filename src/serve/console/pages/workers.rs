@@ -47,7 +47,10 @@ pub async fn view(reader: &PageReader<'_>) -> Result<View, ApiError> {
         ],
     )
     .or("None reported.");
-    view.table(table.with(workers.iter().map(row)));
+    // What a worker does names jobs and models.
+    let caller = reader.caller;
+    let sees_all = caller.jobs.is_none() && caller.models.is_none();
+    view.table(table.with(workers.iter().map(|worker| row(worker, sees_all))));
     Ok(view)
 }
 
@@ -56,13 +59,14 @@ pub fn has_any(workers: &[WorkerRow]) -> bool {
     workers.iter().any(|worker| worker.state != "left")
 }
 
-fn row(worker: &WorkerRow) -> Vec<TableCell> {
-    let doing = worker.doing.iter().map(TableCell::text).collect();
+fn row(worker: &WorkerRow, sees_all: bool) -> Vec<TableCell> {
+    let doing = worker.doing.iter().filter(|_| sees_all);
+    let doing: Vec<TableCell> = doing.map(TableCell::text).collect();
     vec![
         TableCell::text(worker.host.clone()),
         TableCell::Code(worker.pid.to_string()),
         TableCell::state(&worker.state),
-        match worker.doing.is_empty() {
+        match doing.is_empty() {
             true => TableCell::Empty,
             false => TableCell::List(doing),
         },

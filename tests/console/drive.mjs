@@ -61,6 +61,11 @@ async function status(page, path, accept = [200]) {
   return answer;
 }
 
+// Follows a link; what comes after it sees the page that it leads to.
+async function follow(page, link) {
+  await Promise.all([page.waitForNavigation(), page.click(link)]);
+}
+
 const main = page => page.locator("main").innerText();
 async function expects(page, text, where) {
   const said = await main(page);
@@ -121,16 +126,16 @@ const acts = {
     for (const name of [`o'brien "ltd"`, "réservé à la clinique", "سجل المرضى", "<script>alert(1)</script>", "名前"]) {
       await status(page, `/?jobs.q=${encodeURIComponent(name)}`);
       await expects(page, name, "a job found by its name");
-      await page.click(`#live-jobs a:has-text(${JSON.stringify(name)}) >> nth=0`);
+      await follow(page, `#live-jobs a:has-text(${JSON.stringify(name)}) >> nth=0`);
       check(await page.locator("h1").innerText() === name, `the page of ${name}: ${await page.locator("h1").innerText()}`);
     }
     await status(page, "/jobs/job_000");
-    await page.click("text=Older runs");
+    await follow(page, "text=Older runs");
     await expects(page, "Rows 1 to 100 of 1", "older runs");
     // A long text is folded in its row, and whole when it is opened.
     await status(page, "/jobs/job_003/stream");
     await expects(page, "9 of 10 messages were rejected", "a paused stream");
-    await page.click("text=Resume the stream");
+    await follow(page, "text=Resume the stream");
     await expects(page, "is not paused", "nothing pauses it: it has no such event");
     await page.context().close();
   },
@@ -144,7 +149,7 @@ const acts = {
     await page.fill("#runs-q", "succeeded");
     await Promise.all([page.waitForNavigation(), page.press("#runs-q", "Enter")]);
     check(page.url().includes("runs.q=succeeded"), `filter: ${page.url()}`);
-    await page.click("#live-runs thead a:has-text('Rows read')");
+    await follow(page, "#live-runs thead a:has-text('Rows read')");
     check(page.url().includes("runs.sort=rows"), `sort: ${page.url()}`);
     const [download] = await Promise.all([page.waitForEvent("download"), page.click("a.download >> nth=0")]);
     check(download.suggestedFilename().endsWith(".csv"), `download: ${download.suggestedFilename()}`);
@@ -231,7 +236,7 @@ const acts = {
     await logIn(page, plan.tokens.all);
     await status(page, "/jobs/tumour/stream");
     await expects(page, "9 of 10 messages were rejected", "a paused stream");
-    await page.click("text=Resume the stream");
+    await follow(page, "text=Resume the stream");
     await expects(page, "goes on reading where it stopped", "resuming");
     await page.fill("#why", "the sensor is replaced");
     await Promise.all([page.waitForNavigation(), page.click("button.main")]);

@@ -159,13 +159,20 @@ pub async fn shapes(store: &Store, report: &DriftReport) -> Result<Shapes, Failu
             .reference
             .extend(features.map(|(feature, of)| ((version, feature), of)));
     }
-    for row in store.drift_history(job, HISTORY_ROWS).await? {
-        if row.against == REFERENCE && row.segment.is_empty() && row.run_id <= report.run_id {
+    for row in until(store.drift_history(job, HISTORY_ROWS).await?, report.run_id) {
+        if row.against == REFERENCE && row.segment.is_empty() {
             let place = (row.version, row.feature.clone());
             shapes.history.entry(place).or_default().push(row);
         }
     }
     Ok(shapes)
+}
+
+/// Leaves out the rows of runs after `run_id`. Rows come newest run first, as Cassandra orders the ids
+/// of runs: the order of their bytes is another one, for a timeuuid begins with the low bits of its
+/// time, which start again every seven minutes.
+fn until(rows: Vec<DriftHistory>, run_id: Uuid) -> impl Iterator<Item = DriftHistory> {
+    rows.into_iter().skip_while(move |row| row.run_id != run_id)
 }
 
 /// Names a run, or none, as a job's baseline.
@@ -191,4 +198,30 @@ pub async fn check_baseline(store: &Store, job: &str, run_id: Uuid) -> Result<Ve
         ));
     }
     Ok(versions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn earlier_runs_are_those_before_in_time_whatever_their_bytes() {
+        // A second apart; the low bits of the time start again between them.
+        let earlier = Uuid::from_u128(0xffff_ff00_27ed_11f1_b516_0d10_9e40_5aa6);
+        let later = Uuid::from_u128(0x0098_9600_27ee_11f1_b516_0d10_9e40_5aa6);
+        assert!(later < earlier);
+        let row = |run_id| DriftHistory {
+            run_id,
+            version: 1,
+            feature: "mean radius".to_owned(),
+            against: REFERENCE.to_owned(),
+            segment: String::new(),
+            verdict: "stable".to_owned(),
+            psi: Some(0.1),
+        };
+        let rows = || vec![row(later), row(earlier)];
+        let runs = |run_id| -> Vec<Uuid> { until(rows(), run_id).map(|row| row.run_id).collect() };
+        assert_eq!(runs(later), [later, earlier]);
+        assert_eq!(runs(earlier), [earlier]);
+    }
 }

@@ -80,7 +80,7 @@ impl SplitQueue {
     }
 
     /// Notes that another process holds a split, seen so at `now`. It is watched from the first time
-    /// on, and anew whenever its holder gave a sign of life.
+    /// on, and anew whenever its holder has raised its beat.
     pub fn hold(&mut self, split: i32, seen: Seen, process: &str, now: Duration) {
         let held = self.held.entry(split).or_insert_with(|| HeldSplit {
             process: process.to_owned(),
@@ -92,7 +92,7 @@ impl SplitQueue {
         process.clone_into(&mut held.process);
     }
 
-    /// Notes that nobody else holds a split any more.
+    /// Notes that no other process holds a split.
     pub fn release(&mut self, split: i32) {
         self.held.remove(&split);
     }

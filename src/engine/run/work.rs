@@ -66,7 +66,7 @@ enum Phase {
     Isolating,
     /// The run is to be cancelled: waits until others have let their splits go.
     Cancelling,
-    /// Claims nothing more; what ran was told to stop.
+    /// Claims nothing more; the splits that ran are stopped.
     Leaving,
 }
 

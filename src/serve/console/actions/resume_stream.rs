@@ -37,7 +37,8 @@ pub async fn draft(reader: &PageReader<'_>, job: &str) -> Result<Draft, ApiError
     })
 }
 
-/// Writes the rows, unless somebody else did.
+/// Writes the rows, unless they are there: written by another person, or by this form when its answer
+/// was lost.
 ///
 /// # Errors
 /// Those of Cassandra.
@@ -55,10 +56,10 @@ pub async fn send(
     {
         let now = match open.iter().any(paused) {
             true => "It is paused for another reason now.",
-            false => "Nothing pauses it any more.",
+            false => "It is not paused now.",
         };
-        let told = format!("Somebody else resumed the stream of job `{job}`. {now}");
-        return Ok(ActOutcome::Moved(vec![told]));
+        let message = format!("The stream of job `{job}` was resumed meanwhile. {now}");
+        return Ok(ActOutcome::Moved(vec![message]));
     }
     let by = requested_by(reader.caller);
     for event in open.iter().filter(|event| seen.contains(&event.id)) {

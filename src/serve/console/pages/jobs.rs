@@ -68,7 +68,7 @@ pub async fn view(reader: &PageReader<'_>) -> Result<View, ApiError> {
     let said = summary(heads.len(), failing, stuck, all_open);
     view.said = Some(said.1.clone());
     let none = (!has_worker && !heads.is_empty()).then(|| (Tone::Warn, workers::NONE.to_owned()));
-    // Not fine, if nobody does the work.
+    // Without a worker, good last runs mean little.
     let said = (none.is_none() || said.0 != Tone::Good).then_some(said);
     view.notices(said.into_iter().chain(none).collect());
     let card = |name: &str, count: usize| Card {

@@ -23,7 +23,7 @@ use crate::metrics;
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Concurrent connections. When all are taken, a new one takes the place of the connection that
-    /// has waited longest for a request; others wait in the kernel's queue.
+    /// has waited longest for a request; others wait, all but one in the kernel's queue.
     pub connections: usize,
     /// Bytes of a request's head; hyper accepts 8,192 or more.
     pub head_bytes: usize,
@@ -65,16 +65,18 @@ impl Acceptor {
     ) {
         let mut stop = self.stop.subscribe();
         loop {
-            let place = tokio::select! {
-                place = self.places.take() => place,
-                _ = stop.wait_for(|stop| *stop) => return,
-            };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             match accepted {
                 Ok((stream, _)) => {
+                    // After the connection is there: asking earlier would close an idle one for
+                    // nobody.
+                    let place = tokio::select! {
+                        place = self.places.take() => place,
+                        _ = stop.wait_for(|stop| *stop) => return,
+                    };
                     let open = metrics::HTTP_CONNECTIONS.hold([]);
                     let (one, routes, tls) = (self.clone(), routes.clone(), tls.clone());
                     tokio::spawn(async move {
@@ -114,5 +116,46 @@ impl Acceptor {
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        connections: 1,
+        head_bytes: 8192,
+        headers: 10,
+        head_time: Duration::from_secs(60),
+        stall_time: Duration::from_secs(60),
+        connection_time: None,
+    };
+
+    async fn ask(stream: &mut TcpStream) -> String {
+        let request = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = [0; 1024];
+        let length = stream.read(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_keeps_its_place_until_another_one_comes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new().route("/", get(async || "answered"));
+        let accepting = tokio::spawn(Acceptor::new(LIMITS).accept(listener, routes, None));
+        let mut first = TcpStream::connect(address).await.unwrap();
+        // Longer than several demands for a place would take.
+        tokio::time::sleep(10 * places::ASK).await;
+        assert!(ask(&mut first).await.contains("answered"));
+        let mut second = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut second).await.contains("answered"));
+        assert_eq!(first.read(&mut [0]).await.unwrap(), 0, "both have a place");
+        accepting.abort();
     }
 }

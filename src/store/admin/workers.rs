@@ -84,8 +84,7 @@ impl Store {
 
     /// Returns all workers whose row has not expired.
     pub async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
-        let cql = format!("SELECT {} FROM workers WHERE bucket = ?", Row::COLUMNS);
-        let rows: Vec<Row> = self.rows(&cql, (BUCKET,)).await?;
-        Ok(rows.into_iter().map(WorkerRow::from).collect())
+        self.stored::<Row>("FROM workers WHERE bucket = ?", (BUCKET,))
+            .await
     }
 }

@@ -46,11 +46,7 @@ impl Store {
 
     /// Returns the acknowledgements of a job's alarms.
     pub async fn alarm_acks(&self, job: &str) -> Result<Vec<AlarmAck>, StoreError> {
-        let cql = format!(
-            "SELECT {} FROM alarm_acks WHERE job = ?",
-            AckColumns::COLUMNS
-        );
-        let rows: Vec<AckColumns> = self.rows(&cql, (job,)).await?;
-        Ok(rows.into_iter().map(AlarmAck::from).collect())
+        self.stored::<AckColumns>("FROM alarm_acks WHERE job = ?", (job,))
+            .await
     }
 }

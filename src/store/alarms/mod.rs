@@ -87,18 +87,20 @@ impl Store {
 
     /// Returns an alarm, after every decided conditional write.
     pub async fn alarm(&self, job: &str, id: Uuid) -> Result<Option<Alarm>, StoreError> {
-        let columns = AlarmColumns::COLUMNS;
-        let cql = format!("SELECT {columns} FROM alarms WHERE job = ? AND id = ?");
-        let row: Option<AlarmColumns> = self.serial_row(&cql, (job, CqlTimeuuid::from(id))).await?;
-        Ok(row.map(Alarm::from))
+        self.one_stored_serially::<AlarmColumns>(
+            "FROM alarms WHERE job = ? AND id = ?",
+            (job, CqlTimeuuid::from(id)),
+        )
+        .await
     }
 
     /// Returns a job's newest alarms, open and closed.
     pub async fn alarms(&self, job: &str, limit: i32) -> Result<Vec<Alarm>, StoreError> {
-        let columns = AlarmColumns::COLUMNS;
-        let cql = format!("SELECT {columns} FROM alarms WHERE job = ? AND {ROWS} LIMIT ?");
-        let rows: Vec<AlarmColumns> = self.rows(&cql, (job, limit)).await?;
-        Ok(rows.into_iter().map(Alarm::from).collect())
+        self.stored::<AlarmColumns>(
+            &format!("FROM alarms WHERE job = ? AND {ROWS} LIMIT ?"),
+            (job, limit),
+        )
+        .await
     }
 
     /// Opens the alarm `id` for a condition, unless it has an open one.

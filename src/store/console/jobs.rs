@@ -45,19 +45,16 @@ stored! {
 impl Store {
     /// Returns each job's newest revision, by name. Reads all partitions.
     pub async fn job_heads(&self) -> Result<Vec<JobHead>, StoreError> {
-        let columns = HeadColumns::COLUMNS;
-        let cql = format!("SELECT {columns} FROM jobs PER PARTITION LIMIT 1");
-        let rows: Vec<HeadColumns> = self.rows(&cql, ()).await?;
-        let mut heads: Vec<JobHead> = rows.into_iter().map(JobHead::from).collect();
+        let mut heads = self
+            .stored::<HeadColumns>("FROM jobs PER PARTITION LIMIT 1", ())
+            .await?;
         heads.sort_by(|a, b| a.job.cmp(&b.job));
         Ok(heads)
     }
 
     /// Returns a job's newest revisions, newest first.
     pub async fn job_revisions(&self, job: &str) -> Result<Vec<JobHead>, StoreError> {
-        let columns = HeadColumns::COLUMNS;
-        let cql = format!("SELECT {columns} FROM jobs WHERE job = ? LIMIT ?");
-        let rows: Vec<HeadColumns> = self.rows(&cql, (job, REVISIONS)).await?;
-        Ok(rows.into_iter().map(JobHead::from).collect())
+        self.stored::<HeadColumns>("FROM jobs WHERE job = ? LIMIT ?", (job, REVISIONS))
+            .await
     }
 }

@@ -155,28 +155,22 @@ stored! {
 impl Store {
     /// Returns the newest alarms of every job, `limit` of each at most. Reads all partitions.
     pub async fn alarm_lines(&self, limit: i32) -> Result<Vec<AlarmLine>, StoreError> {
-        let columns = AlarmColumns::COLUMNS;
-        let cql = format!("SELECT {columns} FROM alarms PER PARTITION LIMIT ?");
-        let rows: Vec<AlarmColumns> = self.rows(&cql, (limit,)).await?;
-        let lines = rows.into_iter().map(AlarmLine::from);
-        Ok(lines.filter(|line| line.id.is_some()).collect())
+        let mut lines = self
+            .stored::<AlarmColumns>("FROM alarms PER PARTITION LIMIT ?", (limit,))
+            .await?;
+        lines.retain(|line| line.id.is_some());
+        Ok(lines)
     }
 
     /// Returns the acknowledgements of all alarms. Reads all partitions.
     pub async fn ack_lines(&self) -> Result<Vec<AckLine>, StoreError> {
-        let columns = AckColumns::COLUMNS;
-        let rows: Vec<AckColumns> = self
-            .rows(&format!("SELECT {columns} FROM alarm_acks"), ())
-            .await?;
-        Ok(rows.into_iter().map(AckLine::from).collect())
+        self.stored::<AckColumns>("FROM alarm_acks", ()).await
     }
 
     /// Returns where every revision of every experiment stands. Reads all partitions.
     pub async fn experiment_lines(&self) -> Result<Vec<ExperimentLine>, StoreError> {
-        let columns = ExperimentColumns::COLUMNS;
-        let cql = format!("SELECT {columns} FROM experiment_status");
-        let rows: Vec<ExperimentColumns> = self.rows(&cql, ()).await?;
-        Ok(rows.into_iter().map(ExperimentLine::from).collect())
+        self.stored::<ExperimentColumns>("FROM experiment_status", ())
+            .await
     }
 
     /// Returns a job's newest comparisons, newest first.
@@ -185,10 +179,8 @@ impl Store {
         job: &str,
         limit: i32,
     ) -> Result<Vec<ComparisonLine>, StoreError> {
-        let columns = ComparisonColumns::COLUMNS;
-        let cql = format!("SELECT {columns} FROM comparisons WHERE job = ? LIMIT ?");
-        let rows: Vec<ComparisonColumns> = self.rows(&cql, (job, limit)).await?;
-        Ok(rows.into_iter().map(ComparisonLine::from).collect())
+        self.stored::<ComparisonColumns>("FROM comparisons WHERE job = ? LIMIT ?", (job, limit))
+            .await
     }
 
     /// Returns the newest requests of these retrainings, `limit` of each at most.
@@ -201,11 +193,10 @@ impl Store {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let columns = RetrainingColumns::COLUMNS;
-        let cql = format!(
-            "SELECT {columns} FROM retraining_requests WHERE model = ? AND name IN ? PER PARTITION LIMIT ?"
-        );
-        let rows: Vec<RetrainingColumns> = self.rows(&cql, (model, names, limit)).await?;
-        Ok(rows.into_iter().map(RetrainingLine::from).collect())
+        self.stored::<RetrainingColumns>(
+            "FROM retraining_requests WHERE model = ? AND name IN ? PER PARTITION LIMIT ?",
+            (model, names, limit),
+        )
+        .await
     }
 }

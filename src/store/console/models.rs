@@ -189,32 +189,29 @@ impl Store {
         if aliases.is_empty() {
             return Ok(Vec::new());
         }
-        let columns = MoveColumns::COLUMNS;
-        let cql = format!(
-            "SELECT {columns} FROM model_aliases WHERE model = ? AND alias IN ? PER PARTITION LIMIT ?"
-        );
-        let rows: Vec<MoveColumns> = self.rows(&cql, (model, aliases, limit)).await?;
-        let mut moves: Vec<AliasMove> = rows.into_iter().map(AliasMove::from).collect();
+        let mut moves = self
+            .stored::<MoveColumns>(
+                "FROM model_aliases WHERE model = ? AND alias IN ? PER PARTITION LIMIT ?",
+                (model, aliases, limit),
+            )
+            .await?;
         moves.sort_by_key(|one| std::cmp::Reverse(super::requests::time_of(one.changed_at)));
         Ok(moves)
     }
 
     /// Returns the newest admission of each model. Reads all partitions.
     pub async fn last_admissions(&self) -> Result<Vec<AdmissionLine>, StoreError> {
-        let columns = AdmissionColumns::COLUMNS;
-        let cql = format!("SELECT {columns} FROM admissions PER PARTITION LIMIT 1");
-        let rows: Vec<AdmissionColumns> = self.rows(&cql, ()).await?;
-        let mut lines: Vec<AdmissionLine> = rows.into_iter().map(AdmissionLine::from).collect();
+        let mut lines = self
+            .stored::<AdmissionColumns>("FROM admissions PER PARTITION LIMIT 1", ())
+            .await?;
         lines.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(lines)
     }
 
     /// Returns the admissions of a model's versions, newest first.
     pub async fn admission_lines(&self, model: &str) -> Result<Vec<AdmissionLine>, StoreError> {
-        let columns = AdmissionColumns::COLUMNS;
-        let cql = format!("SELECT {columns} FROM admissions WHERE name = ?");
-        let rows: Vec<AdmissionColumns> = self.rows(&cql, (model,)).await?;
-        Ok(rows.into_iter().map(AdmissionLine::from).collect())
+        self.stored::<AdmissionColumns>("FROM admissions WHERE name = ?", (model,))
+            .await
     }
 
     /// Returns the newest evaluations of these versions, `limit` of each at most, newest first.
@@ -227,12 +224,12 @@ impl Store {
         if versions.is_empty() {
             return Ok(Vec::new());
         }
-        let columns = EvaluationColumns::COLUMNS;
-        let cql = format!(
-            "SELECT {columns} FROM evaluations WHERE model = ? AND version IN ? PER PARTITION LIMIT ?"
-        );
-        let rows: Vec<EvaluationColumns> = self.rows(&cql, (model, versions, limit)).await?;
-        let mut lines: Vec<EvaluationLine> = rows.into_iter().map(EvaluationLine::from).collect();
+        let mut lines = self
+            .stored::<EvaluationColumns>(
+                "FROM evaluations WHERE model = ? AND version IN ? PER PARTITION LIMIT ?",
+                (model, versions, limit),
+            )
+            .await?;
         lines.sort_by_key(|line| (std::cmp::Reverse(line.evaluated_at), line.version));
         Ok(lines)
     }
@@ -247,11 +244,10 @@ impl Store {
         if gates.is_empty() {
             return Ok(Vec::new());
         }
-        let columns = VerdictColumns::COLUMNS;
-        let cql = format!(
-            "SELECT {columns} FROM gate_verdicts WHERE model = ? AND gate IN ? PER PARTITION LIMIT ?"
-        );
-        let rows: Vec<VerdictColumns> = self.rows(&cql, (model, gates, limit)).await?;
-        Ok(rows.into_iter().map(VerdictLine::from).collect())
+        self.stored::<VerdictColumns>(
+            "FROM gate_verdicts WHERE model = ? AND gate IN ? PER PARTITION LIMIT ?",
+            (model, gates, limit),
+        )
+        .await
     }
 }

@@ -8,7 +8,10 @@ use crate::{
     domain::run::run_id,
     store::{
         Store,
-        driver::{columns::stored, error::StoreError},
+        driver::{
+            columns::{Stored, stored},
+            error::StoreError,
+        },
     },
 };
 
@@ -70,9 +73,8 @@ impl Store {
         day: NaiveDate,
         limit: i32,
     ) -> Result<Vec<RunRequestLine>, StoreError> {
-        let columns = RunRequestColumns::COLUMNS;
-        let rows: Vec<RunRequestColumns> = self.of_day("run_requests", columns, day, limit).await?;
-        Ok(rows.into_iter().map(RunRequestLine::from).collect())
+        self.of_day::<RunRequestColumns>("run_requests", day, limit)
+            .await
     }
 
     /// Returns the newest answers of a day, `limit` at most, newest first.
@@ -81,9 +83,7 @@ impl Store {
         day: NaiveDate,
         limit: i32,
     ) -> Result<Vec<AnswerLine>, StoreError> {
-        let columns = AnswerColumns::COLUMNS;
-        let rows: Vec<AnswerColumns> = self.of_day("answers", columns, day, limit).await?;
-        Ok(rows.into_iter().map(AnswerLine::from).collect())
+        self.of_day::<AnswerColumns>("answers", day, limit).await
     }
 
     /// Returns the request for a run with this id, of one of these days.
@@ -92,9 +92,8 @@ impl Store {
         days: &[NaiveDate],
         id: Uuid,
     ) -> Result<Option<RunRequestLine>, StoreError> {
-        let columns = RunRequestColumns::COLUMNS;
-        let row: Option<RunRequestColumns> = self.of_id("run_requests", columns, days, id).await?;
-        Ok(row.map(RunRequestLine::from))
+        self.of_id::<RunRequestColumns>("run_requests", days, id)
+            .await
     }
 
     /// Returns the answer to a request of one of these days.
@@ -103,40 +102,32 @@ impl Store {
         days: &[NaiveDate],
         id: Uuid,
     ) -> Result<Option<AnswerLine>, StoreError> {
-        let columns = AnswerColumns::COLUMNS;
-        let row: Option<AnswerColumns> = self.of_id("answers", columns, days, id).await?;
-        Ok(row.map(AnswerLine::from))
+        self.of_id::<AnswerColumns>("answers", days, id).await
     }
 
-    pub(in crate::store) async fn of_day<R>(
+    /// Returns the newest rows of a day, `limit` at most, newest first.
+    pub(in crate::store) async fn of_day<R: Stored>(
         &self,
         table: &str,
-        columns: &str,
         day: NaiveDate,
         limit: i32,
-    ) -> Result<Vec<R>, StoreError>
-    where
-        R: for<'f, 'm> scylla::deserialize::row::DeserializeRow<'f, 'm>,
-    {
-        let cql = format!("SELECT {columns} FROM {table} WHERE day = ? ORDER BY id DESC LIMIT ?");
-        self.rows(&cql, (day, limit)).await
+    ) -> Result<Vec<R::Used>, StoreError> {
+        let from = format!("FROM {table} WHERE day = ? ORDER BY id DESC LIMIT ?");
+        self.stored::<R>(&from, (day, limit)).await
     }
 
-    pub(in crate::store) async fn of_id<R>(
+    /// Returns the row with this id, of one of these days.
+    pub(in crate::store) async fn of_id<R: Stored>(
         &self,
         table: &str,
-        columns: &str,
         days: &[NaiveDate],
         id: Uuid,
-    ) -> Result<Option<R>, StoreError>
-    where
-        R: for<'f, 'm> scylla::deserialize::row::DeserializeRow<'f, 'm>,
-    {
+    ) -> Result<Option<R::Used>, StoreError> {
         if days.is_empty() {
             return Ok(None);
         }
-        let cql = format!("SELECT {columns} FROM {table} WHERE day IN ? AND id = ?");
-        let rows: Vec<R> = self.rows(&cql, (days, CqlTimeuuid::from(id))).await?;
-        Ok(rows.into_iter().next())
+        let from = format!("FROM {table} WHERE day IN ? AND id = ?");
+        self.one_stored::<R>(&from, (days, CqlTimeuuid::from(id)))
+            .await
     }
 }

@@ -102,10 +102,10 @@ stored! {
 impl Store {
     /// Returns each job's newest run. Reads all partitions.
     pub async fn last_runs(&self) -> Result<BTreeMap<String, RunLine>, StoreError> {
-        let columns = LineColumns::COLUMNS;
-        let cql = format!("SELECT {columns} FROM runs PER PARTITION LIMIT 1");
-        let rows: Vec<LineColumns> = self.rows(&cql, ()).await?;
-        let lines = rows.into_iter().map(RunLine::from);
+        let lines = self
+            .stored::<LineColumns>("FROM runs PER PARTITION LIMIT 1", ())
+            .await?;
+        let lines = lines.into_iter();
         Ok(lines
             .filter(|line| line.run_id.is_some())
             .map(|line| (line.job.clone(), line))
@@ -119,11 +119,12 @@ impl Store {
         before: Option<Uuid>,
         limit: i32,
     ) -> Result<Vec<RunLine>, StoreError> {
-        let columns = LineColumns::COLUMNS;
-        let cql = format!("SELECT {columns} FROM runs WHERE job = ? AND run_id < ? LIMIT ?");
         let before = CqlTimeuuid::from(before.unwrap_or(ABOVE_ALL));
-        let rows: Vec<LineColumns> = self.rows(&cql, (job, before, limit)).await?;
-        Ok(rows.into_iter().map(RunLine::from).collect())
+        self.stored::<LineColumns>(
+            "FROM runs WHERE job = ? AND run_id < ? LIMIT ?",
+            (job, before, limit),
+        )
+        .await
     }
 
     /// Returns those of a run's first splits that were claimed, by number.
@@ -136,13 +137,14 @@ impl Store {
         if splits == 0 {
             return Ok(Vec::new());
         }
-        let columns = SplitColumns::COLUMNS;
-        let cql =
-            format!("SELECT {columns} FROM splits WHERE job = ? AND run_id = ? AND split IN ?");
         let numbers: Vec<i32> = (0..splits.min(SPLITS) as i32).collect();
         let values = (job, CqlTimeuuid::from(run_id), numbers);
-        let rows: Vec<SplitColumns> = self.rows(&cql, values).await?;
-        let mut lines: Vec<SplitLine> = rows.into_iter().map(SplitLine::from).collect();
+        let mut lines = self
+            .stored::<SplitColumns>(
+                "FROM splits WHERE job = ? AND run_id = ? AND split IN ?",
+                values,
+            )
+            .await?;
         lines.sort_by_key(|line| line.split);
         Ok(lines)
     }

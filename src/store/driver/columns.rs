@@ -10,8 +10,15 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use scylla::value::{CqlTimestamp, CqlTimeuuid};
+use scylla::{
+    deserialize::row::DeserializeRow,
+    serialize::row::SerializeRow,
+    value::{CqlTimestamp, CqlTimeuuid},
+};
 use uuid::Uuid;
+
+use super::error::StoreError;
+use crate::store::Store;
 
 /// Converts a value between the column's type and the type that helenus uses.
 pub(in crate::store) trait Cell<T> {
@@ -103,6 +110,11 @@ macro_rules! stored {
         }
     };
     (@read $row:ident $used:ident { $($column:ident: $type:ty,)* }) => {
+        impl $crate::store::driver::columns::Stored for $row {
+            type Used = $used;
+            const NAMES: &str = Self::COLUMNS;
+        }
+
         impl From<$row> for $used {
             fn from(row: $row) -> Self {
                 Self { $($column: $crate::store::driver::columns::Cell::cell(row.$column),)* }
@@ -118,6 +130,51 @@ macro_rules! stored {
     };
 }
 pub(in crate::store) use stored;
+
+/// A row declared by [`stored!`] that converts into the struct that helenus uses.
+pub(in crate::store) trait Stored:
+    for<'f, 'm> DeserializeRow<'f, 'm> + Into<Self::Used>
+{
+    type Used;
+    /// The names of its columns.
+    const NAMES: &str;
+}
+
+impl Store {
+    /// Returns the rows of `SELECT <the columns of R> <from>`.
+    pub(in crate::store) async fn stored<R: Stored>(
+        &self,
+        from: &str,
+        values: impl SerializeRow,
+    ) -> Result<Vec<R::Used>, StoreError> {
+        let rows: Vec<R> = self.rows(&select::<R>(from), values).await?;
+        Ok(rows.into_iter().map(R::into).collect())
+    }
+
+    /// Returns the first row of `SELECT <the columns of R> <from>`.
+    pub(in crate::store) async fn one_stored<R: Stored>(
+        &self,
+        from: &str,
+        values: impl SerializeRow,
+    ) -> Result<Option<R::Used>, StoreError> {
+        let row: Option<R> = self.row(&select::<R>(from), values).await?;
+        Ok(row.map(R::into))
+    }
+
+    /// As [`Store::one_stored`], after every decided conditional write to the row's partition.
+    pub(in crate::store) async fn one_stored_serially<R: Stored>(
+        &self,
+        from: &str,
+        values: impl SerializeRow,
+    ) -> Result<Option<R::Used>, StoreError> {
+        let row: Option<R> = self.serial_row(&select::<R>(from), values).await?;
+        Ok(row.map(R::into))
+    }
+}
+
+fn select<R: Stored>(from: &str) -> String {
+    format!("SELECT {} {from}", R::NAMES)
+}
 
 /// Returns an INSERT of all `columns`, with named values.
 pub(in crate::store) fn insert(table: &str, columns: &str) -> String {

@@ -124,12 +124,11 @@ impl Store {
 
     /// Returns what a run found.
     pub async fn drift(&self, job: &str, run_id: Uuid) -> Result<Vec<DriftRow>, StoreError> {
-        let cql = format!(
-            "SELECT {} FROM drift WHERE job = ? AND run_id = ?",
-            Row::COLUMNS
-        );
-        let rows: Vec<Row> = self.rows(&cql, (job, CqlTimeuuid::from(run_id))).await?;
-        Ok(rows.into_iter().map(DriftRow::from).collect())
+        self.stored::<Row>(
+            "FROM drift WHERE job = ? AND run_id = ?",
+            (job, CqlTimeuuid::from(run_id)),
+        )
+        .await
     }
 
     /// Returns the rows of a job's newest runs, newest first, `limit` at most.
@@ -138,11 +137,7 @@ impl Store {
         job: &str,
         limit: i32,
     ) -> Result<Vec<DriftHistory>, StoreError> {
-        let cql = format!(
-            "SELECT {} FROM drift WHERE job = ? LIMIT ?",
-            HistoryRow::COLUMNS
-        );
-        let rows: Vec<HistoryRow> = self.rows(&cql, (job, limit)).await?;
-        Ok(rows.into_iter().map(DriftHistory::from).collect())
+        self.stored::<HistoryRow>("FROM drift WHERE job = ? LIMIT ?", (job, limit))
+            .await
     }
 }

@@ -172,16 +172,13 @@ fn spec(status: &ExperimentStatus) -> Result<Option<String>, StoreError> {
 impl Store {
     /// Returns all experiments: of all jobs, each with all revisions. Reads all partitions.
     pub async fn experiments(&self) -> Result<Vec<ExperimentRow>, StoreError> {
-        let cql = format!("SELECT {} FROM experiments", Row::COLUMNS);
-        let rows: Vec<Row> = self.rows(&cql, ()).await?;
-        Ok(rows.into_iter().map(ExperimentRow::from).collect())
+        self.stored::<Row>("FROM experiments", ()).await
     }
 
     /// Returns a job's experiments, by name, the newest revision first.
     pub async fn experiments_of(&self, job: &str) -> Result<Vec<ExperimentRow>, StoreError> {
-        let cql = format!("SELECT {} FROM experiments WHERE job = ?", Row::COLUMNS);
-        let rows: Vec<Row> = self.rows(&cql, (job,)).await?;
-        Ok(rows.into_iter().map(ExperimentRow::from).collect())
+        self.stored::<Row>("FROM experiments WHERE job = ?", (job,))
+            .await
     }
 
     /// Writes a new revision. Returns `false` if there is one with this number.

@@ -57,16 +57,12 @@ struct Put {
 impl Store {
     /// Returns all gates. Reads all partitions.
     pub async fn gates(&self) -> Result<Vec<GateRow>, StoreError> {
-        let cql = format!("SELECT {} FROM gates", Row::COLUMNS);
-        let rows: Vec<Row> = self.rows(&cql, ()).await?;
-        Ok(rows.into_iter().map(GateRow::from).collect())
+        self.stored::<Row>("FROM gates", ()).await
     }
 
     pub async fn gate(&self, model: &str, name: &str) -> Result<Option<GateRow>, StoreError> {
-        let columns = Row::COLUMNS;
-        let cql = format!("SELECT {columns} FROM gates WHERE model = ? AND name = ?");
-        let row: Option<Row> = self.row(&cql, (model, name)).await?;
-        Ok(row.map(GateRow::from))
+        self.one_stored::<Row>("FROM gates WHERE model = ? AND name = ?", (model, name))
+            .await
     }
 
     /// Writes all columns of a gate, and replaces what was stored.

@@ -61,9 +61,7 @@ impl Store {
 
     /// Returns all rows, sorted by source.
     pub async fn job_targets(&self) -> Result<Vec<JobTarget>, StoreError> {
-        let cql = format!("SELECT {} FROM job_targets", Row::COLUMNS);
-        let rows: Vec<Row> = self.rows(&cql, ()).await?;
-        let mut targets: Vec<JobTarget> = rows.into_iter().map(JobTarget::from).collect();
+        let mut targets = self.stored::<Row>("FROM job_targets", ()).await?;
         targets
             .sort_by(|a, b| (&a.source, &a.target_keyspace).cmp(&(&b.source, &b.target_keyspace)));
         Ok(targets)

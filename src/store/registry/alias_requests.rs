@@ -66,10 +66,11 @@ impl Store {
         day: NaiveDate,
         id: Uuid,
     ) -> Result<Option<AliasRequest>, StoreError> {
-        let columns = Row::COLUMNS;
-        let cql = format!("SELECT {columns} FROM alias_requests WHERE day = ? AND id = ?");
-        let row: Option<Row> = self.row(&cql, (day, CqlTimeuuid::from(id))).await?;
-        Ok(row.map(AliasRequest::from))
+        self.one_stored::<Row>(
+            "FROM alias_requests WHERE day = ? AND id = ?",
+            (day, CqlTimeuuid::from(id)),
+        )
+        .await
     }
 
     /// Returns the requests of a day that have no answer, oldest first.
@@ -77,9 +78,9 @@ impl Store {
         &self,
         day: NaiveDate,
     ) -> Result<Vec<AliasRequest>, StoreError> {
-        let cql = format!("SELECT {} FROM alias_requests WHERE day = ?", Row::COLUMNS);
-        let rows: Vec<Row> = self.rows(&cql, (day,)).await?;
-        let mut requests: Vec<_> = rows.into_iter().map(AliasRequest::from).collect();
+        let mut requests = self
+            .stored::<Row>("FROM alias_requests WHERE day = ?", (day,))
+            .await?;
         if !requests.is_empty() {
             let answered = self.answered(day).await?;
             requests.retain(|request| !answered.contains(&request.id));
@@ -93,9 +94,7 @@ impl Store {
         day: NaiveDate,
         limit: i32,
     ) -> Result<Vec<AliasRequest>, StoreError> {
-        let columns = Row::COLUMNS;
-        let rows: Vec<Row> = self.of_day("alias_requests", columns, day, limit).await?;
-        Ok(rows.into_iter().map(AliasRequest::from).collect())
+        self.of_day::<Row>("alias_requests", day, limit).await
     }
 
     /// Returns the request for an alias with this id, of one of these days.
@@ -104,8 +103,6 @@ impl Store {
         days: &[NaiveDate],
         id: Uuid,
     ) -> Result<Option<AliasRequest>, StoreError> {
-        let columns = Row::COLUMNS;
-        let row: Option<Row> = self.of_id("alias_requests", columns, days, id).await?;
-        Ok(row.map(AliasRequest::from))
+        self.of_id::<Row>("alias_requests", days, id).await
     }
 }

@@ -61,9 +61,8 @@ struct PutRetraining {
 impl Store {
     /// Returns all retrainings. Reads all partitions.
     pub async fn retrainings(&self) -> Result<Vec<RetrainingRow>, StoreError> {
-        let cql = format!("SELECT {} FROM retrainings", RetrainingColumns::COLUMNS);
-        let rows: Vec<RetrainingColumns> = self.rows(&cql, ()).await?;
-        Ok(rows.into_iter().map(RetrainingRow::from).collect())
+        self.stored::<RetrainingColumns>("FROM retrainings", ())
+            .await
     }
 
     pub async fn retraining(
@@ -71,10 +70,11 @@ impl Store {
         model: &str,
         name: &str,
     ) -> Result<Option<RetrainingRow>, StoreError> {
-        let columns = RetrainingColumns::COLUMNS;
-        let cql = format!("SELECT {columns} FROM retrainings WHERE model = ? AND name = ?");
-        let row: Option<RetrainingColumns> = self.row(&cql, (model, name)).await?;
-        Ok(row.map(RetrainingRow::from))
+        self.one_stored::<RetrainingColumns>(
+            "FROM retrainings WHERE model = ? AND name = ?",
+            (model, name),
+        )
+        .await
     }
 
     /// Writes all columns of a retraining, and replaces what was stored.

@@ -88,17 +88,17 @@ impl Store {
         day: NaiveDate,
         id: Uuid,
     ) -> Result<Option<RunRequest>, StoreError> {
-        let columns = Row::COLUMNS;
-        let cql = format!("SELECT {columns} FROM run_requests WHERE day = ? AND id = ?");
-        let row: Option<Row> = self.row(&cql, (day, CqlTimeuuid::from(id))).await?;
-        Ok(row.map(RunRequest::from))
+        self.one_stored::<Row>(
+            "FROM run_requests WHERE day = ? AND id = ?",
+            (day, CqlTimeuuid::from(id)),
+        )
+        .await
     }
 
     /// Returns all requests of a day.
     pub async fn run_requests(&self, day: NaiveDate) -> Result<Vec<RunRequest>, StoreError> {
-        let cql = format!("SELECT {} FROM run_requests WHERE day = ?", Row::COLUMNS);
-        let rows: Vec<Row> = self.rows(&cql, (day,)).await?;
-        Ok(rows.into_iter().map(RunRequest::from).collect())
+        self.stored::<Row>("FROM run_requests WHERE day = ?", (day,))
+            .await
     }
 
     /// Returns the requests of a day for a job with this `dedupe_key`, oldest first.

@@ -63,12 +63,8 @@ impl Store {
 
     /// Returns a job's events, newest first.
     pub async fn stream_events(&self, job: &str) -> Result<Vec<StreamEvent>, StoreError> {
-        let cql = format!(
-            "SELECT {} FROM stream_events WHERE job = ?",
-            EventColumns::COLUMNS
-        );
-        let rows: Vec<EventColumns> = self.rows(&cql, (job,)).await?;
-        Ok(rows.into_iter().map(StreamEvent::from).collect())
+        self.stored::<EventColumns>("FROM stream_events WHERE job = ?", (job,))
+            .await
     }
 
     /// Returns a job's events that are not acknowledged, newest first.

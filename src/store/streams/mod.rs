@@ -209,19 +209,13 @@ impl Store {
 
     /// Returns the members of a job's stream.
     pub async fn streams_of(&self, job: &str) -> Result<Vec<StreamRow>, StoreError> {
-        let cql = format!(
-            "SELECT {} FROM streams WHERE job = ?",
-            StreamColumns::COLUMNS
-        );
-        let rows: Vec<StreamColumns> = self.rows(&cql, (job,)).await?;
-        Ok(rows.into_iter().map(StreamRow::from).collect())
+        self.stored::<StreamColumns>("FROM streams WHERE job = ?", (job,))
+            .await
     }
 
     /// Returns the members of all streams. Reads all partitions, which are few and small.
     pub async fn streams(&self) -> Result<Vec<StreamRow>, StoreError> {
-        let cql = format!("SELECT {} FROM streams", StreamColumns::COLUMNS);
-        let rows: Vec<StreamColumns> = self.rows(&cql, ()).await?;
-        Ok(rows.into_iter().map(StreamRow::from).collect())
+        self.stored::<StreamColumns>("FROM streams", ()).await
     }
 
     /// Writes how far a partition is read. Without the time of a message, the one written before
@@ -246,19 +240,14 @@ impl Store {
 
     /// Returns the positions of a job's stream.
     pub async fn stream_positions(&self, job: &str) -> Result<Vec<StreamPosition>, StoreError> {
-        let cql = format!(
-            "SELECT {} FROM stream_positions WHERE job = ?",
-            PositionColumns::COLUMNS
-        );
-        let rows: Vec<PositionColumns> = self.rows(&cql, (job,)).await?;
-        Ok(rows.into_iter().map(StreamPosition::from).collect())
+        self.stored::<PositionColumns>("FROM stream_positions WHERE job = ?", (job,))
+            .await
     }
 
     /// Returns the positions of all streams. Reads all partitions, which are few and small.
     pub async fn all_stream_positions(&self) -> Result<Vec<StreamPosition>, StoreError> {
-        let cql = format!("SELECT {} FROM stream_positions", PositionColumns::COLUMNS);
-        let rows: Vec<PositionColumns> = self.rows(&cql, ()).await?;
-        Ok(rows.into_iter().map(StreamPosition::from).collect())
+        self.stored::<PositionColumns>("FROM stream_positions", ())
+            .await
     }
 
     /// Writes a member's counts of a day.
@@ -273,11 +262,7 @@ impl Store {
         job: &str,
         first: NaiveDate,
     ) -> Result<Vec<StreamDay>, StoreError> {
-        let cql = format!(
-            "SELECT {} FROM stream_days WHERE job = ? AND day >= ?",
-            DayColumns::COLUMNS
-        );
-        let rows: Vec<DayColumns> = self.rows(&cql, (job, first)).await?;
-        Ok(rows.into_iter().map(StreamDay::from).collect())
+        self.stored::<DayColumns>("FROM stream_days WHERE job = ? AND day >= ?", (job, first))
+            .await
     }
 }

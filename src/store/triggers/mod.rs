@@ -60,16 +60,12 @@ struct Put {
 impl Store {
     /// Returns all triggers. Reads all partitions.
     pub async fn triggers(&self) -> Result<Vec<TriggerRow>, StoreError> {
-        let cql = format!("SELECT {} FROM triggers", Row::COLUMNS);
-        let rows: Vec<Row> = self.rows(&cql, ()).await?;
-        Ok(rows.into_iter().map(TriggerRow::from).collect())
+        self.stored::<Row>("FROM triggers", ()).await
     }
 
     pub async fn trigger(&self, job: &str, name: &str) -> Result<Option<TriggerRow>, StoreError> {
-        let columns = Row::COLUMNS;
-        let cql = format!("SELECT {columns} FROM triggers WHERE job = ? AND name = ?");
-        let row: Option<Row> = self.row(&cql, (job, name)).await?;
-        Ok(row.map(TriggerRow::from))
+        self.one_stored::<Row>("FROM triggers WHERE job = ? AND name = ?", (job, name))
+            .await
     }
 
     /// Writes all columns of a trigger, and replaces what was stored.

@@ -76,9 +76,7 @@ pub enum Written {
 impl Store {
     /// Returns all rows. Reads all partitions.
     pub async fn trigger_statuses(&self) -> Result<Vec<TriggerStatus>, StoreError> {
-        let cql = format!("SELECT {} FROM trigger_status", Row::COLUMNS);
-        let rows: Vec<Row> = self.rows(&cql, ()).await?;
-        Ok(rows.into_iter().map(TriggerStatus::from).collect())
+        self.stored::<Row>("FROM trigger_status", ()).await
     }
 
     /// Returns one row, after every decided conditional write.
@@ -87,10 +85,11 @@ impl Store {
         job: &str,
         name: &str,
     ) -> Result<Option<TriggerStatus>, StoreError> {
-        let columns = Row::COLUMNS;
-        let cql = format!("SELECT {columns} FROM trigger_status WHERE job = ? AND name = ?");
-        let row: Option<Row> = self.serial_row(&cql, (job, name)).await?;
-        Ok(row.map(TriggerStatus::from))
+        self.one_stored_serially::<Row>(
+            "FROM trigger_status WHERE job = ? AND name = ?",
+            (job, name),
+        )
+        .await
     }
 
     /// Writes `status`, whose `seq` is the one that was read (0: there was no row). `seq` is

@@ -1,6 +1,7 @@
 """The results page: what each goal came to, and tables and plots of all parts, from their JSON files."""
 
 import json
+import textwrap
 
 import plots
 from goals import goals
@@ -22,7 +23,7 @@ def write(folder):
             rows = [row for name in present for row in table(name, figures[name])]
             image = [f"![{title}]({plot}.svg)"] if plot in drawn else []
             sections.append("\n\n".join([f"## {title}", *image, markdown(rows)]))
-    sections.append("Each part's file has all single figures: " + ", ".join(f"[{name}]({name}.json)" for name in parts) + ".")
+    sections.append(wrapped("Each part's file has all single figures: " + ", ".join(f"[{name}]({name}.json)" for name in parts) + "."))
     (folder / "README.md").write_text("\n\n".join(sections) + "\n")
 
 
@@ -34,11 +35,15 @@ def heading(parts):
     return (
         "# Results\n\n"
         "Made by `make bench` ([what each figure means](../README.md)); do not edit.\n\n"
-        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux {machine['kernel']}; "
+        + wrapped(f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux {machine['kernel']}; "
         f"Cassandra {versions['cassandra']} on the same cores; helenus {versions['helenus']} ({', '.join(commits)}); "
         f"{dates[0]} to {dates[-1]}. {max(part['rows'] for part in parts.values()):,} rows, medians of "
-        f"{describe_pairs(parts)} rounds."
+        f"{describe_pairs(parts)} rounds.")
     )
+
+
+def wrapped(text):
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
 def describe_pairs(parts):

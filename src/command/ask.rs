@@ -3,8 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use futures::future::{BoxFuture, FutureExt, ready};
-
 use super::Context;
 use crate::{
     domain::problem::Problem,
@@ -31,9 +29,9 @@ impl Wait {
 }
 
 /// A row that was written, and how its answer comes about.
-pub trait Intent: Send {
+pub trait Intent {
     /// The answer.
-    type Answer: Send;
+    type Answer;
 
     /// What this login would have to be permitted to do, such as "answer alias requests".
     fn what(&self) -> &'static str;
@@ -42,26 +40,20 @@ pub trait Intent: Send {
     ///
     /// # Errors
     /// `cassandra.denied`: this login must leave it to a worker. Any other error ends the command.
-    fn reconcile<'a>(
-        &'a mut self,
-        store: &'a Store,
-    ) -> BoxFuture<'a, Result<Reconciled<Self::Answer>, Failure>>;
+    async fn reconcile(&mut self, store: &Store) -> Result<Reconciled<Self::Answer>, Failure>;
 
     /// The answer that a worker has written.
     ///
     /// # Errors
     /// Cassandra's.
-    fn answer<'a>(
-        &'a mut self,
-        store: &'a Store,
-    ) -> BoxFuture<'a, Result<Option<Self::Answer>, Failure>>;
+    async fn answer(&mut self, store: &Store) -> Result<Option<Self::Answer>, Failure>;
 
     /// Whether workers are at it, so that waiting longer is worthwhile.
     ///
     /// # Errors
     /// Cassandra's.
-    fn is_under_way<'a>(&'a mut self, _store: &'a Store) -> BoxFuture<'a, Result<bool, Failure>> {
-        ready(Ok(false)).boxed()
+    async fn is_under_way(&mut self, _store: &Store) -> Result<bool, Failure> {
+        Ok(false)
     }
 
     /// Nobody answered in time.

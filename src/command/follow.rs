@@ -3,8 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use futures::future::{BoxFuture, FutureExt};
-
 use super::{
     Context,
     ask::{self, Intent, Reconciled, Wait, say},
@@ -69,41 +67,29 @@ impl Intent for RunIntent<'_> {
         "answer run requests"
     }
 
-    fn reconcile<'a>(
-        &'a mut self,
-        store: &'a Store,
-    ) -> BoxFuture<'a, Result<Reconciled<Answering>, Failure>> {
-        async move {
-            let outcome = requests::answer(store, self.request, self.waited).await?;
-            Ok(Reconciled::Answered(match outcome {
-                Outcome::Answered(answered) => Answering::Here(answered),
-                Outcome::Behind(run) => Answering::Behind { run, here: true },
-            }))
-        }
-        .boxed()
+    async fn reconcile(&mut self, store: &Store) -> Result<Reconciled<Answering>, Failure> {
+        let outcome = requests::answer(store, self.request, self.waited).await?;
+        Ok(Reconciled::Answered(match outcome {
+            Outcome::Answered(answered) => Answering::Here(answered),
+            Outcome::Behind(run) => Answering::Behind { run, here: true },
+        }))
     }
 
-    fn answer<'a>(
-        &'a mut self,
-        store: &'a Store,
-    ) -> BoxFuture<'a, Result<Option<Answering>, Failure>> {
-        async move {
-            let (day, id) = (self.request.day, self.request.id);
-            if let Some(answer) = store.answer(day, id).await? {
-                return Ok(Some(Answering::Worker(answer)));
-            }
-            // A worker answers at once, unless there is something to wait for.
-            if self.looked.elapsed() < LOOK {
-                return Ok(None);
-            }
-            self.looked = Instant::now();
-            let run = waits_for(store, self.request).await?;
-            Ok(run.map(|run| Answering::Behind {
-                run: Box::new(run),
-                here: false,
-            }))
+    async fn answer(&mut self, store: &Store) -> Result<Option<Answering>, Failure> {
+        let (day, id) = (self.request.day, self.request.id);
+        if let Some(answer) = store.answer(day, id).await? {
+            return Ok(Some(Answering::Worker(answer)));
         }
-        .boxed()
+        // A worker answers at once, unless there is something to wait for.
+        if self.looked.elapsed() < LOOK {
+            return Ok(None);
+        }
+        self.looked = Instant::now();
+        let run = waits_for(store, self.request).await?;
+        Ok(run.map(|run| Answering::Behind {
+            run: Box::new(run),
+            here: false,
+        }))
     }
 }
 

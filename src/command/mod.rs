@@ -2,7 +2,7 @@
 
 pub mod alarm;
 pub mod apply;
-pub mod ask;
+pub(super) mod ask;
 pub mod bundle;
 pub mod compare;
 pub mod config;

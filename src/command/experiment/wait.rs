@@ -1,7 +1,6 @@
 //! A row of `experiments`, and its answer.
 
 use chrono::Utc;
-use futures::future::{BoxFuture, FutureExt};
 
 use super::{
     super::ask::{self, Intent, Reconciled},
@@ -49,31 +48,18 @@ impl Intent for ExperimentIntent<'_> {
         "answer experiments"
     }
 
-    fn reconcile<'a>(
-        &'a mut self,
-        store: &'a Store,
-    ) -> BoxFuture<'a, Result<Reconciled<ExperimentStatus>, Failure>> {
-        async move {
-            Box::pin(experiments::answer(store, self.job, Utc::now())).await?;
-            Ok(match self.answer(store).await? {
-                Some(answer) => Reconciled::Answered(answer),
-                None => Reconciled::Waits(None),
-            })
-        }
-        .boxed()
+    async fn reconcile(&mut self, store: &Store) -> Result<Reconciled<ExperimentStatus>, Failure> {
+        Box::pin(experiments::answer(store, self.job, Utc::now())).await?;
+        Ok(match self.answer(store).await? {
+            Some(answer) => Reconciled::Answered(answer),
+            None => Reconciled::Waits(None),
+        })
     }
 
-    fn answer<'a>(
-        &'a mut self,
-        store: &'a Store,
-    ) -> BoxFuture<'a, Result<Option<ExperimentStatus>, Failure>> {
-        async move {
-            let statuses = store.experiment_statuses(self.job).await?;
-            let mut statuses = statuses.into_iter().filter(self.is_answered);
-            Ok(statuses.find(|status| {
-                (status.name.as_str(), status.revision) == (self.name, self.revision)
-            }))
-        }
-        .boxed()
+    async fn answer(&mut self, store: &Store) -> Result<Option<ExperimentStatus>, Failure> {
+        let statuses = store.experiment_statuses(self.job).await?;
+        let mut statuses = statuses.into_iter().filter(self.is_answered);
+        Ok(statuses
+            .find(|status| (status.name.as_str(), status.revision) == (self.name, self.revision)))
     }
 }

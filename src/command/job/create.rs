@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use futures::future::{BoxFuture, FutureExt};
 use serde_json::json;
 
 use super::{
@@ -241,45 +240,32 @@ impl Intent for JobIntent<'_> {
         "answer jobs"
     }
 
-    fn reconcile<'a>(
-        &'a mut self,
-        store: &'a Store,
-    ) -> BoxFuture<'a, Result<Reconciled<JobStatus>, Failure>> {
-        async move {
-            let status = control::jobs::answer(store, self.job).await?;
-            let gone = || {
-                let job = self.job;
-                let what =
-                    format!("job `{job}` was deleted, or a version of it withdrawn, meanwhile");
-                Problem::new("job.unanswered", what)
-                    .help("the row is written; `helenus job show` prints its state")
-            };
-            if let Some(status) = status {
-                return Ok(Reconciled::Answered(status));
-            }
-            let open = store.open_runs(self.job).await?;
-            match open.iter().any(|run| run.run_id.is_some()) {
-                true => Ok(Reconciled::Waits(Some(format!(
-                    "a run of job `{}` is open; the new index is made when it has ended",
-                    self.job
-                )))),
-                false => Err(Failure::conflict(gone())),
-            }
+    async fn reconcile(&mut self, store: &Store) -> Result<Reconciled<JobStatus>, Failure> {
+        let status = control::jobs::answer(store, self.job).await?;
+        let gone = || {
+            let job = self.job;
+            let what = format!("job `{job}` was deleted, or a version of it withdrawn, meanwhile");
+            Problem::new("job.unanswered", what)
+                .help("the row is written; `helenus job show` prints its state")
+        };
+        if let Some(status) = status {
+            return Ok(Reconciled::Answered(status));
         }
-        .boxed()
+        let open = store.open_runs(self.job).await?;
+        match open.iter().any(|run| run.run_id.is_some()) {
+            true => Ok(Reconciled::Waits(Some(format!(
+                "a run of job `{}` is open; the new index is made when it has ended",
+                self.job
+            )))),
+            false => Err(Failure::conflict(gone())),
+        }
     }
 
     /// The answer to the revision, or to a newer one.
-    fn answer<'a>(
-        &'a mut self,
-        store: &'a Store,
-    ) -> BoxFuture<'a, Result<Option<JobStatus>, Failure>> {
-        async move {
-            let statuses = store.job_statuses(self.job).await?;
-            let mut statuses = statuses.into_iter();
-            Ok(statuses.find(|status| status.revision >= self.revision))
-        }
-        .boxed()
+    async fn answer(&mut self, store: &Store) -> Result<Option<JobStatus>, Failure> {
+        let statuses = store.job_statuses(self.job).await?;
+        let mut statuses = statuses.into_iter();
+        Ok(statuses.find(|status| status.revision >= self.revision))
     }
 
     fn silence(&self, wait: Wait) -> Problem {

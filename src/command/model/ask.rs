@@ -1,7 +1,6 @@
 //! AliasIntent for a change of an alias: a row like anybody's, then its answer.
 
 use chrono::Utc;
-use futures::future::{BoxFuture, FutureExt};
 use serde_json::json;
 
 use super::super::{
@@ -82,40 +81,31 @@ impl Intent for AliasIntent<'_> {
         "answer alias requests"
     }
 
-    fn reconcile<'a>(
-        &'a mut self,
-        store: &'a Store,
-    ) -> BoxFuture<'a, Result<Reconciled<RequestAnswer>, Failure>> {
-        async move {
-            let round = aliases::run_once(store, &mut self.watches).await?;
-            if let Some(answer) = self.answer(store).await? {
-                return Ok(Reconciled::Answered(answer));
-            }
-            if let Some(run) = open_runs(store, self.request).await?.pop() {
-                let (run_id, job) = (run.run_id, &run.job);
-                let what = format!("run {run_id} of job `{job}` scores what is missing");
-                say(self.context, &what);
-                score::work(store, run, self.context.format, false).await?;
-                return Ok(Reconciled::Advanced);
-            }
-            let elsewhere = "another process is answering requests; waiting for it";
-            Ok(Reconciled::Waits(
-                round.elsewhere.then(|| elsewhere.to_owned()),
-            ))
+    async fn reconcile(&mut self, store: &Store) -> Result<Reconciled<RequestAnswer>, Failure> {
+        let round = aliases::run_once(store, &mut self.watches).await?;
+        if let Some(answer) = self.answer(store).await? {
+            return Ok(Reconciled::Answered(answer));
         }
-        .boxed()
+        if let Some(run) = open_runs(store, self.request).await?.pop() {
+            let (run_id, job) = (run.run_id, &run.job);
+            let what = format!("run {run_id} of job `{job}` scores what is missing");
+            say(self.context, &what);
+            score::work(store, run, self.context.format, false).await?;
+            return Ok(Reconciled::Advanced);
+        }
+        let elsewhere = "another process is answering requests; waiting for it";
+        Ok(Reconciled::Waits(
+            round.elsewhere.then(|| elsewhere.to_owned()),
+        ))
     }
 
-    fn answer<'a>(
-        &'a mut self,
-        store: &'a Store,
-    ) -> BoxFuture<'a, Result<Option<RequestAnswer>, Failure>> {
-        async move { Ok(store.answer(self.request.day, self.request.id).await?) }.boxed()
+    async fn answer(&mut self, store: &Store) -> Result<Option<RequestAnswer>, Failure> {
+        Ok(store.answer(self.request.day, self.request.id).await?)
     }
 
-    fn is_under_way<'a>(&'a mut self, store: &'a Store) -> BoxFuture<'a, Result<bool, Failure>> {
+    async fn is_under_way(&mut self, store: &Store) -> Result<bool, Failure> {
         // Where a run is open, its end brings the answer.
-        async move { Ok(!open_runs(store, self.request).await?.is_empty()) }.boxed()
+        Ok(!open_runs(store, self.request).await?.is_empty())
     }
 }
 

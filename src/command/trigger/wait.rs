@@ -1,7 +1,5 @@
 //! A row of `triggers`, and its answer.
 
-use futures::future::{BoxFuture, FutureExt};
-
 use super::{
     super::ask::{self, Intent, Reconciled},
     Context, TriggerView, find,
@@ -35,29 +33,17 @@ impl Intent for TriggerIntent<'_> {
         "answer triggers"
     }
 
-    fn reconcile<'a>(
-        &'a mut self,
-        store: &'a Store,
-    ) -> BoxFuture<'a, Result<Reconciled<TriggerView>, Failure>> {
-        async move {
-            Scheduler::default().answer(store).await?;
-            Ok(match self.answer(store).await? {
-                Some(answer) => Reconciled::Answered(answer),
-                None => Reconciled::Waits(None),
-            })
-        }
-        .boxed()
+    async fn reconcile(&mut self, store: &Store) -> Result<Reconciled<TriggerView>, Failure> {
+        Scheduler::default().answer(store).await?;
+        Ok(match self.answer(store).await? {
+            Some(answer) => Reconciled::Answered(answer),
+            None => Reconciled::Waits(None),
+        })
     }
 
-    fn answer<'a>(
-        &'a mut self,
-        store: &'a Store,
-    ) -> BoxFuture<'a, Result<Option<TriggerView>, Failure>> {
-        async move {
-            let found = find(store, Some(self.job), Some(self.name), true).await?;
-            let mut found = found.into_iter();
-            Ok(found.find(|trigger| trigger.state() != "unanswered"))
-        }
-        .boxed()
+    async fn answer(&mut self, store: &Store) -> Result<Option<TriggerView>, Failure> {
+        let found = find(store, Some(self.job), Some(self.name), true).await?;
+        let mut found = found.into_iter();
+        Ok(found.find(|trigger| trigger.state() != "unanswered"))
     }
 }

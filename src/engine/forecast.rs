@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::run::{
     source::{Reading, source_pages},
-    split::SplitError,
+    split_error::SplitError,
     stored::StoredPredictions,
     walk::{Arrived, Next, SourceRow, Visit, visit_range},
 };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{lineage_json, lineage_text, plain, short};
+use super::{json::lineage_json, lineage_text, plain, short};
 use crate::{
     inspect::explain::Then,
     output::{self, Answer},
@@ -38,7 +38,7 @@ fn as_json(then: &Then) -> Value {
         "target": format!("{}.{}", then.job.target.keyspace, then.job.target.table),
         "history": then.history.as_ref().map(ToString::to_string),
         "key": Value::Object(then.key.iter().cloned().collect()),
-        "at": then.at.to_rfc3339(),
+        "at": then.at,
         "aliases": then.aliases,
         "versions": Value::Object(versions.collect()),
     })

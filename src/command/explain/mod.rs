@@ -1,19 +1,17 @@
 //! `helenus explain`.
 
 mod at;
+mod json;
 mod prepared;
 mod stored;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use self::{prepared::input_text, stored::stored_text};
+use self::{json::as_json, prepared::input_text, stored::stored_text};
 use super::{Context, parse_time, run::run_line};
 use crate::{
     control::jobs,
-    domain::{
-        model::{proof::Lineage, verdict::Verdict},
-        printable::printable,
-    },
+    domain::{model::verdict::Verdict, printable::printable},
     failure::Failure,
     inspect::explain::{
         self, Explained, ExplainedVersion, Fed, KeyWords, Recomputed, StoredPrediction,
@@ -101,90 +99,6 @@ fn differing<'a>(explained: &'a Explained, version: &ExplainedVersion) -> Vec<&'
 
 fn hash(hash: Option<u128>) -> Option<String> {
     hash.map(|hash| hex::encode(hash.to_be_bytes()))
-}
-
-fn as_json(explained: &Explained) -> Value {
-    let versions = explained.versions.iter().map(|(number, version)| {
-        let fed: Value = version.fed.iter().map(fed_json).collect();
-        let stored = version.stored.as_ref().map(|stored| {
-            json!({
-                "outputs": Value::Object(stored.outputs.iter().cloned().collect()),
-                "lineage": lineage_json(&stored.lineage),
-                "aliases_then": stored.aliases_then,
-                "run": stored.run.as_ref().map(super::run::run_json),
-            })
-        });
-        let (outputs, rejected, not_scored) = match &version.recomputed {
-            Recomputed::Outputs(values) => (Some(values), None, None),
-            Recomputed::Rejected(reason) => (None, Some(reason), None),
-            Recomputed::Not(reason) => (None, None, Some(reason)),
-        };
-        let columns = explained.job.target.outputs.iter();
-        let outputs = outputs.map(|values| {
-            let named = columns
-                .map(|column| column.name.clone())
-                .zip(values.clone());
-            Value::Object(named.collect())
-        });
-        let version = json!({
-            "model": version.model,
-            "model_sha256": version.sha256.map(hex::encode),
-            "aliases": version.aliases,
-            "revision": version.revision,
-            "fed": fed,
-            "input_hash": hash(version.input_hash),
-            "source_hash": hash(version.source_hash),
-            "stored": stored,
-            "recomputed": {"outputs": outputs, "rejected": rejected, "not_scored": not_scored},
-            "verdict": version.verdict.as_ref().map(Verdict::as_str),
-            "differing": differing(explained, version),
-        });
-        (number.to_string(), version)
-    });
-    let source = explained.source.as_ref().map(|values| {
-        let columns = values.iter().map(|source| {
-            let value = json!({"type": source.cql_type, "value": source.value});
-            (source.column.clone(), value)
-        });
-        Value::Object(columns.collect())
-    });
-    let (source_table, target) = tables(explained);
-    json!({
-        "job": explained.job.job,
-        "revision": explained.revision,
-        "source_table": source_table,
-        "target": target,
-        "key": Value::Object(explained.key.iter().cloned().collect()),
-        "source": source,
-        "served": {"version": explained.served.version, "arm": explained.served.arm},
-        "versions": Value::Object(versions.collect()),
-    })
-}
-
-fn lineage_json(lineage: &Lineage) -> Value {
-    json!({
-        "model_sha256": lineage.model_sha256.as_ref().map(hex::encode),
-        "input_hash": hash(lineage.input_hash),
-        "source_hash": hash(lineage.source_hash),
-        "run_id": lineage.run_id,
-        "scored_at": lineage.scored_at.map(|at| at.to_rfc3339()),
-        "job_revision": lineage.job_revision,
-        "arm": lineage.arm,
-        "rejected": lineage.rejected,
-    })
-}
-
-fn fed_json(fed: &Fed) -> Value {
-    json!({
-        "input": fed.input,
-        "place": fed.place,
-        "width": fed.width,
-        "feature": fed.feature,
-        "column": fed.column,
-        "stored": fed.stored,
-        "value": fed.value.as_ref().ok(),
-        "rejected": fed.value.as_ref().err(),
-    })
 }
 
 fn text(explained: &Explained) -> String {
@@ -413,6 +327,8 @@ pub(in crate::command) fn short(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -1,13 +1,14 @@
 //! `helenus score`.
 
+mod progress;
+mod request;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::{
@@ -18,10 +19,8 @@ use super::{
 };
 use crate::{
     command::run::{run_json, run_text},
-    control::requests,
     domain::{
         answer::AnswerKind,
-        csv,
         problem::Problem,
         run::{Run, RunState},
     },
@@ -33,13 +32,12 @@ use crate::{
             spent::Shares,
             start::{Started, start_or_fail},
             stop::{Asked, Stop},
-            work::{Say, Work, Worked},
+            work::{Work, Worked},
         },
     },
     failure::{Exit, Failure},
     output::{self, Answer, Format},
-    process,
-    store::{Store, runs::run_requests::RunRequest},
+    store::Store,
     stream,
 };
 
@@ -117,7 +115,7 @@ enum ScopeArg {
 /// # Errors
 /// As the exit codes say.
 pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
-    let request = request(&args)?;
+    let request = request::request(&args)?;
     if !args.dry_run {
         models::preload(&context.config);
     }
@@ -204,77 +202,6 @@ fn with_follow_up(mut joined: Answer, follow_up: Answer) -> Answer {
     joined
 }
 
-fn request(args: &Args) -> Result<RunRequest, Failure> {
-    let id = process::timeuuid();
-    let range = args.token_range.as_deref().map(token_range).transpose()?;
-    let keys = args.keys.as_deref().map(read_keys).transpose()?;
-    let scope = match (args.scope, &range, &keys) {
-        (ScopeArg::All, ..) => "all",
-        (ScopeArg::Current, ..) => "current",
-        (ScopeArg::Pending, Some(_), _) => "range",
-        (ScopeArg::Pending, _, Some(_)) => "keys",
-        (ScopeArg::Pending, None, None) => "pending",
-    };
-    Ok(RunRequest {
-        day: requests::day_of(id),
-        id,
-        action: Some("run".to_owned()),
-        job: Some(args.job.clone()),
-        scope: Some(scope.to_owned()),
-        keys,
-        token_from: range.map(|range| range.0),
-        token_to: range.map(|range| range.1),
-        versions: (!args.versions.is_empty())
-            .then(|| args.versions.iter().copied().collect::<BTreeSet<_>>()),
-        max_rows_per_s: args.max_rate,
-        requested_by: Some(process::user()),
-        note: args.note.clone(),
-        ..RunRequest::default()
-    })
-}
-
-fn token_range(text: &str) -> Result<(i64, i64), Failure> {
-    text.split_once(':')
-        .and_then(|(from, to)| Some((from.trim().parse().ok()?, to.trim().parse().ok()?)))
-        .ok_or_else(|| {
-            Failure::input(
-                Problem::new("score.token_range", format!("invalid token range `{text}`"))
-                    .at("--token-range")
-                    .help("write FROM:TO, two tokens, such as -9223372036854775808:0"),
-            )
-        })
-}
-
-fn read_keys(path: &std::path::Path) -> Result<Vec<BTreeMap<String, String>>, Failure> {
-    let file = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::input(Problem::new("keys.unreadable", error.to_string()).at(file.clone()))
-    })?;
-    let located = |problem: Problem| {
-        let place = problem.place.clone().unwrap_or_default();
-        Failure::input(problem.at(format!("{file}, {place}")))
-    };
-    let mut reader = csv::Reader::new(&text).map_err(located)?;
-    let header = reader.header.clone();
-    let mut keys = Vec::new();
-    for record in &mut reader {
-        let record = record.map_err(located)?;
-        let mut key = BTreeMap::new();
-        for (name, field) in header.iter().zip(record.fields) {
-            let Some(value) = field.value else {
-                let problem = Problem::new(
-                    "keys.null",
-                    format!("`{name}` is null; key columns must not be null"),
-                );
-                return Err(located(problem.at(format!("line {}", record.line))));
-            };
-            key.insert(name.clone(), value);
-        }
-        keys.push(key);
-    }
-    Ok(keys)
-}
-
 /// Works on a run in this process until it ends, with progress on the terminal, and as lines on
 /// stderr if `lines` is true.
 ///
@@ -294,9 +221,9 @@ pub async fn work(store: &Store, run: Run, format: Format, lines: bool) -> Resul
         Started::Ready(prepared) => Arc::<RunContext>::from(prepared),
     };
     stop_on_signal(&job, shared.stop.clone());
-    let bar = bar(store, &prepared.run, format).await;
-    let say = say(bar.clone());
-    let drawing = tokio::spawn(draw(bar.clone(), Arc::clone(&progress)));
+    let bar = progress::bar(store, &prepared.run, format).await;
+    let say = progress::say(bar.clone());
+    let drawing = tokio::spawn(progress::draw(bar.clone(), Arc::clone(&progress)));
     let telling = lines.then(|| {
         let telling = progress_lines::tell(bar.length(), Arc::clone(&progress));
         tokio::spawn(telling)
@@ -347,22 +274,6 @@ fn tell_where_the_time_went(answer: &mut Answer, shares: &Shares, limited: bool)
     ));
 }
 
-/// On a terminal beside the bar; elsewhere a line on stderr, at most one in ten seconds.
-fn say(bar: ProgressBar) -> Say {
-    let last = Mutex::new(None::<Instant>);
-    Arc::new(move |text: String| {
-        if !bar.is_hidden() {
-            bar.set_message(output::lines(&text));
-            return;
-        }
-        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() > Duration::from_secs(10)) {
-            *last = Some(Instant::now());
-            output::tell(&text);
-        }
-    })
-}
-
 /// The first signal ends the splits in order; the second one leaves at once, which loses nothing.
 fn stop_on_signal(job: &str, stop: Stop) {
     let job = job.to_owned();
@@ -378,42 +289,6 @@ fn stop_on_signal(job: &str, stop: Stop) {
             output::tell("finishing what is under way; once more leaves at once");
         }
     });
-}
-
-async fn bar(store: &Store, run: &Run, format: Format) -> ProgressBar {
-    let (keyspace, table) = run.source.split_once('.').unwrap_or_default();
-    let rows = store
-        .estimated_partitions(keyspace, table)
-        .await
-        .ok()
-        .flatten();
-    let bar = match rows {
-        Some(rows) => ProgressBar::new(rows).with_style(style(
-            "{elapsed_precise} {bar:30} ~{percent} % {pos} rows read, {per_sec}, ETA {eta} {msg}",
-        )),
-        None => ProgressBar::new_spinner().with_style(style(
-            "{elapsed_precise} {spinner} {pos} rows read, {per_sec} {msg}",
-        )),
-    };
-    if format == Format::Json {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    bar
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-async fn draw(bar: ProgressBar, progress: Arc<Progress>) {
-    loop {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let (read, written, rejected) = progress.so_far();
-        bar.set_position(read);
-        if rejected > 0 {
-            bar.set_message(format!("{written} written, {rejected} rejected"));
-        }
-    }
 }
 
 fn ended(run: Run, took: Duration, format: Format) -> Answer {

@@ -31,7 +31,7 @@ use crate::{
         predict::Batch,
         run::{
             source::Reading,
-            split::SplitError,
+            split_error::SplitError,
             stored::StoredPredictions,
             walk::{Arrived, Next, SourceRow, Visit, Walk},
         },

@@ -1,6 +1,6 @@
 //! One batch on its way through scorer and writer, in buffers that the next batch reuses.
 
-use super::{context::RunContext, profiling::Profiling, split::SplitError, tally::Tally};
+use super::{context::RunContext, profiling::Profiling, split_error::SplitError, tally::Tally};
 use crate::engine::predict::{Batch, Predicted, predict, profile::OutputCounters};
 
 /// A batch, the predictions of its rows, and the sums over all batches that used these buffers

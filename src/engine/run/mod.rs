@@ -44,6 +44,7 @@ pub mod slots;
 pub mod source;
 pub mod spent;
 pub mod split;
+pub mod split_error;
 pub mod start;
 pub mod stop;
 pub mod stored;

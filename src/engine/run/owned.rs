@@ -5,11 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    context::RunContext,
-    split::{self, SplitError},
-    tally::Tally,
-};
+use super::{context::RunContext, split, split_error::SplitError, tally::Tally};
 use crate::{
     failpoint, metrics,
     store::runs::split_leases::{Finish, Finished, SplitLease},

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt};
 use super::{
     plan,
     source::{self, Reading},
-    split::SplitError,
+    split_error::SplitError,
     walk::{Arrived, Sink, Walk},
 };
 use crate::{

@@ -11,21 +11,20 @@ use tokio::task::JoinSet;
 use super::{
     context::RunContext,
     lane::Lane,
-    outbox::SendError,
     source::Reading,
     spent::Stage,
+    split_error::SplitError,
     stored::Orphans,
     tally::Tally,
     walk::{Arrived, Sink, SourceRow, Walk},
-    write::{self, WriteError},
+    write,
 };
 use crate::{
     codec::ring::TokenRange,
     domain::model::tensor::{Element, TensorData},
     engine::predict::{Batch, Predicted, profile::SplitCounts},
-    scorer::pool::ScoreError,
     store::{
-        driver::{budget::Reader, error::StoreError, fenced_lease::Fence},
+        driver::{budget::Reader, fenced_lease::Fence},
         predictions::selects::Carry,
     },
 };
@@ -33,50 +32,6 @@ use crate::{
 /// Batches of one split that are scored or written at a time: one while the next is collected, and
 /// one spare.
 const LANES: usize = 2;
-
-/// Why a split did not finish.
-#[derive(Debug)]
-pub enum SplitError {
-    /// The lease was lost; another process continues the split.
-    Fenced,
-    /// This process was asked to stop.
-    Stopped,
-    /// Cassandra failed; another attempt needs a new epoch.
-    Store(StoreError),
-    /// Predictions could not be sent to their topic; another attempt needs a new epoch.
-    Send(SendError),
-    /// The model failed in a way that no single row explains.
-    Score(ScoreError),
-}
-
-impl From<StoreError> for SplitError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<WriteError> for SplitError {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::Fenced => Self::Fenced,
-            WriteError::Stopped => Self::Stopped,
-            WriteError::Store(error) => Self::Store(error),
-            WriteError::Send(error) => Self::Send(error),
-        }
-    }
-}
-
-impl std::fmt::Display for SplitError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Fenced => f.write_str("the lease was lost"),
-            Self::Stopped => f.write_str("stopped on request"),
-            Self::Store(error) => error.fmt(f),
-            Self::Send(error) => error.fmt(f),
-            Self::Score(error) => error.fmt(f),
-        }
-    }
-}
 
 /// Scores the pending rows of a split, or all rows with `rewrite`.
 ///

@@ -13,7 +13,7 @@ use std::{
 use super::{
     position::{Position, row_identity},
     source::{self, AskedKey, Reading},
-    split::SplitError,
+    split_error::SplitError,
     stored::{Keep, Orphans, StoredPredictions},
 };
 use crate::{

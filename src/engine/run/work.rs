@@ -20,15 +20,14 @@ use super::{
     owned,
     shared::Shared,
     slots::Seat,
-    split::SplitError,
+    split_error::SplitError,
     stop::{Asked, Stop},
 };
 use crate::{
     domain::run::{Run, split_queue::SplitQueue},
     process::{boot_time, readable},
-    scorer::pool::ScoreError,
     store::{
-        driver::error::{StoreError, StoreErrorKind},
+        driver::error::StoreError,
         runs::{
             split_leases::SplitLease,
             splits::{Claimant, Split, SplitState},
@@ -322,12 +321,12 @@ impl Work {
         };
         tracing::warn!(split, %error, "a split failed");
         let failures = self.queue.fail(split);
-        if failures < ATTEMPTS && !is_hopeless(&error) {
+        if failures < ATTEMPTS && !error.is_hopeless() {
             return Ok(ControlFlow::Continue(()));
         }
         self.drain().await;
         // If another worker may succeed, the run stays open; if no worker can, the run fails.
-        let worked = match may_succeed_elsewhere(&error) {
+        let worked = match error.may_succeed_elsewhere() {
             true => Worked::GaveUp(error.to_string()),
             false => {
                 let reason = format!("split {split}: {error}");
@@ -422,25 +421,5 @@ impl Work {
         }
         self.say_what_is_waited_for();
         Ok(ControlFlow::Continue(()))
-    }
-}
-
-/// Returns whether another attempt of this process is pointless.
-fn is_hopeless(error: &SplitError) -> bool {
-    match error {
-        // Each attempt would cost a scoring thread permanently.
-        SplitError::Score(error) => matches!(error, ScoreError::Unstoppable { .. }),
-        SplitError::Store(error) => !error.kind.may_pass(),
-        // It was tried for half a minute already.
-        SplitError::Send(_) => true,
-        SplitError::Stopped | SplitError::Fenced => false,
-    }
-}
-
-fn may_succeed_elsewhere(error: &SplitError) -> bool {
-    match error {
-        SplitError::Store(error) => error.kind == StoreErrorKind::Denied || error.kind.may_pass(),
-        SplitError::Send(error) => !error.is_lasting,
-        _ => false,
     }
 }

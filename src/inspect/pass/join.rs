@@ -14,7 +14,7 @@ use crate::{
     engine::run::{
         pace::{Pace, Turn},
         position::Position,
-        split::SplitError,
+        split_error::SplitError,
         stored::StoredPredictions,
         walk::{Arrived, Next, SourceRow, Visit},
     },

@@ -11,7 +11,7 @@ use crate::{
         run::{
             position::Position,
             source::Reading,
-            split::SplitError,
+            split_error::SplitError,
             stored::StoredPredictions,
             walk::{Arrived, Next, SourceRow, Visit, Walk},
         },

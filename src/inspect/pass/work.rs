@@ -16,7 +16,7 @@ use super::{Begun, Fold, PART_BYTES, Scope, join::Join, past::Past, side::Side};
 use crate::{
     codec::ring::TokenRange,
     domain::problem::Problem,
-    engine::run::{pace::Pace, source::Reading, split::SplitError, walk::Walk},
+    engine::run::{pace::Pace, source::Reading, split_error::SplitError, walk::Walk},
     failpoint,
     failure::{Exit, Failure},
     process,

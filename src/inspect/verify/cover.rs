@@ -4,7 +4,7 @@ use super::tally::Tally;
 use crate::{
     domain::job::CompiledJob,
     engine::run::{
-        split::SplitError,
+        split_error::SplitError,
         stored::StoredPredictions,
         walk::{Arrived, Next, SourceRow, Visit},
     },

@@ -28,7 +28,7 @@ use crate::{
         lineage::{ARM as LINEAGE_ARM, append_with_arm},
         plan,
         source::Reading,
-        split::SplitError,
+        split_error::SplitError,
         stored::StoredPredictions,
         walk::{Arrived, Next, SourceRow, Visit, visit_range},
     },

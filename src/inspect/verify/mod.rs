@@ -28,7 +28,7 @@ use crate::{
             context::Progress,
             plan,
             source::Reading,
-            split::SplitError,
+            split_error::SplitError,
             walk::{Visit, visit_range},
         },
         sample::{Stratum, strata},

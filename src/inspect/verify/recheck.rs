@@ -16,7 +16,7 @@ use crate::{
     engine::{
         predict::{BATCH_BYTES, ScoredRows, TENSOR_BYTES, score},
         run::{
-            split::SplitError,
+            split_error::SplitError,
             stored::StoredPredictions,
             walk::{Arrived, Next, SourceRow, Visit},
         },

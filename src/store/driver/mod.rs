@@ -6,6 +6,7 @@ pub mod codec;
 pub(in crate::store) mod columns;
 pub(in crate::store) mod conditional;
 pub mod connect;
+mod connect_failure;
 pub mod ddl;
 pub mod error;
 pub mod fenced_lease;

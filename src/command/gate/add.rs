@@ -1,8 +1,10 @@
 //! `helenus gate add`.
 
-use super::{Context, as_json, text};
+use serde_json::json;
+
+use super::{Context, text};
 use crate::{
-    control::gates,
+    control::gates::{self, GateDetail},
     domain::{
         gate::{Gate, GateRow},
         model::check_name,
@@ -124,5 +126,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     store.put_gate(&row).await?;
     let judged = gates::judge(&store, gate, chrono::Utc::now()).await?;
     let step = gates::step(&store, &judged).await?;
-    Ok(Answer::new(as_json(&judged, &step), text(&judged, &step)))
+    Ok(Answer::new(
+        json!(GateDetail::new(&judged, &step)),
+        text(&judged, &step),
+    ))
 }

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::{Context, as_json, verdict_name};
+use super::Context;
 use crate::{
-    control::gates,
+    control::gates::{self, GateDetail},
     failure::Failure,
     output::{self, Answer},
 };
@@ -45,7 +45,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
                 judged.gate.challenger,
                 version(judged.challenger)
             ),
-            verdict_name(judged).to_owned(),
+            judged.says().to_owned(),
         ]
     });
     let header = ["MODEL", "GATE", "METRIC", "ALIAS", "CHALLENGER", "VERDICT"];
@@ -53,9 +53,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         true => "no gates; add one with `helenus gate add MODEL NAME`".to_owned(),
         false => output::table(header, rows),
     };
-    let mut gates_json = Vec::new();
+    let mut details = Vec::new();
     for judged in &judged {
-        gates_json.push(as_json(judged, &gates::step(&store, judged).await?));
+        details.push(GateDetail::new(judged, &gates::step(&store, judged).await?));
     }
-    Ok(Answer::new(json!({"gates": gates_json}), text))
+    Ok(Answer::new(json!({"gates": details}), text))
 }

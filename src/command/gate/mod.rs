@@ -7,7 +7,6 @@ mod remove;
 mod show;
 
 use clap::Subcommand;
-use serde_json::{Value, json};
 
 use super::Context;
 use crate::{
@@ -47,71 +46,13 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     }
 }
 
-/// Returns the gate's verdict, or why there is none.
-fn verdict_name(judged: &Judged) -> &'static str {
-    match (&judged.verdict, judged.challenger) {
-        (Some((_, verdict)), _) => verdict.as_str(),
-        (None, Some(_)) => "unevaluated",
-        (None, None) => "unchallenged",
-    }
-}
-
-fn as_json(judged: &Judged, step: &Step) -> Value {
-    let gate = &judged.gate;
-    json!({
-        "model": gate.model,
-        "name": gate.name,
-        "alias": gate.alias,
-        "points_at": judged.points_at,
-        "challenger": gate.challenger,
-        "challenger_version": judged.challenger,
-        "metric": gate.metric,
-        "labels": gate.labels,
-        "min_improvement": gate.min_improvement,
-        "confidence": gate.confidence,
-        "min_labelled_rows": gate.min_labelled_rows,
-        "segment_margin": gate.segment_margin,
-        "full_coverage": gate.full_coverage,
-        "experiment": gate.experiment.as_ref().map(|(job, name)| format!("{job}/{name}")),
-        "says": verdict_name(judged),
-        "evidence": judged.verdict.as_ref().map(|(evidence, verdict)| json!({
-            "evaluation": evidence.evaluation,
-            "evaluated_at": evidence.at,
-            "version": evidence.version,
-            "baseline": evidence.baseline,
-            "rows": evidence.evaluated,
-            "improvement": verdict.improvement,
-            "low": verdict.low,
-            "reasons": verdict.reasons,
-        })),
-        "acts": gate.acts.map(|acts| json!({
-            "cooldown_seconds": acts.cooldown.as_secs(),
-            "demotes": acts.demotes == Demotes::AfterTwo,
-            "next": next_step(step),
-        })),
-    })
-}
-
-/// Describes the next step of a gate that acts by itself.
-fn next_step(step: &Step) -> Option<String> {
-    match step {
-        Step::Nothing => None,
-        Step::Rests(why) => Some(why.clone()),
-        Step::Moves(to) => Some(format!(
-            "a worker moves `{}` to version {}",
-            to.alias, to.version
-        )),
-        Step::Refused(why) => Some(format!("refused: {why}")),
-    }
-}
-
 fn text(judged: &Judged, step: &Step) -> String {
     let gate = &judged.gate;
     let mut text = format!(
         "gate `{}` of model `{}`: {}\n  {} must improve by more than {} at {} confidence, on at least {} rows of {}\n",
         gate.name,
         gate.model,
-        verdict_name(judged),
+        judged.says(),
         gate.metric,
         gate.min_improvement,
         gate.confidence,
@@ -128,7 +69,7 @@ fn text(judged: &Judged, step: &Step) -> String {
             }
         ));
     }
-    if let Some(next) = next_step(step) {
+    if let Some(next) = step.describe() {
         text.push_str(&format!("  next: {next}\n"));
     }
     let Some((evidence, verdict)) = &judged.verdict else {

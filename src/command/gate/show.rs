@@ -1,7 +1,14 @@
 //! `helenus gate show`.
 
-use super::{Context, as_json, text};
-use crate::{control::gates, domain::problem::Problem, failure::Failure, output::Answer};
+use serde_json::json;
+
+use super::{Context, text};
+use crate::{
+    control::gates::{self, GateDetail},
+    domain::problem::Problem,
+    failure::Failure,
+    output::Answer,
+};
 
 /// Show a gate, its verdict, and the reasons
 ///
@@ -13,7 +20,7 @@ use crate::{control::gates, domain::problem::Problem, failure::Failure, output::
 ///
 /// JSON result: {"model", "name", "alias", "points_at", "challenger", "challenger_version", "metric",
 ///   "labels", "min_improvement", "confidence", "min_labelled_rows", "segment_margin",
-///   "full_coverage", "experiment", "says": "passes", "fails", "unevaluated" or "unchallenged",
+///   "full_coverage", "experiment", "says": "passes" | "fails" | "unevaluated" | "unchallenged",
 ///   "evidence": null or {"evaluation", "evaluated_at", "version", "baseline", "rows", "improvement",
 ///   "low", "reasons"}, "acts": null or {"cooldown_seconds", "demotes", "next": text or null}}
 #[derive(Debug, clap::Args)]
@@ -34,7 +41,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     let gate = gates::find(&store, &args.model, &args.name).await?;
     let judged = gates::judge(&store, gate, chrono::Utc::now()).await?;
     let step = gates::step(&store, &judged).await?;
-    let mut answer = Answer::new(as_json(&judged, &step), text(&judged, &step));
+    let mut answer = Answer::new(json!(GateDetail::new(&judged, &step)), text(&judged, &step));
     let passes = judged.verdict.iter().any(|(_, verdict)| verdict.passes());
     if !passes {
         let message = format!("gate `{}` does not pass", args.name);

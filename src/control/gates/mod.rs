@@ -7,6 +7,7 @@
 mod act;
 mod approval;
 mod demotion;
+mod detail;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ use crate::{
 
 pub use act::{GateRound, Step, judge_and_move, step};
 pub use approval::{approval, find, unknown};
+pub use detail::GateDetail;
 pub use watch::Watch;
 
 /// Evaluations of a version that are searched for one that fits.

@@ -12,4 +12,5 @@ pub mod literal;
 pub mod number;
 pub mod ring;
 pub mod schema;
+pub mod utc;
 pub mod wire;

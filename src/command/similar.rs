@@ -48,7 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// is still being built; 5: no prediction has that key.
 ///
 /// JSON result: {"job", "version", "column", "function", "rows": [{"key": {…}, "similarity",
-///   "source": with --show, {column: value} or null if the source has no such row}]}
+///   "source" (with --show): {column: value} or null if the source has no such row}]}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 #[command(group(clap::ArgGroup::new("query").required(true).args(["key", "text", "row"])))]

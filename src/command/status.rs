@@ -22,12 +22,12 @@ use crate::{
 ///
 ///     helenus status
 ///
-/// JSON result: {"cassandra": {"release", "lacks"} as of `helenus doctor`, "models": [{"name",
+/// JSON result: {"cassandra": {"release", "lacks"}, "models": [{"name",
 ///   "aliases": {…}, "versions": [{"version", "state", "reason", "registered_at"}]}], "jobs": [{"job",
 ///   "revision", "ready_revision", "state", "problems", "paused", "source", "target", "last_run",
 ///   "open_runs": [{"run", "splits_done", "splits_held"}]}],
 ///   "experiments": [as `helenus experiment show` …], "waiting": [{"table", "day", "id", "action", "about", "requested_by", "asked_at", "behind"}],
-///   "alarms": [as of `helenus alarm list`],
+///   "alarms": [as `helenus alarm ack` …],
 ///   "retrainings": [{"model", "name", "problems", "state", "reason", "version"}]}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -63,7 +63,7 @@ fn model_json(model: &ModelLine) -> Value {
             "version": version.version,
             "state": version.state,
             "reason": version.reason,
-            "registered_at": version.registered_at.map(|at| at.to_rfc3339()),
+            "registered_at": version.registered_at,
         })
     });
     json!({
@@ -104,7 +104,7 @@ fn waiting_json(waiting: &Waiting) -> Value {
         "action": waiting.action,
         "about": waiting.about,
         "requested_by": waiting.requested_by,
-        "asked_at": waiting.asked_at.map(|at| at.to_rfc3339()),
+        "asked_at": waiting.asked_at,
         "behind": waiting.behind.map(|run| run.to_string()),
     })
 }

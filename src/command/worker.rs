@@ -207,8 +207,8 @@ async fn list(store: &Store) -> Result<Answer, Failure> {
             "runtime_version": worker.runtime_version,
             "state": worker.state,
             "doing": worker.doing,
-            "started_at": worker.started_at.to_rfc3339(),
-            "beat_at": worker.beat_at.to_rfc3339(),
+            "started_at": worker.started_at,
+            "beat_at": worker.beat_at,
         })
     });
     let text = if workers.is_empty() {

@@ -285,7 +285,7 @@ fn describe(spec: &TrainingSpec, prepared: &PreparedJob, data: &TrainingData) ->
         "seed": spec.seed,
         "rows": data.rows,
         "held_out_rows": data.held_out_rows,
-        "window": data.window.map(|(from, to)| [from.to_rfc3339(), to.to_rfc3339()]),
+        "window": data.window.map(|(from, to)| [from, to]),
     })
 }
 

@@ -19,6 +19,7 @@ use super::{
     scoring::{self, ScoringError},
 };
 use crate::{
+    codec::utc,
     domain::{
         job::stream::{
             MessageFormat, StreamInput, StreamOutput, StreamRules, Ties, message::source,
@@ -362,7 +363,7 @@ fn checked(time_ms: Option<i64>, now_ms: i64) -> Result<i64, Problem> {
     // Beyond, microseconds overflow.
     if time_ms > now_ms + MAX_AHEAD_MS || time_ms < -62_135_596_800_000 {
         let at = DateTime::from_timestamp_millis(time_ms);
-        let at = at.map_or_else(|| time_ms.to_string(), |at| at.to_rfc3339());
+        let at = at.map_or_else(|| time_ms.to_string(), utc::to_millisecond);
         let message = format!("the time of the message, {at}, is not between year 1 and now");
         return Err(Problem::new("message.time", message));
     }

@@ -14,7 +14,8 @@ use crate::{failure::Failure, output::Answer, process};
 ///
 ///     helenus alarm ack 4e1e5305-c64f-11f0-8000-0123456789ab --note "the lab is on it"
 ///
-/// JSON result: as of `helenus alarm list`
+/// JSON result: {"id", "job", "kind", "subject", "what", "evidence": {…}, "since", "closed_at",
+///   "runs_seen", "last_run", "acknowledged": {"by", "at", "note"}}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

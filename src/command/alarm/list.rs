@@ -23,9 +23,8 @@ use crate::{
 ///     helenus alarm list
 ///     helenus alarm list tumour --all
 ///
-/// JSON result: {"alarms": [{"id", "job", "kind", "subject", "what", "evidence": {…}, "since",
-///   "closed_at", "runs_seen", "last_run", "acknowledged": null or {"by", "at", "note"}} …]}, open ones
-///   the oldest first; with --all the newest first
+/// JSON result: {"alarms": [as `helenus alarm ack` …]}, open ones the oldest first; with --all the
+///   newest first
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

@@ -65,13 +65,13 @@ pub fn as_json(known: &KnownAlarm) -> Value {
         "subject": alarm.subject,
         "what": alarm.what,
         "evidence": alarm.evidence,
-        "since": alarm.since.map(|at| at.to_rfc3339()),
-        "closed_at": alarm.closed_at.map(|at| at.to_rfc3339()),
+        "since": alarm.since,
+        "closed_at": alarm.closed_at,
         "runs_seen": alarm.seen,
         "last_run": alarm.last_run,
         "acknowledged": known.ack.as_ref().map(|ack| json!({
             "by": ack.acknowledged_by,
-            "at": ack.acknowledged_at.map(|at| at.to_rfc3339()),
+            "at": ack.acknowledged_at,
             "note": ack.note,
         })),
     })

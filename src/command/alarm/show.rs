@@ -15,7 +15,7 @@ use crate::{
 ///
 ///     helenus alarm show 4e1e5305-c64f-11f0-8000-0123456789ab
 ///
-/// JSON result: as of `helenus alarm list`, with "deliveries": [{"event": "opened" | "closed", "sink":
+/// JSON result: as `helenus alarm ack`, with "deliveries": [{"event": "opened" | "closed", "sink":
 ///   "log" | "webhook" | "command", "attempts", "delivered_at", "error"} …]
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
@@ -38,7 +38,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
             "event": delivery.event.as_str(),
             "sink": delivery.sink,
             "attempts": delivery.attempts,
-            "delivered_at": delivery.delivered_at.map(|at| at.to_rfc3339()),
+            "delivered_at": delivery.delivered_at,
             "error": delivery.error,
         })
     });

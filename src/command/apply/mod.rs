@@ -41,7 +41,8 @@ use crate::{
 /// Exit code 1: a model or expected rows are refused; 2: mistakes in the folder; 4: the saved plan is
 /// stale, or another process wrote the same meanwhile.
 ///
-/// JSON result: {"commit", "changed": steps written, "steps": [as in `helenus plan`, with "applied"]}
+/// JSON result: {"commit", "changed": steps written, "steps": [{"kind", "name", "action", "details",
+///   "ddl", "warnings", "problems", "applied": bool} …]}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

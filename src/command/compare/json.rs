@@ -59,8 +59,8 @@ pub fn render(report: &Report) -> Value {
         "source_rows": report.found.source_rows,
         "versions": Value::Object(versions.collect()),
         "against": against.collect::<Value>(),
-        "begun_at": report.begun_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
-        "finished_at": report.finished_at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        "begun_at": report.begun_at,
+        "finished_at": report.finished_at,
     })
 }
 

@@ -51,7 +51,7 @@ use crate::{
 ///   "mean_absolute", "least", "most", "largest", "quantiles", "histogram": [{"from", "to", "rows"}]},
 ///   "rank_correlation": null or {"value", "error"}, "segments": [{"segment", …}],
 ///   "most_different": [{"key", "cql", "difference", "labels", "scores", "segment"}]}], "begun_at",
-///   "finished_at", "html"}
+///   "finished_at", "html" (with --html)}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

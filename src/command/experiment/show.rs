@@ -34,7 +34,7 @@ const LOOKS: i32 = 200;
 ///   "verdicts", "counts": {"assigned", "scored", "labelled": {arm: units}}, "without_unit",
 ///   "outside", "early", "leaked", "sample_ratio": {stage: {"p", "sequential_p"}}, "values",
 ///   "standard_errors", "differences", "adjusted", "paired": {arm: {"difference", "interval":
-///   [low, high], "fixed": null or [low, high]}}, "warnings"}, "html"}
+///   [low, high], "fixed": null or [low, high]}}, "warnings"}, "html" (with --html)}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

@@ -21,7 +21,7 @@ use crate::{
 /// JSON result: {"job", "revision", "revisions": [number …], "state" (null while unanswered),
 ///   "problems", "warnings", "ddl", "ddl_applied", "model", "source", "target", "fingerprint",
 ///   "paused", "deleted", "created_by", "created_at", "note", "decided_at", "manifest", "current":
-///   null or, if the job keeps a table of current predictions, {"version", "since", "run_id"}}
+///   null or {"version", "since", "run_id"} if the job keeps a table of current predictions}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::Context;
 use crate::{
+    codec::utc,
     domain::problem::Problem,
     failure::Failure,
-    inspect::catalog::time,
     output::{self, Answer},
     process,
 };
@@ -115,7 +115,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
             let result = rows.iter().map(|row| {
                 json!({
                     "source": row.source, "target_keyspace": row.target_keyspace,
-                    "allowed_by": row.allowed_by, "allowed_at": time(row.allowed_at), "note": row.note,
+                    "allowed_by": row.allowed_by, "allowed_at": row.allowed_at, "note": row.note,
                 })
             });
             let result = result.collect();
@@ -124,7 +124,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
                     row.source,
                     row.target_keyspace,
                     row.allowed_by.unwrap_or_default(),
-                    time(row.allowed_at).unwrap_or_default(),
+                    row.allowed_at.map(utc::to_millisecond).unwrap_or_default(),
                     row.note.unwrap_or_default(),
                 ]
             });

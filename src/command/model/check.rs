@@ -41,8 +41,8 @@ use crate::{
 ///
 /// JSON result: {"accepted": bool, "sha256", "size", "inputs": […], "outputs": […], "fixed_batch",
 ///   "feature_names": […], "opsets": {…}, "ir_version", "runtime_version",
-///   "artifacts": {name: {"sha256", "size", "kind": "tokenizer" | "labels" | "json", …}}},
-///   with --preprocess also "features_entry"
+///   "artifacts": {name: {"sha256", "size", "kind": "tokenizer" | "labels" | "json", …}},
+///   "features_entry" (with --preprocess)}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

@@ -1,13 +1,14 @@
 //! `helenus model history`.
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use serde_json::{Value, json};
 
 use super::{
     super::{Context, parse_time},
-    no_version, time,
+    no_version,
 };
 use crate::{
+    codec::utc,
     domain::{
         model::{
             alias::{CHAMPION, Change},
@@ -75,7 +76,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
         if store.versions(&args.name).await?.is_empty() {
             return Err(no_version(&args.name, None));
         }
-        let then = at.map_or_else(String::new, |at| format!(" at {}", at.to_rfc3339()));
+        let then = at.map_or_else(String::new, |at| format!(" at {}", utc::to_millisecond(at)));
         return Err(Failure::not_found(Problem::new(
             "model.no_alias",
             format!("model `{}` had no alias `{}`{then}", args.name, args.alias),
@@ -103,9 +104,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
 
 fn changed_at(change: &Change) -> Option<String> {
     let time_100ns = run_id::time_100ns(change.changed_at)?;
-    time(DateTime::<Utc>::from_timestamp_millis(
-        i64::try_from(time_100ns / 10_000).ok()?,
-    ))
+    let milliseconds = i64::try_from(time_100ns / 10_000).ok()?;
+    DateTime::from_timestamp_millis(milliseconds).map(utc::to_millisecond)
 }
 
 fn change_json(change: &Change) -> Value {

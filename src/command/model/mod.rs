@@ -22,7 +22,7 @@ use super::Context;
 use crate::{
     domain::{model::check_name, problem::Problem},
     failure::Failure,
-    inspect::catalog::{no_version, time},
+    inspect::catalog::no_version,
     output::Answer,
     store::Store,
 };

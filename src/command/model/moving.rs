@@ -148,7 +148,7 @@ fn json(follower: &Follower) -> Value {
         "percent": coverage.percent(),
         "changed": coverage.changed,
         "run": run.map(|run| run.run_id.to_string()),
-        "read_at": super::time(run.and_then(|run| run.started_at)),
+        "read_at": run.and_then(|run| run.started_at),
         "in_the_way": coverage.obstacle.map(|(run, _)| run.to_string()),
     })
 }

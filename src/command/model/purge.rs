@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::Context;
 use crate::{
+    codec::utc,
     control::purge::{self, Orphan},
     domain::duration,
     failure::Failure,
@@ -58,7 +59,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
                 "{}  {} chunks, last written {}",
                 hex::encode(&file.sha256),
                 file.chunks,
-                file.written_at.to_rfc3339()
+                utc::to_second(file.written_at)
             )
         })
         .collect();
@@ -79,6 +80,6 @@ fn as_json(file: &Orphan) -> Value {
     json!({
         "sha256": hex::encode(&file.sha256),
         "chunks": file.chunks,
-        "written_at": file.written_at.to_rfc3339(),
+        "written_at": file.written_at,
     })
 }

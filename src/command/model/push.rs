@@ -7,7 +7,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use futures::future::{BoxFuture, FutureExt};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
@@ -59,7 +58,8 @@ use crate::{
 ///     helenus model push pages model.onnx --preprocess torchvision
 ///
 /// JSON result: {"name", "version", "sha256", "size", "bytes_sent", "state": "ready" | "rejected" |
-///   "undecided", "found": null or as of `model check`}, with --preprocess also "features_entry"
+///   "undecided", "found": null or as of `model check`, "features_entry"
+///   (with --preprocess)}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -211,45 +211,33 @@ impl Intent for VersionIntent<'_> {
         "admit versions"
     }
 
-    fn reconcile<'a>(
-        &'a mut self,
-        store: &'a Store,
-    ) -> BoxFuture<'a, Result<Reconciled<Admission>, Failure>> {
-        async move {
-            let service = match &mut self.service {
-                Some(service) => service,
-                none => match Service::new(store) {
-                    Ok(new) => none.insert(new),
-                    Err(failure) => return Ok(Reconciled::Unable(failure.to_string())),
-                },
-            };
-            Ok(
-                match service.decide(store, self.name, self.version).await? {
-                    Verdict::Decided(admission) if admission.state != AdmissionState::Admitting => {
-                        Reconciled::Answered(*admission)
-                    }
-                    Verdict::Decided(_) => Reconciled::Waits(None),
-                    Verdict::Missing => {
-                        return Err(super::no_version(self.name, Some(self.version)));
-                    }
-                    Verdict::Elsewhere(who) => {
-                        Reconciled::Waits(Some(format!("{who} is admitting it; waiting")))
-                    }
-                },
-            )
-        }
-        .boxed()
+    async fn reconcile(&mut self, store: &Store) -> Result<Reconciled<Admission>, Failure> {
+        let service = match &mut self.service {
+            Some(service) => service,
+            none => match Service::new(store) {
+                Ok(new) => none.insert(new),
+                Err(failure) => return Ok(Reconciled::Unable(failure.to_string())),
+            },
+        };
+        Ok(
+            match service.decide(store, self.name, self.version).await? {
+                Verdict::Decided(admission) if admission.state != AdmissionState::Admitting => {
+                    Reconciled::Answered(*admission)
+                }
+                Verdict::Decided(_) => Reconciled::Waits(None),
+                Verdict::Missing => {
+                    return Err(super::no_version(self.name, Some(self.version)));
+                }
+                Verdict::Elsewhere(who) => {
+                    Reconciled::Waits(Some(format!("{who} is admitting it; waiting")))
+                }
+            },
+        )
     }
 
-    fn answer<'a>(
-        &'a mut self,
-        store: &'a Store,
-    ) -> BoxFuture<'a, Result<Option<Admission>, Failure>> {
-        async move {
-            let admission = store.admission(self.name, self.version).await?;
-            Ok(admission.filter(|admission| admission.state != AdmissionState::Admitting))
-        }
-        .boxed()
+    async fn answer(&mut self, store: &Store) -> Result<Option<Admission>, Failure> {
+        let admission = store.admission(self.name, self.version).await?;
+        Ok(admission.filter(|admission| admission.state != AdmissionState::Admitting))
     }
 
     fn silence(&self, wait: ask::Wait) -> Problem {

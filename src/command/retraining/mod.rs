@@ -103,7 +103,7 @@ fn as_json(row: &RetrainingRow, status: &RetrainingStatus, known: &[Known]) -> V
         "challenger": row.challenger,
         "paused": row.paused == Some(true),
         "problems": status.problems,
-        "next_due": status.next_due.map(|at| at.to_rfc3339()),
+        "next_due": status.next_due,
         "requests": known.iter().map(request_json).collect::<Value>(),
     })
 }
@@ -111,7 +111,7 @@ fn as_json(row: &RetrainingRow, status: &RetrainingStatus, known: &[Known]) -> V
 fn request_json((request, training): &Known) -> Value {
     json!({
         "id": request.id,
-        "asked_at": request.asked_at.map(|at| at.to_rfc3339()),
+        "asked_at": request.asked_at,
         "cause": request.cause,
         "state": request.state.as_str(),
         "reason": request.reason,
@@ -129,8 +129,8 @@ fn request_json((request, training): &Known) -> Value {
             "data_sha256": training.data_sha256.as_ref().map(hex::encode),
             "command_sha256": training.command_sha256.as_ref().map(hex::encode),
             "metrics": training.metrics,
-            "started_at": training.started_at.map(|at| at.to_rfc3339()),
-            "finished_at": training.finished_at.map(|at| at.to_rfc3339()),
+            "started_at": training.started_at,
+            "finished_at": training.finished_at,
         })),
     })
 }

@@ -116,10 +116,10 @@ fn as_json(stream: &StreamStatus) -> Value {
             "slot": row.slot,
             "state": row.state,
             "reason": row.reason,
-            "waiting_since": row.waiting_since.map(|at| at.to_rfc3339()),
+            "waiting_since": row.waiting_since,
             "messages_per_s": row.messages_per_s,
-            "started_at": row.started_at.to_rfc3339(),
-            "beat_at": row.beat_at.to_rfc3339(),
+            "started_at": row.started_at,
+            "beat_at": row.beat_at,
         })).collect::<Vec<_>>(),
         "partitions": stream.positions.iter().map(|row| json!({
             "topic": row.topic,
@@ -127,8 +127,8 @@ fn as_json(stream: &StreamStatus) -> Value {
             "position": row.position,
             "end_position": row.end_position,
             "lag": row.lag(),
-            "message_at": row.message_at.map(|at| at.to_rfc3339()),
-            "updated_at": row.updated_at.to_rfc3339(),
+            "message_at": row.message_at,
+            "updated_at": row.updated_at,
         })).collect::<Vec<_>>(),
         "today": {
             "received": today.received,
@@ -145,7 +145,7 @@ fn as_json(stream: &StreamStatus) -> Value {
             "topic": event.topic,
             "what": event.what,
             "evidence": event.evidence,
-            "since": event.since.map(|at| at.to_rfc3339()),
+            "since": event.since,
         })).collect::<Vec<_>>(),
     })
 }

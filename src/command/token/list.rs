@@ -1,10 +1,11 @@
 //! `helenus token list`.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::{Context, FileArg};
 use crate::{
+    codec::utc,
     domain::token::{Right, TokenEntry},
     failure::Failure,
     output::{Answer, table},
@@ -39,7 +40,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Answer, Failure> {
     let shown = |entry: &TokenEntry| {
         json!({
             "name": entry.name, "rights": entry.rights, "jobs": entry.jobs,
-            "models": entry.models, "expires": entry.expires.map(time),
+            "models": entry.models, "expires": entry.expires.map(utc::to_second),
             "expired": entry.is_expired(now),
         })
     };
@@ -64,8 +65,8 @@ fn line(entry: &TokenEntry, now: DateTime<Utc>) -> [String; 5] {
     };
     let rights = entry.rights.iter().copied().map(Right::as_str);
     let expires = match entry.expires {
-        Some(at) if entry.is_expired(now) => format!("{} (expired)", time(at)),
-        Some(at) => time(at),
+        Some(at) if entry.is_expired(now) => format!("{} (expired)", utc::to_second(at)),
+        Some(at) => utc::to_second(at),
         None => "never".to_owned(),
     };
     [
@@ -75,8 +76,4 @@ fn line(entry: &TokenEntry, now: DateTime<Utc>) -> [String; 5] {
         names(&entry.models),
         expires,
     ]
-}
-
-fn time(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -1,10 +1,11 @@
 //! `helenus token new`.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::{Context, FileArg, TokenFile};
 use crate::{
+    codec::utc,
     domain::{
         duration,
         problem::Problem,
@@ -104,11 +105,10 @@ pub fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
             entry.render()
         ),
     };
-    let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
     let result = json!({
         "name": entry.name, "token": secret, "file": path, "entry": entry.render(),
         "rights": entry.rights, "jobs": entry.jobs, "models": entry.models,
-        "expires": entry.expires.map(time),
+        "expires": entry.expires.map(utc::to_second),
     });
     Ok(Answer::new(result, text))
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::Context;
 // The names that `wait` uses.
 use crate::{
+    codec::utc,
     domain::{
         names::nearest,
         problem::Problem,
@@ -161,13 +162,13 @@ impl TriggerView {
             );
         };
         if let Some(due) = status.queued_due {
-            return format!("the run due at {} to be planned", time(due));
+            return format!("the run due at {} to be planned", utc::to_second(due));
         }
         match (
             self.trigger.as_ref().map(|trigger| &trigger.when),
             self.next(),
         ) {
-            (_, Some(next)) => time(next),
+            (_, Some(next)) => utc::to_second(next),
             (Some(When::Pending { .. }), None) => match &status.estimate {
                 Some(estimate) if estimate.exact => {
                     format!("{} of {} rows are pending", estimate.pending, estimate.rows)
@@ -194,7 +195,7 @@ impl TriggerView {
                     .last_reason
                     .as_ref()
                     .map_or_else(String::new, |reason| format!(": {reason}"));
-                format!("{outcome} at {}{reason}", time(at))
+                format!("{outcome} at {}{reason}", utc::to_second(at))
             }
             _ => "never fired".to_owned(),
         }
@@ -209,16 +210,16 @@ impl TriggerView {
             "state": self.state(),
             "problems": status.problems,
             "fires": self.trigger.as_ref().map(|trigger| trigger.when.to_string()),
-            "next": self.next().map(time),
-            "next_local": self.next().map(|next| next.with_timezone(&zone).to_rfc3339()),
-            "next_due": status.next_due.map(time),
-            "queued_due": status.queued_due.map(time),
+            "next": self.next(),
+            "next_local": self.next().map(|next| in_zone(next, zone)),
+            "next_due": status.next_due,
+            "queued_due": status.queued_due,
             "waits_for": self.waits_for(),
-            "last_due": status.last_due.map(time),
+            "last_due": status.last_due,
             "last_run": status.last_run.map(|run| run.to_string()),
             "last_outcome": status.last_outcome,
             "last_reason": status.last_reason,
-            "last_at": status.last_at.map(time),
+            "last_at": status.last_at,
             "estimate": status.estimate,
         })
     }
@@ -233,17 +234,18 @@ impl TriggerView {
     /// Renders a time in UTC and, if different, in the trigger's time zone.
     fn local_time(&self, at: DateTime<Utc>) -> String {
         match self.zone() {
-            chrono_tz::Tz::UTC => time(at),
+            chrono_tz::Tz::UTC => utc::to_second(at),
             zone => format!(
                 "{} ({} {zone})",
-                time(at),
+                utc::to_second(at),
                 at.with_timezone(&zone).format("%a %Y-%m-%d %H:%M:%S")
             ),
         }
     }
 }
 
-/// Renders a time for JSON and text.
-fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+/// Renders a time in a time zone (RFC 3339).
+fn in_zone(at: DateTime<Utc>, zone: chrono_tz::Tz) -> String {
+    at.with_timezone(&zone)
+        .to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{Context, TriggerView, find, time};
+use super::{Context, TriggerView, find, in_zone};
 use crate::{
     domain::trigger::{When, decide::jitter},
     failure::Failure,
@@ -53,8 +53,8 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
     ticks.sort_by_key(|(at, ..)| *at);
     let json = json!({
         "ticks": ticks.iter().map(|(at, due, view)| json!({
-            "job": view.row.job, "name": view.row.name, "due": time(*due), "at": time(*at),
-            "local": at.with_timezone(&view.zone()).to_rfc3339(),
+            "job": view.row.job, "name": view.row.name, "due": due, "at": at,
+            "local": in_zone(*at, view.zone()),
         })).collect::<Vec<_>>(),
         "waiting": waiting.iter().map(|view| json!({
             "job": view.row.job, "name": view.row.name, "for": view.waits_for(),

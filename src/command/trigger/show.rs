@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{Context, find, time};
-use crate::{failure::Failure, output::Answer};
+use super::{Context, find};
+use crate::{codec::utc, failure::Failure, output::Answer};
 
 /// Show a trigger: its row, state, next time and last outcome
 ///
@@ -64,7 +64,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Answer, Failure> {
                 estimate.low,
                 estimate.high,
                 estimate.sampled,
-                time(estimate.at)
+                utc::to_second(estimate.at)
             ));
         }
         lines.extend(

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Alarm;
-use crate::domain::spelling::spelled;
+use crate::{codec::utc, domain::spelling::spelled};
 
 /// Longest pause between two attempts.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
@@ -68,7 +68,6 @@ pub fn message_id(alarm: Uuid, event: AlarmEvent) -> String {
 
 /// Returns the message about an event, in `keyspace`.
 pub fn message(alarm: &Alarm, event: AlarmEvent, keyspace: &str) -> Value {
-    let text = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
     let at = match event {
         AlarmEvent::Opened => alarm.since,
         AlarmEvent::Closed => alarm.closed_at,
@@ -76,7 +75,7 @@ pub fn message(alarm: &Alarm, event: AlarmEvent, keyspace: &str) -> Value {
     json!({
         "type": format!("alarm.{}", event.as_str()),
         "id": message_id(alarm.id, event),
-        "timestamp": at.map(text),
+        "timestamp": at.map(utc::to_millisecond),
         "data": {
             "keyspace": keyspace,
             "alarm": alarm.id,
@@ -85,8 +84,8 @@ pub fn message(alarm: &Alarm, event: AlarmEvent, keyspace: &str) -> Value {
             "subject": alarm.subject,
             "what": alarm.what,
             "evidence": alarm.evidence,
-            "since": alarm.since.map(text),
-            "closed_at": alarm.closed_at.map(text),
+            "since": alarm.since.map(utc::to_millisecond),
+            "closed_at": alarm.closed_at.map(utc::to_millisecond),
         },
     })
 }

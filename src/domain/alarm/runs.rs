@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 
 use super::{AlarmKind, Condition, RunOutcome};
-use crate::domain::run::RunState;
+use crate::{codec::utc, domain::run::RunState};
 
 /// Returns the triggers with a failed run that no later run made good. `runs` are newest first. A
 /// cancelled run says nothing.
@@ -38,7 +38,7 @@ pub fn late(job: &str, runs: &[RunOutcome], now: DateTime<Utc>) -> Vec<Condition
             if !(run.late || is_open && is_past) {
                 return None;
             }
-            let deadline = run.deadline.map(text).unwrap_or_default();
+            let deadline = run.deadline.map(utc::to_second).unwrap_or_default();
             let mut evidence = evidence_of(run);
             evidence.insert("deadline".to_owned(), deadline.clone());
             let outcome = match is_open {
@@ -89,13 +89,9 @@ pub(super) fn evidence_of(run: &RunOutcome) -> BTreeMap<String, String> {
         ("trigger".to_owned(), run.trigger.clone()),
     ]);
     if let Some(at) = run.finished_at {
-        evidence.insert("finished_at".to_owned(), text(at));
+        evidence.insert("finished_at".to_owned(), utc::to_second(at));
     }
     evidence
-}
-
-fn text(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 fn condition(

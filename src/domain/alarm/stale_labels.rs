@@ -5,10 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{AlarmKind, Condition};
-use crate::domain::{gate::Gate, trigger::duration};
+use crate::{
+    codec::utc,
+    domain::{gate::Gate, trigger::duration},
+};
 
 /// An evaluation with the gate's labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,14 +32,14 @@ pub fn stale(
     let max_age = TimeDelta::from_std(gate.max_age).ok()?;
     let age = duration::spoken(gate.max_age);
     let why = if newest.at + max_age < now {
-        format!("were last evaluated at {}", text(newest.at))
+        format!("were last evaluated at {}", utc::to_second(newest.at))
     } else if let Some(before) = before.filter(|old| newest.labelled_rows <= old.labelled_rows) {
         format!(
             "have not grown since {}: {} rows then, {} at {}",
-            text(before.at),
+            utc::to_second(before.at),
             before.labelled_rows,
             newest.labelled_rows,
-            text(newest.at)
+            utc::to_second(newest.at)
         )
     } else {
         return None;
@@ -53,16 +56,12 @@ pub fn stale(
             ("model".to_owned(), gate.model.clone()),
             ("gate".to_owned(), gate.name.clone()),
             ("labels".to_owned(), gate.labels.clone()),
-            ("evaluated_at".to_owned(), text(newest.at)),
+            ("evaluated_at".to_owned(), utc::to_second(newest.at)),
             ("labelled_rows".to_owned(), newest.labelled_rows.to_string()),
             ("max_age".to_owned(), age),
         ]),
         run: None,
     })
-}
-
-fn text(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 #[cfg(test)]

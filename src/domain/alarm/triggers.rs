@@ -4,10 +4,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{AlarmKind, Condition};
-use crate::domain::trigger::{TriggerRow, TriggerState, TriggerStatus, duration};
+use crate::{
+    codec::utc,
+    domain::trigger::{TriggerRow, TriggerState, TriggerStatus, duration},
+};
 
 /// How long after its due time a trigger counts as not fired.
 const OVERDUE: Duration = Duration::from_secs(300);
@@ -29,7 +32,7 @@ pub fn not_fired(
             let mut evidence = BTreeMap::from([("trigger".to_owned(), status.name.clone())]);
             evidence.insert("reason".to_owned(), why.clone());
             if let Some(at) = status.last_at {
-                evidence.insert("decided_at".to_owned(), text(at));
+                evidence.insert("decided_at".to_owned(), utc::to_second(at));
             }
             Some(Condition {
                 job: status.job.clone(),
@@ -68,11 +71,10 @@ fn why_not(row: &TriggerRow, status: &TriggerStatus, now: DateTime<Utc>) -> Opti
         .and_then(|text| duration::parse(text).ok());
     let grace = TimeDelta::from_std(OVERDUE + jitter.unwrap_or_default()).ok()?;
     let due = status.next_due.filter(|due| *due + grace < now)?;
-    Some(format!("was due at {} and has not fired", text(due)))
-}
-
-fn text(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+    Some(format!(
+        "was due at {} and has not fired",
+        utc::to_second(due)
+    ))
 }
 
 #[cfg(test)]

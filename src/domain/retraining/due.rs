@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Retraining;
-use crate::domain::alarm::Alarm;
+use crate::{codec::utc, domain::alarm::Alarm};
 
 /// What was taken into account already.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ fn tick(
         return None;
     }
     cursor.ticks_until = now.timestamp_millis();
-    let due = due.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let due = utc::to_second(due);
     Some(format!("due at {due}"))
 }
 

@@ -3,10 +3,11 @@
 mod edit;
 mod file;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use super::spelling::spelled;
+use crate::codec::utc;
 
 pub use edit::{append, remove};
 pub use file::parse;
@@ -89,7 +90,7 @@ impl TokenEntry {
             }
         }
         if let Some(expires) = self.expires {
-            let time = expires.to_rfc3339_opts(SecondsFormat::Secs, true);
+            let time = utc::to_second(expires);
             text.push_str(&format!("expires = {time}\n"));
         }
         text

@@ -1,9 +1,10 @@
 //! Jobs.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
+    codec::utc,
     domain::problem::Problem,
     engine::jobs,
     failure::Failure,
@@ -142,7 +143,7 @@ pub async fn job(store: &Store, name: &str, revision: Option<i32>) -> Result<Job
     let holds = current.as_ref().and_then(|table| table.holds.as_ref());
     let holds = holds.map(|holds| CurrentHeld {
         version: holds.version,
-        since: holds.since.to_rfc3339_opts(SecondsFormat::Secs, true),
+        since: utc::to_millisecond(holds.since),
         run_id: holds.run_id.to_string(),
     });
     let mut detail = JobDetail {
@@ -203,5 +204,5 @@ fn no_revision(job: &str, wanted: Option<i32>, revisions: &[i32]) -> Failure {
 
 fn time(milliseconds: i64) -> Option<String> {
     let at: DateTime<Utc> = DateTime::from_timestamp_millis(milliseconds)?;
-    Some(at.to_rfc3339_opts(SecondsFormat::Secs, true))
+    Some(utc::to_millisecond(at))
 }

@@ -12,10 +12,3 @@ pub use models::{
     VersionSummary, model, models, no_version, version,
 };
 pub use runs::{RunDetail, no_run};
-
-use chrono::{DateTime, SecondsFormat, Utc};
-
-/// Renders a time to the millisecond (RFC 3339).
-pub fn time(at: Option<DateTime<Utc>>) -> Option<String> {
-    at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true))
-}

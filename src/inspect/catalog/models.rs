@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{found::FoundModel, time};
+use super::found::FoundModel;
 use crate::{
+    codec::utc,
     domain::{
         model::{AdmissionState, alias::CHAMPION},
         problem::Problem,
@@ -185,7 +186,7 @@ pub async fn model(store: &Store, name: &str) -> Result<ModelVersions, Failure> 
             aliases: pointing(&aliases, row.version),
             sha256: row.sha256.as_ref().map(hex::encode),
             size: row.size,
-            registered_at: time(row.registered_at()),
+            registered_at: row.registered_at().map(utc::to_millisecond),
             metrics: numbers(&row),
             evaluated: headline.map(|(metric, value)| Headline {
                 metric,
@@ -234,7 +235,7 @@ impl From<VersionRow> for RegisteredDetail {
     fn from(row: VersionRow) -> Self {
         Self {
             metrics: numbers(&row),
-            at: time(row.registered_at()),
+            at: row.registered_at().map(utc::to_millisecond),
             format: row.format,
             sha256: row.sha256.map(hex::encode),
             size: row.size,
@@ -261,7 +262,7 @@ impl From<VersionRow> for RegisteredDetail {
 impl From<Admission> for AdmissionDetail {
     fn from(admission: Admission) -> Self {
         Self {
-            decided_at: time(admission.decided_at()),
+            decided_at: admission.decided_at().map(utc::to_millisecond),
             found: admission.admitted.as_ref().map(FoundModel::from),
             state: admission.state,
             reason: admission.reason,

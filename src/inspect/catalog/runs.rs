@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    codec::utc,
     domain::{problem::Problem, run::Run},
     failure::Failure,
 };
@@ -78,7 +79,6 @@ pub struct RunDetail {
 
 impl From<&Run> for RunDetail {
     fn from(run: &Run) -> Self {
-        let time = |at: Option<chrono::DateTime<chrono::Utc>>| at.map(|at| at.to_rfc3339());
         let statistics = run.output_statistics.iter();
         let sha256 = run.model_sha256.iter();
         Self {
@@ -102,10 +102,10 @@ impl From<&Run> for RunDetail {
             cancel_requested: run.cancel_requested,
             priority: run.priority,
             late: run.late,
-            due_at: run.due_at.to_rfc3339(),
-            deadline: time(run.deadline),
-            started_at: time(run.started_at),
-            finished_at: time(run.finished_at),
+            due_at: utc::to_millisecond(run.due_at),
+            deadline: run.deadline.map(utc::to_millisecond),
+            started_at: run.started_at.map(utc::to_millisecond),
+            finished_at: run.finished_at.map(utc::to_millisecond),
             run_base: run.run_base,
             current_version: run.current.map(|current| current.version),
             current_copied: run.current.map(|current| current.copies),

@@ -11,6 +11,7 @@ use super::{
     typed_key,
 };
 use crate::{
+    codec::utc,
     domain::{
         job::{CompiledJob, manifest::TableName},
         model::proof::Prediction,
@@ -127,7 +128,7 @@ fn nothing(job: &CompiledJob, key: &str, at: DateTime<Utc>) -> Failure {
             "explain.nothing_then",
             format!(
                 "no prediction of {key} that was made by {} is known",
-                at.to_rfc3339()
+                utc::to_millisecond(at)
             ),
         )
         .help(help),

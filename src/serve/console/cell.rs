@@ -1,10 +1,10 @@
 //! Values of tables and of lists of facts.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use crate::report::number;
+use crate::{codec::utc, report::number};
 
 /// Characters of a text that are shown; the rest is in CSV and JSON.
 const SHOWN: usize = 4_000;
@@ -113,7 +113,7 @@ impl TableCell {
             Self::Count(count) => count.to_string(),
             Self::Number(number) | Self::Share(number) => number.to_string(),
             Self::Seconds(seconds) => format!("{seconds:.3}"),
-            Self::Time(at) => at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            Self::Time(at) => utc::to_millisecond(*at),
             Self::Link(_, cell) => cell.plain(),
             Self::List(cells) => {
                 let cells: Vec<String> = cells.iter().map(Self::plain).collect();
@@ -214,7 +214,7 @@ pub fn state_of(tone: Tone, state: &str) -> Markup {
 /// Draws a time in UTC.
 pub fn time(at: DateTime<Utc>) -> Markup {
     html! {
-        time datetime=(at.to_rfc3339_opts(SecondsFormat::Secs, true)) { (at.format("%Y-%m-%d %H:%M:%S")) }
+        time datetime=(utc::to_second(at)) { (at.format("%Y-%m-%d %H:%M:%S")) }
     }
 }
 

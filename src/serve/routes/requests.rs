@@ -16,8 +16,8 @@ use super::{
     run_view::{self, AnswerView},
 };
 use crate::{
+    codec::utc,
     domain::{answer::RequestAnswer, problem::Problem},
-    inspect::catalog::time,
     serve::{
         caller::{Caller, Right},
         error::{ApiError, ErrorResponses},
@@ -56,7 +56,7 @@ impl RequestView {
             job: request.job.clone(),
             model: None,
             requested_by: request.requested_by.clone(),
-            requested_at: time(asked_at(request.id)),
+            requested_at: asked_at(request.id).map(utc::to_millisecond),
             answer: None,
             run_id: request.target_run.map(|run| run.to_string()),
         };
@@ -71,7 +71,7 @@ impl RequestView {
             job: None,
             model: request.model.clone(),
             requested_by: request.requested_by.clone(),
-            requested_at: time(asked_at(request.id)),
+            requested_at: asked_at(request.id).map(utc::to_millisecond),
             answer: None,
             run_id: None,
         };

@@ -8,7 +8,7 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use chrono::{SecondsFormat, Utc};
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     view::{self, PredictionView},
 };
 use crate::{
-    codec::cells::CellBuffer,
+    codec::{cells::CellBuffer, utc},
     domain::problem::Problem,
     serve::{
         arrow,
@@ -265,7 +265,7 @@ pub async fn predictions(
             false => rows.clone().unwrap_or_default(),
         };
         let scored = served.score(cells).await?;
-        let now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        let now = utc::to_millisecond(Utc::now());
         let version = served.version().ready.version;
         let aliases: Vec<_> = job.aliases_of(version).map(str::to_owned).collect();
         for ((views, row), arm) in views.iter_mut().zip(&scored.rows).zip(arms) {

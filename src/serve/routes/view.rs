@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    codec::{cell_json, cells::CellBuffer},
+    codec::{cell_json, cells::CellBuffer, utc},
     domain::{job::CompiledJob, model::proof::Prediction},
     serve::{
         batcher::{RowOutcome, ScoredRows},
@@ -129,7 +129,7 @@ pub fn stored(
             run_id: lineage.run_id.map(|run| run.to_string()),
             scored_at: lineage
                 .scored_at
-                .map(|at| at.to_rfc3339())
+                .map(utc::to_millisecond)
                 .unwrap_or_default(),
             arm: arm.map(str::to_owned),
         },

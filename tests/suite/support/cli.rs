@@ -10,6 +10,8 @@ use std::{
 
 use serde_json::Value;
 
+use super::documented;
+
 /// Longer than anything here takes, shorter than a person waits: what hangs fails.
 const TOO_LONG: Duration = Duration::from_secs(120);
 
@@ -42,6 +44,8 @@ impl Output {
         let object: Value = serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("not one JSON object: {error}\n{self:#?}"));
         assert_eq!(object["schema"], "helenus/1", "{self:#?}");
+        let command = object["command"].as_str().unwrap_or_default();
+        documented::check(command, &object["result"]);
         object
     }
 

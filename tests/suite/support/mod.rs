@@ -16,6 +16,7 @@ pub mod browser;
 pub mod cases;
 pub mod cassandra;
 pub mod cli;
+pub mod documented;
 pub mod documents;
 pub mod garden;
 pub mod guarded;

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 
 use super::{Args, again, json::target};
 use crate::{
+    codec::utc,
     domain::{evidence::segment, rounding::fixed},
     inspect::compare::{Against, Report},
     report::{
@@ -168,8 +169,6 @@ fn segment_names(report: &Report) -> std::collections::BTreeSet<Option<String>> 
 
 fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let scope = &report.scope;
-    let time =
-        |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     let versions = scope.job.versions.iter().map(|version| {
         let ready = &version.ready;
         let sha = hex::encode(ready.admitted.sha256);
@@ -178,8 +177,8 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let versions: Vec<_> = versions.collect();
     let facts = [
         ("Comparison", Some(report.id.to_string())),
-        ("Began", Some(time(report.begun_at))),
-        ("Ended", Some(time(report.finished_at))),
+        ("Began", Some(utc::to_second(report.begun_at))),
+        ("Ended", Some(utc::to_second(report.finished_at))),
         ("Requested by", report.requested_by.clone()),
         (
             "Job",

@@ -9,6 +9,7 @@ use maud::{Markup, html};
 
 use super::{Args, again, show};
 use crate::{
+    codec::utc,
     domain::evidence::evaluation::{
         partial::OfVersion,
         report::{Better, OneResult},
@@ -225,14 +226,7 @@ fn facts(evaluated: &Evaluated, wish: &EvaluateSpec) -> Vec<(&'static str, Strin
     let target = &scope.job.target;
     [
         ("Evaluation", Some(evaluated.id.to_string())),
-        (
-            "Began",
-            Some(
-                evaluated
-                    .at
-                    .to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-            ),
-        ),
+        ("Began", Some(utc::to_second(evaluated.at))),
         ("Requested by", wish.requested_by.clone()),
         (
             "Job",

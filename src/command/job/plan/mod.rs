@@ -42,7 +42,8 @@ use crate::{
 ///
 /// JSON result: {"job", "source", "target", "ddl": [statement …], "versions": [{"version",
 ///   "inputs": [{"name", "element", "width", "places": [{"place", "width", "feature", "column",
-///   "type", "cast", "as", "null", "text", "pad", "nonfinite"}]}]}],
+///   "type", "cast", "as", "null", "text", "pad", "nonfinite"} or, for a prepared column, {"place",
+///   "width", "feature", "column", "type", "as", "null", "prepared"}]}]}],
 ///   "outputs": [{"column", "type", "index", "from": {version: output and offset}, "classes"}],
 ///   "sample": null or {"rows", "whole_source", "versions": {version: {"rejected", "reasons":
 ///   [{"code", "about", "reason", "rows", "keys": [{column: value} …]}]}}}}

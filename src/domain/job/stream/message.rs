@@ -1,10 +1,13 @@
 //! The message that a prediction becomes. The same for a scored message and for a stored prediction.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{codec::json_row::JsonRow, domain::job::CompiledJob};
+use crate::{
+    codec::{json_row::JsonRow, utc},
+    domain::job::CompiledJob,
+};
 
 /// Header with the number of the model's version.
 pub const VERSION: &str = "helenus-version";
@@ -111,7 +114,7 @@ where
                 source_hash: format!("{:032x}", self.source_hash),
                 job_revision: self.job_revision,
                 run_id: self.run_id.map(|run| run.to_string()),
-                scored_at: self.scored_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+                scored_at: utc::to_millisecond(self.scored_at),
                 arm: self.arm,
             },
         };

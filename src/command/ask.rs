@@ -99,7 +99,8 @@ pub async fn ask<I: Intent>(
     let mut said = None;
     loop {
         if here {
-            match intent.reconcile(store).await {
+            // Some reconcile a whole run: a large future, deep in the calls of the command.
+            match Box::pin(intent.reconcile(store)).await {
                 Ok(Reconciled::Answered(answer)) => return Ok((answer, By::ThisProcess)),
                 Ok(Reconciled::Advanced) => {
                     deadline = wait.deadline();

@@ -74,13 +74,12 @@ fn described(texts: &BTreeMap<String, String>, command: &str) -> Shape {
         command,
         rest: text,
     };
-    let mut shapes = vec![reader.value(&[';'])];
-    while reader.rest.starts_with(';') {
-        reader.rest = &reader.rest[1..];
-        shapes.push(reader.value(&[';']));
+    // Alternatives and remarks; a remark has no shape.
+    let mut shapes = reader.shapes(&[';']);
+    while let Some(rest) = reader.rest.strip_prefix(';') {
+        reader.rest = rest;
+        shapes.extend(reader.shapes(&[';']));
     }
-    // A remark after the shape describes nothing.
-    shapes.retain(|shape| !matches!(shape, Shape::Any));
     either(shapes)
 }
 
@@ -102,6 +101,11 @@ struct Reader<'t> {
 impl<'t> Reader<'t> {
     /// Reads up to one of `ends`, which stays.
     fn value(&mut self, ends: &[char]) -> Shape {
+        either(self.shapes(ends))
+    }
+
+    /// As [`Reader::value`]: the shapes that the value may have.
+    fn shapes(&mut self, ends: &[char]) -> Vec<Shape> {
         let mut shapes = Vec::new();
         while let Some(next) = self.rest.chars().next() {
             if ends.contains(&next) {
@@ -131,7 +135,7 @@ impl<'t> Reader<'t> {
                 _ => self.rest = &self.rest[next.len_utf8()..],
             }
         }
-        either(shapes)
+        shapes
     }
 
     fn list(&mut self) -> Shape {
@@ -254,6 +258,7 @@ mod tests {
         let texts = BTreeMap::from([
             ("it".to_owned(), text.to_owned()),
             ("dog show".to_owned(), "{\"name\", \"tail\"}".to_owned()),
+            ("dog run".to_owned(), "the columns of `dogs`".to_owned()),
         ]);
         described(&texts, "it")
     }
@@ -299,5 +304,7 @@ mod tests {
         assert!(misfit(text, &bad).contains("result[0] has no tail"));
         let bad = json!({"only": 1, "age": 3});
         assert!(misfit(text, &bad).contains("result.age is not described"));
+        let text = "{\"done\"}, at its end; with --run: as `helenus dog run`";
+        fit(text, &json!({"anything": 1}));
     }
 }

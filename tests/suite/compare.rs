@@ -60,6 +60,10 @@ fn the_figures_are_those_of_the_rows() {
     let n = one.len() as f64;
     assert_eq!(told["source_rows"], biopsies.rows);
     assert_eq!(told["score"], "p_malignant");
+    for time in ["begun_at", "finished_at"] {
+        let length = told[time].as_str().unwrap().len();
+        assert_eq!(length, "2026-12-01T08:15:02.120Z".len(), "{told}");
+    }
     assert_eq!(
         told["versions"]["2"],
         json!({"aliases": [], "current": biopsies.rows, "stale": 0, "rejected": 0, "missing": 0, "orphaned": 0})

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    codec::literal::name,
+    codec::{literal::name, utc},
     domain::evidence::comparison::{
         difference::{BARS, Limits},
         most::Differing,
@@ -59,8 +59,8 @@ pub fn render(report: &Report) -> Value {
         "source_rows": report.found.source_rows,
         "versions": Value::Object(versions.collect()),
         "against": against.collect::<Value>(),
-        "begun_at": report.begun_at,
-        "finished_at": report.finished_at,
+        "begun_at": utc::to_millisecond(report.begun_at),
+        "finished_at": utc::to_millisecond(report.finished_at),
     })
 }
 

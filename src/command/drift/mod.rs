@@ -38,9 +38,9 @@ use crate::{
 ///     helenus drift baseline tumour --run 6f6b6b60-96b6-11f0-8de9-0242ac120002
 ///
 /// JSON result: {"job", "run", "scanned": null or the source rows read, "stored", "drifted": number of
-///   rows, "html" (with --html), "features": [{"version", "feature", "segment", "against": "reference" or "previous",
-///   "verdict", "cause", "threshold", "critical_value", "p", "adjusted_p", "psi", "js", "w1", "ks",
-///   "linf", "null_delta", "nan_delta", "new_category_share", "n", "m", "other_run"} …]}
+///   rows, "html" (with --html), "features": [{"version", "feature", "segment", "against":
+///   "reference" or "previous", "verdict", "cause", "threshold", "critical_value", "p", "adjusted_p",
+///   "psi", "js", "w1", "ks", "linf", "null_delta", "nan_delta", "new_category_share", "n", "m", "other_run"} …]}
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,

@@ -50,9 +50,9 @@ use crate::{
 ///
 /// JSON result: {"evaluation", "evaluated_at", "job", "revision", "task", "positive", "labels",
 ///   "leakage", "stored", "source_rows", "labelled", "evaluated", "untimed", "stray_labels",
-///   "headline", "html" (with --html), "versions": [{"version", "aliases", "baseline", "rows", "predictions":
-///   {"usable", "missing", "rejected", "stale", "leaked", "immature", "not_a_number", "orphaned"},
-///   "metrics", "low", "high", "scores": "exact" or "binned", "bounds", "absent", "against": null or
+///   "headline", "html" (with --html), "versions": [{"version", "aliases", "baseline", "rows",
+///   "predictions": {"usable", "missing", "rejected", "stale", "leaked", "immature", "not_a_number",
+///   "orphaned"}, "metrics", "low", "high", "scores": "exact" or "binned", "bounds", "absent", "against": null or
 ///   {"differences", "standard_errors", "low", "high", "p_values", "gained", "lost"}, "segments":
 ///   {segment: {"rows", "metrics", …}}, "details"} …]}
 #[derive(Debug, clap::Args)]

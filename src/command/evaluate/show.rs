@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
+    codec::utc,
     domain::{
         evidence::evaluation::{report::OneResult, room::MEMORY_BYTES},
         rounding::fixed,
@@ -28,7 +29,7 @@ pub fn as_json(evaluated: &Evaluated, wish: &EvaluateSpec) -> Value {
     });
     json!({
         "evaluation": evaluated.id,
-        "evaluated_at": evaluated.at,
+        "evaluated_at": utc::to_millisecond(evaluated.at),
         "job": scope.job.job,
         "revision": scope.revision,
         "task": task,

@@ -20,7 +20,7 @@ const AT_ONCE: usize = 24;
 /// helenus's keyspace, a keyspace for the user's tables, and a directory.
 ///
 /// Each table costs Cassandra a few hundred kilobytes of heap and every later schema change some
-/// time: with the sandbox its keyspaces are dropped, or emptied for the next test, unless the test
+/// time: after the sandbox its keyspaces are dropped, or emptied for the next test, unless the test
 /// failed.
 pub struct Sandbox {
     /// helenus's own keyspace.

@@ -16,6 +16,8 @@ use crate::{
 
 /// Pause between two questions.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Versions begin at 1. Cassandra refuses an index that it builds before it looks for rows.
+const NO_VERSION: i32 = 0;
 
 /// Waits until all indexes of the job for search by similarity can be searched on enough nodes, at
 /// most for `patience`. Returns the columns whose indexes are still being built then.
@@ -46,7 +48,8 @@ pub async fn wait_built(
     Ok(unbuilt)
 }
 
-/// Returns whether a search succeeds.
+/// Returns whether searches succeed: those among all versions, and those among one, for which the
+/// index on `model_version` must be built, too.
 async fn is_built(
     store: &Store,
     job: &CompiledJob,
@@ -55,10 +58,12 @@ async fn is_built(
 ) -> Result<bool, StoreError> {
     let select = nearest(job, column, similarity);
     let vector: Vec<u8> = (0..width).flat_map(|_| 1.0_f32.to_be_bytes()).collect();
-    let searched = store.nearest(&select, &vector, Among::AllVersions, 1).await;
-    match searched {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind == StoreErrorKind::NotBuilt => Ok(false),
-        Err(error) => Err(error),
+    for among in [Among::AllVersions, Among::Version(NO_VERSION)] {
+        match store.nearest(&select, &vector, among, 1).await {
+            Ok(_) => {}
+            Err(error) if error.kind == StoreErrorKind::NotBuilt => return Ok(false),
+            Err(error) => return Err(error),
+        }
     }
+    Ok(true)
 }

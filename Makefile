@@ -44,13 +44,13 @@ kafka-down: ## stop it; its data stay (scripts/kafka wipe deletes them)
 	@scripts/kafka down
 
 lint: ## formatting, clippy, the layering and the names of src/
-	cargo fmt --check
-	cargo clippy --locked --all-targets --all-features -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	scripts/check-layering
 	scripts/check-names
 
 doc: ## the crate's documentation, warnings denied
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --all-features
 
 clean: ## stop and delete every Cassandra and Kafka of this folder, the fetched tools and the build
 	@for home in .dev/cassandra/*/; do [ ! -d "$$home" ] || scripts/cassandra wipe --name "$$(basename "$$home")"; done

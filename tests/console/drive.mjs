@@ -233,18 +233,27 @@ const acts = {
 
   async resume_stream() {
     const page = await reader();
+    const other = await reader();
     await logIn(page, plan.tokens.all);
+    await logIn(other, plan.tokens.other);
     await status(page, "/jobs/tumour/stream");
     await expects(page, "9 of 10 messages were rejected", "a paused stream");
     await follow(page, "text=Resume the stream");
     await expects(page, "goes on reading where it stopped", "resuming");
+    await status(other, "/jobs/tumour/stream/resume");
+    await other.fill("#why", "nobody is here");
     await page.fill("#why", "the sensor is replaced");
     await Promise.all([page.waitForNavigation(), page.click("button.main")]);
     check(new URL(page.url()).pathname === "/jobs/tumour/stream", `resumed: ${page.url()}`);
+    other.expectsErrors = true; // Chromium notes the 409.
+    const [answer] = await Promise.all([other.waitForNavigation(), other.click("button.main")]);
+    check(answer.status() === 409, `the second to resume: ${answer.status()}`);
+    await expects(other, "was resumed meanwhile. It is not paused now.", "the second to resume");
     await status(page, "/jobs/tumour/stream/resume");
     await expects(page, "is not paused", "resumed twice");
     check(await page.locator("button.main").count() === 0, "a stream that goes on can be resumed");
     await page.context().close();
+    await other.context().close();
   },
 
   async approve() {

@@ -14,6 +14,7 @@ mod config_file;
 mod connection;
 mod console;
 mod console_attacks;
+mod console_reads;
 mod costs;
 mod coverage;
 mod current;
@@ -74,6 +75,7 @@ mod serve_v1;
 mod similar;
 mod similar_recall;
 mod stream;
+mod stream_dead_letters;
 mod stream_formats;
 #[cfg(feature = "kafka")]
 mod stream_requests;

@@ -1,8 +1,6 @@
 //! Pixels of 8 bits a sample: resized and cut as Pillow and torchvision do.
 
-use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer, images::Image as ResizeImage,
-};
+use helenus_resize::{FilterType, ResizeAlg, resize};
 
 use super::{Filter, Resize, ResizeTo};
 
@@ -50,25 +48,13 @@ impl Pixels {
         if (width, height) == (self.width, self.height) {
             return Ok(self);
         }
-        let kind = match self.channels {
-            1 => PixelType::U8,
-            _ => PixelType::U8x3,
-        };
-        let words = |error: &dyn std::fmt::Display| format!("the image cannot be resized: {error}");
-        let source = ResizeImage::from_vec_u8(self.width, self.height, self.samples, kind)
-            .map_err(|error| words(&error))?;
-        let mut resized = ResizeImage::new(width, height, kind);
-        let options = ResizeOptions::new()
-            .resize_alg(algorithm(filter))
-            .use_alpha(false);
-        Resizer::new()
-            .resize(&source, &mut resized, &options)
-            .map_err(|error| words(&error))?;
+        let (from, to) = ((self.width, self.height), (width, height));
+        let samples = resize(self.samples, self.channels, from, to, algorithm(filter))?;
         Ok(Self {
             width,
             height,
             channels: self.channels,
-            samples: resized.into_vec(),
+            samples,
         })
     }
 

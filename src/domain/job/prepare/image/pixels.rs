@@ -49,7 +49,7 @@ impl Pixels {
             return Ok(self);
         }
         let (from, to) = ((self.width, self.height), (width, height));
-        let samples = resize(self.samples, self.channels, from, to, algorithm(filter))?;
+        let samples = resize(&self.samples, self.channels, from, to, algorithm(filter))?;
         Ok(Self {
             width,
             height,

@@ -47,20 +47,38 @@ impl Keyspace {
         }
     }
 
-    /// One that was migrated with these options, emptied of what the last test left in it.
+    /// One as if it were migrated with these options, emptied of what the last test left in it.
     pub fn idle(options: &[&str]) -> Option<Self> {
         let idle = {
             let mut idle = IDLE.lock().unwrap();
-            let at = idle.iter().position(|idle| idle.options == options)?;
+            let same = idle.iter().position(|idle| idle.options == options);
+            let at = same.or_else(|| {
+                lease(options)?;
+                idle.iter().position(|idle| lease(&idle.options).is_some())
+            })?;
             idle.remove(at)?
         };
-        let keyspace = Self {
+        let mut keyspace = Self {
             name: idle.keyspace,
             options: idle.options,
             migrated: idle.migrated,
         };
         keyspace.empty();
+        if keyspace.options != options {
+            keyspace.change_lease(options);
+        }
         Some(keyspace)
+    }
+
+    /// Makes it one of other options, all that they say being the lease's time. Another keyspace would
+    /// make every later schema change slower.
+    fn change_lease(&mut self, options: &[&str]) {
+        let (name, seconds) = (&self.name, lease(options).unwrap());
+        cql(&format!(
+            "UPDATE \"{name}\".settings SET lease_seconds = {seconds} WHERE id = 'helenus'"
+        ));
+        self.options = options.iter().map(|&option| option.to_owned()).collect();
+        self.migrated = Migrated::of(name);
     }
 
     /// Returns it to the pool, or drops it if this test changed what the migration made.
@@ -87,6 +105,15 @@ impl Keyspace {
                 cql(&format!("TRUNCATE \"{keyspace}\".\"{table}\""));
             }
         }
+    }
+}
+
+/// The lease's time, in seconds, if that is all that options of `migrate` say.
+fn lease(options: &[impl AsRef<str>]) -> Option<u32> {
+    match options {
+        [] => Some(15),
+        [name, seconds] if name.as_ref() == "--lease-seconds" => seconds.as_ref().parse().ok(),
+        _ => None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use futures::{FutureExt, StreamExt, stream};
+use futures::FutureExt;
 use rdkafka::{Message, message::OwnedMessage};
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
     record::OutgoingMessage,
     registry::{Registry, RegistryAway},
     scoring::{self, ScoringError},
+    source_rows::write_rows,
 };
 use crate::{
     codec::utc,
@@ -29,16 +30,10 @@ use crate::{
     serve::residents::ServedJob,
     store::{
         Store,
-        driver::error::{StoreError, StoreErrorKind},
-        streams::{
-            StreamCounts,
-            source_rows::{SourceCell, SourceWriter},
-        },
+        streams::{StreamCounts, source_rows::SourceWriter},
     },
 };
 
-/// Rows of a batch that are written at the same time; the store's own limit is usually lower.
-const WRITES: usize = 64;
 /// A message cannot be newer than this: its rows could not be overwritten for as long.
 const MAX_AHEAD_MS: i64 = 300_000;
 
@@ -128,11 +123,11 @@ pub struct Preparation {
 }
 
 /// A message's outcome so far.
-struct MessageOutcome {
+pub(super) struct MessageOutcome {
     /// What it asks for, with the index of its row of cells.
-    decoded: Result<(Decoded, Option<usize>), Problem>,
+    pub(super) decoded: Result<(Decoded, Option<usize>), Problem>,
     /// When its row is written, in microseconds.
-    timestamp: i64,
+    pub(super) timestamp: i64,
 }
 
 impl Preparation {
@@ -368,59 +363,6 @@ fn checked(time_ms: Option<i64>, now_ms: i64) -> Result<i64, Problem> {
         return Err(Problem::new("message.time", message));
     }
     Ok(time_ms)
-}
-
-/// Writes the rows. Those that Cassandra will never accept are rejected.
-async fn write_rows(
-    writer: &SourceWriter,
-    layout: &RowLayout,
-    rows: &DecodedRows,
-    outcomes: &mut [MessageOutcome],
-    generation: &Generation,
-) -> Result<(), NotReady> {
-    let work = outcomes.iter().enumerate().filter_map(|(at, outcome)| {
-        let (decoded, row) = outcome.decoded.as_ref().ok()?;
-        Some((at, *decoded, (*row)?, outcome.timestamp))
-    });
-    let writes = work.filter(|(_, decoded, ..)| *decoded != Decoded::Ignored);
-    let writes: Vec<_> = writes.collect();
-    let mut written = stream::iter(writes)
-        .map(|(at, decoded, row, timestamp)| async move {
-            let cell = |column: usize| match rows.cells.cell(row, column) {
-                Some(bytes) => SourceCell::Value(bytes),
-                None if rows.is_present(row, column) => SourceCell::Null,
-                None => SourceCell::Unset,
-            };
-            let outcome = match decoded {
-                Decoded::Delete => {
-                    let key: Vec<_> = (0..layout.table_key).map(cell).collect();
-                    writer.delete(&key, timestamp).await
-                }
-                _ => {
-                    let cells: Vec<_> = (0..layout.columns.len()).map(cell).collect();
-                    writer.upsert(&cells, timestamp).await
-                }
-            };
-            (at, outcome)
-        })
-        .buffer_unordered(WRITES);
-    let mut refused: Vec<(usize, StoreError)> = Vec::new();
-    while let Some((at, outcome)) = written.next().await {
-        if generation.is_over() {
-            return Err(NotReady::Over);
-        }
-        match outcome {
-            Ok(()) => {}
-            Err(error) if error.kind == StoreErrorKind::Invalid => refused.push((at, error)),
-            Err(error) => return Err(NotReady::Waiting(error.to_string())),
-        }
-    }
-    drop(written);
-    for (at, error) in refused {
-        let message = format!("Cassandra refuses the row: {}", error.detail);
-        outcomes[at].decoded = Err(Problem::new("row.refused", message));
-    }
-    Ok(())
 }
 
 /// Pause before something that failed is tried again.

@@ -55,6 +55,8 @@ pub mod sink;
 #[cfg(feature = "kafka")]
 pub mod slot;
 #[cfg(feature = "kafka")]
+mod source_rows;
+#[cfg(feature = "kafka")]
 pub mod topics;
 #[cfg(feature = "kafka")]
 pub mod transaction;

@@ -16,7 +16,7 @@ use crate::{
     store::{
         Store,
         driver::error::{StoreError, StoreErrorKind},
-        predictions::forget::RequestTexts,
+        predictions::forget_requests::RequestTexts,
         runs::run_requests::RunRequest,
     },
 };

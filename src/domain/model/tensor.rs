@@ -20,6 +20,19 @@ pub enum Element {
 }
 
 impl Element {
+    /// Returns the ONNX name: `float`, `int64`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float16 => "float16",
+            Self::Float => "float",
+            Self::Double => "double",
+            Self::Int32 => "int32",
+            Self::Int64 => "int64",
+            Self::Bool => "bool",
+            Self::String => "string",
+        }
+    }
+
     /// Returns the bytes of one value in memory; 0 for texts, whose length varies.
     pub fn byte_len(self) -> usize {
         match self {

@@ -7,7 +7,10 @@ use chrono::Utc;
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use uuid::Uuid;
 
-use super::{context::RunContext, drift, output_warnings::output_warnings, work::Worked};
+use super::{
+    context::RunContext, drift, output_warnings::output_warnings, read_back::read_back,
+    work::Worked,
+};
 use crate::{
     codec::ring::TokenRange,
     domain::{
@@ -26,7 +29,7 @@ use crate::{
     },
 };
 
-/// Splits or sampled rows read concurrently.
+/// Splits read concurrently.
 const AT_A_TIME: usize = 32;
 /// Rows read back in total; every split contributes at least one.
 const READ_BACK: usize = 2_000;
@@ -367,46 +370,4 @@ fn named(keyspace: &str, table: &str) -> TableName {
         keyspace: keyspace.to_owned(),
         table: table.to_owned(),
     }
-}
-
-/// Reads the sampled rows' `input_hash` values. Boxed like [`read_splits`], because otherwise the
-/// compiler can't prove that the future is `Send`.
-fn stored_hashes<'a>(
-    context: &'a RunContext,
-    sample: &'a [Sampled],
-) -> BoxFuture<'a, Result<Vec<Option<u128>>, StoreError>> {
-    futures::stream::iter(sample)
-        .map(|row| {
-            context
-                .store
-                .stored_hash(&context.job, &row.key, row.version)
-        })
-        .buffered(AT_A_TIME)
-        .try_collect()
-        .boxed()
-}
-
-/// Reads the sample back and returns a reason to fail the run if rows are missing or differ.
-/// A missing row was shadowed by a delete from a clock that is ahead of Cassandra's.
-async fn read_back(context: &RunContext, sample: &[Sampled]) -> Result<Option<String>, StoreError> {
-    let found = stored_hashes(context, sample).await?;
-    let missing = found.iter().filter(|hash| hash.is_none()).count();
-    let differing = sample
-        .iter()
-        .zip(&found)
-        .filter(|(row, found)| found.is_some_and(|hash| hash != row.input_hash))
-        .count();
-    let total = sample.len();
-    Ok(if missing > 0 {
-        Some(format!(
-            "shadowed: {missing} of {total} rows read back are missing, hidden by a delete newer than this run's writes; was it sent from a clock that is ahead?"
-        ))
-    } else if differing > 0 {
-        Some(format!(
-            "overwritten: {differing} of {total} rows read back are not the ones this run wrote; does anything else write to {}?",
-            context.run.target
-        ))
-    } else {
-        None
-    })
 }

@@ -38,6 +38,7 @@ pub mod place;
 pub mod plan;
 pub mod position;
 pub mod profiling;
+mod read_back;
 pub mod share;
 pub mod shared;
 pub mod slots;

@@ -6,6 +6,7 @@
 mod column;
 mod decode;
 mod encode;
+mod number;
 pub mod pipe;
 
 use std::sync::Arc;

@@ -7,7 +7,9 @@
 pub mod current_tables;
 pub mod export_select;
 pub mod forget;
+pub mod forget_requests;
 pub mod history;
+pub mod mutation_costs;
 pub mod mutations;
 pub mod nearest;
 pub mod prediction_ddl;
@@ -32,7 +34,10 @@ use crate::{
             quote::{name, table_name},
             statement::{Mode, PATIENCE, retried},
         },
-        predictions::mutations::{Costs, MutationKind, Mutations},
+        predictions::{
+            mutation_costs::Costs,
+            mutations::{MutationKind, Mutations},
+        },
     },
 };
 

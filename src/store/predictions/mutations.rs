@@ -11,25 +11,14 @@ use scylla::{
     },
 };
 
-use crate::{
-    domain::job::CompiledJob,
-    store::driver::raw::{RawValues, push_cell, push_cell_with},
-};
+use super::mutation_costs::{BesideCost, CELL, Costs, PARTITION, ROW, TTL};
+use crate::store::driver::raw::{RawValues, push_cell, push_cell_with};
 
 /// Bytes of mutation above which Cassandra logs a warning for each batch, which costs it more than
 /// a larger batch saves (`batch_size_warn_threshold`: 5 KiB).
 const BATCH_BYTES: usize = 5_000;
 /// Bytes of capacity above which emptied [`Mutations`] that once held a large row are not kept.
 const SMALL: usize = 16 * BATCH_BYTES;
-/// Bytes that Cassandra 5.0.9 counts in addition to those of clustering and cells, found by
-/// measuring batches of many shapes: per partition, per row, per cell, and for a TTL of each row
-/// and each cell. The partition key counts nothing.
-const PARTITION: usize = 29;
-const ROW: usize = 21;
-const CELL: usize = 20;
-const TTL: usize = 4;
-const TIME: usize = 8;
-
 /// Statements collected for one batch, all with one timestamp.
 #[derive(Debug)]
 pub struct Mutations {
@@ -57,26 +46,6 @@ struct Made {
     rejected: bool,
 }
 
-/// Costs that are the same for all rows of a job.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::store) struct Costs {
-    partition_key_len: usize,
-    /// [`TTL`], or 0 without one.
-    ttl: usize,
-    ttl_seconds: i32,
-    history: Option<BesideCost>,
-    current: Option<BesideCost>,
-}
-
-/// Bytes that a row of a table beside the prediction table counts in addition to the row that it
-/// repeats.
-#[derive(Debug, Clone, Copy)]
-struct BesideCost {
-    more: usize,
-    /// Additional bytes for the nulls of a rejection.
-    nulls: usize,
-}
-
 /// The statement to which a row is bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum MutationKind {
@@ -88,37 +57,6 @@ pub(in crate::store) enum MutationKind {
     Current,
     CurrentRejected,
     CurrentDelete,
-}
-
-impl Costs {
-    /// Returns the costs of rows of `job`'s tables.
-    pub(in crate::store) fn for_job(job: &CompiledJob) -> Self {
-        let ttl = |seconds: i32| if seconds > 0 { TTL } else { 0 };
-        let (outputs, row_ttl) = (job.target.outputs.len(), ttl(job.rules.ttl_seconds));
-        let nulls = (CELL + TTL) * outputs;
-        let history = job.target.history.as_ref().map(|history| BesideCost {
-            // The TTL of the row, of the lineage and of each output, and the time in the key.
-            more: ttl(history.ttl_seconds).saturating_sub(row_ttl) * (2 + outputs) + TIME,
-            nulls,
-        });
-        let current = job.target.current.as_ref().map(|_| BesideCost {
-            // The version is a cell.
-            more: CELL + row_ttl,
-            nulls,
-        });
-        Self {
-            partition_key_len: job.partition_key_len,
-            ttl: row_ttl,
-            ttl_seconds: job.rules.ttl_seconds,
-            history,
-            current,
-        }
-    }
-
-    /// Returns the number of tables that a row may go to.
-    fn tables(&self) -> usize {
-        1 + usize::from(self.history.is_some()) + usize::from(self.current.is_some())
-    }
 }
 
 impl Mutations {

@@ -4,6 +4,7 @@
 //! them the prediction, are a function of the row's hash.
 
 mod fault;
+mod push;
 
 use std::borrow::Cow;
 
@@ -11,17 +12,21 @@ use half::f16;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 pub use fault::Fault;
+use push::{
+    append_floats, canonical_f16, finite, finite16, fixed, overflow, push_bool, push_decimal,
+    push_f64,
+};
 
 use crate::{
     codec::{
         canonical::{canonical_f32, canonical_f64, integer},
         cql_type::CqlType,
-        number::{EXACT_F16, EXACT_F32, EXACT_F64, decimal_as, f16_from_f64, varint_as},
+        number::{EXACT_F16, EXACT_F32, EXACT_F64, f16_from_f64, varint_as},
         wire::Parts,
     },
     domain::{
         job::{Cast, Conversion, Epoch, NullRule, Place, Rule, prepare::CellTokens},
-        model::tensor::{Element, TensorData},
+        model::tensor::TensorData,
     },
 };
 
@@ -290,132 +295,6 @@ impl Rule {
             _ => return Err(beyond()),
         }
         Ok(())
-    }
-}
-
-fn push_f64(number: f64, data: &mut TensorData) -> Result<(), Fault> {
-    match data {
-        TensorData::Double(values) => values.push(canonical_f64(number)),
-        TensorData::Float(values) => {
-            let near = number as f32;
-            if near.is_infinite() && number.is_finite() {
-                return Err(overflow(&number));
-            }
-            values.push(canonical_f32(near));
-        }
-        TensorData::Float16(values) => {
-            let half = f16_from_f64(number);
-            values.push(match number.is_finite() {
-                true => finite16(half, &number)?,
-                false => canonical_f16(half),
-            });
-        }
-        _ => return Err(Fault::Unsupported),
-    }
-    Ok(())
-}
-
-fn push_bool(truth: bool, data: &mut TensorData) -> Result<(), Fault> {
-    match data {
-        TensorData::Bool(values) => values.push(truth),
-        TensorData::Int32(values) => values.push(truth.into()),
-        TensorData::Int64(values) => values.push(truth.into()),
-        TensorData::Float(values) => values.push(truth.into()),
-        TensorData::Double(values) => values.push(truth.into()),
-        TensorData::Float16(values) => values.push(if truth { f16::ONE } else { f16::ZERO }),
-        TensorData::String(_) => return Err(Fault::Unsupported),
-    }
-    Ok(())
-}
-
-fn push_decimal(bytes: &[u8], data: &mut TensorData) -> Result<(), Fault> {
-    let (scale, unscaled) = bytes.split_first_chunk().ok_or(Fault::Malformed)?;
-    let scale = i32::from_be_bytes(*scale);
-    if unscaled.is_empty() {
-        return Err(Fault::Malformed);
-    }
-    let beyond = || overflow(&"the number");
-    match data {
-        TensorData::Float(values) => {
-            let number = decimal_as::<f32>(scale, unscaled).ok_or(Fault::TooManyDigits)?;
-            values.push(canonical_f32(
-                Some(number).filter(|n| n.is_finite()).ok_or_else(beyond)?,
-            ));
-        }
-        TensorData::Double(_) | TensorData::Float16(_) => {
-            let number = decimal_as::<f64>(scale, unscaled).ok_or(Fault::TooManyDigits)?;
-            push_f64(finite(number).ok_or_else(beyond)?, data)?;
-        }
-        _ => return Err(Fault::Unsupported),
-    }
-    Ok(())
-}
-
-/// Appends big-endian floats without framing (the fast path).
-fn append_floats(
-    bytes: &[u8],
-    width: usize,
-    reject_nonfinite: bool,
-    values: &mut Vec<f32>,
-) -> Result<(), Fault> {
-    let (elements, rest) = bytes.as_chunks::<4>();
-    if elements.len() != width || !rest.is_empty() {
-        return Err(Fault::Malformed);
-    }
-    let start = values.len();
-    values.extend(
-        elements
-            .iter()
-            .map(|element| canonical_f32(f32::from_be_bytes(*element))),
-    );
-    if reject_nonfinite && !values[start..].iter().all(|value| value.is_finite()) {
-        return Err(Fault::NonFinite);
-    }
-    Ok(())
-}
-
-fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Fault> {
-    bytes.try_into().map_err(|_| Fault::Malformed)
-}
-
-fn overflow(number: &dyn std::fmt::Display) -> Fault {
-    Fault::Overflow(number.to_string())
-}
-
-fn finite(number: f64) -> Option<f64> {
-    number.is_finite().then_some(number)
-}
-
-fn finite16(half: f16, number: &dyn std::fmt::Display) -> Result<f16, Fault> {
-    match half.is_finite() {
-        true => Ok(canonical_f16(half)),
-        false => Err(overflow(number)),
-    }
-}
-
-/// Returns the canonical NaN and positive zero.
-fn canonical_f16(half: f16) -> f16 {
-    if half.is_nan() {
-        f16::NAN
-    } else if half == f16::ZERO {
-        f16::ZERO
-    } else {
-        half
-    }
-}
-
-impl Element {
-    /// Returns the ONNX name: `float`, `int64`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Float16 => "float16",
-            Self::Float => "float",
-            Self::Double => "double",
-            Self::Int32 => "int32",
-            Self::Int64 => "int64",
-            Self::Bool => "bool",
-            Self::String => "string",
-        }
     }
 }
 

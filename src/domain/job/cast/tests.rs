@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     codec::canonical::{NAN32, NAN64},
-    domain::job::TextRule,
+    domain::{job::TextRule, model::tensor::Element},
 };
 
 fn place(cql_type: &str, element: Element) -> Place {

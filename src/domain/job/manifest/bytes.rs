@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Feature, check::Problems};
+use super::{Feature, problems::Problems};
 use crate::domain::job::{PreparationKind, prepare::BytesRule};
 
 /// Largest `head`, `tail` and `block`: an input has at most 2^20 values.

@@ -1,9 +1,6 @@
 //! Validates `[drift]`.
 
-use super::{
-    check::{Problems, key},
-    read::RawDrift,
-};
+use super::{check::key, problems::Problems, read::RawDrift};
 use crate::domain::{
     evidence::drift::Thresholds,
     job::drift::{DriftRules, FeatureThresholds},

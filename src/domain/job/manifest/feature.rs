@@ -7,8 +7,9 @@ use serde::{Deserialize, Deserializer, de};
 use super::{
     Feature, NullSpec,
     bytes::{RawBytes, check_bytes},
-    check::{Problems, key},
+    check::key,
     image::{RawImage, check_image},
+    problems::Problems,
     tokens::{RawTokens, check_tokens},
 };
 use crate::domain::job::{Cast, Epoch, TextRule};

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Feature, check::Problems};
+use super::{Feature, problems::Problems};
 use crate::domain::job::{
     PreparationKind,
     prepare::image::{Alpha, Channels, Filter, Format, ImageRule, Layout, Resize, ResizeTo},

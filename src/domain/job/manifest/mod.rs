@@ -6,6 +6,7 @@ mod drift;
 mod feature;
 mod image;
 mod inline;
+mod problems;
 mod read;
 mod stream;
 mod tokens;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{
     VersionWish,
-    check::{Problems, check_each_once},
+    check::check_each_once,
+    problems::Problems,
     read::{RawStream, RawStreamInput, RawStreamOutput},
 };
 use crate::domain::{

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Feature, check::Problems};
+use super::{Feature, problems::Problems};
 use crate::domain::{
     job::prepare::TokenPart,
     tokenizer::{Side, Truncation},

@@ -46,6 +46,7 @@ kafka-down: ## stop it; its data stay (scripts/kafka wipe deletes them)
 lint: ## formatting, clippy, the layering and the names of src/
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	cargo clippy --locked --bins -- -D warnings
 	scripts/check-layering
 	scripts/check-names
 

@@ -23,6 +23,7 @@ pub mod committer;
 pub mod decode;
 #[cfg(feature = "kafka")]
 pub mod doctor;
+#[cfg(feature = "kafka")]
 mod events;
 #[cfg(feature = "kafka")]
 pub mod generation;

@@ -44,9 +44,9 @@ fn spearman(a: &[f64], b: &[f64]) -> f64 {
     sum(&a, &b) / (sum(&a, &a) * sum(&b, &b)).sqrt()
 }
 
-fn close(told: &Value, exact: f64) {
-    let told = told.as_f64().unwrap_or(f64::NAN);
-    assert!((told - exact).abs() < 1e-12, "{told} is not {exact}");
+fn close(result: &Value, exact: f64) {
+    let result = result.as_f64().unwrap_or(f64::NAN);
+    assert!((result - exact).abs() < 1e-12, "{result} is not {exact}");
 }
 
 #[test]
@@ -55,20 +55,20 @@ fn the_figures_are_those_of_the_rows() {
     let sandbox = &biopsies.sandbox;
     let said = compare(sandbox, &["--versions", "1,2", "--top", "7"], 0);
     assert_eq!(said["warnings"], json!([]), "{said}");
-    let told = &said["result"];
+    let result = &said["result"];
     let (one, two) = (predictions(sandbox, 1), predictions(sandbox, 2));
     let n = one.len() as f64;
-    assert_eq!(told["source_rows"], biopsies.rows);
-    assert_eq!(told["score"], "p_malignant");
+    assert_eq!(result["source_rows"], biopsies.rows);
+    assert_eq!(result["score"], "p_malignant");
     for time in ["begun_at", "finished_at"] {
-        let length = told[time].as_str().unwrap().len();
-        assert_eq!(length, "2026-12-01T08:15:02.120Z".len(), "{told}");
+        let length = result[time].as_str().unwrap().len();
+        assert_eq!(length, "2026-12-01T08:15:02.120Z".len(), "{result}");
     }
     assert_eq!(
-        told["versions"]["2"],
+        result["versions"]["2"],
         json!({"aliases": [], "current": biopsies.rows, "stale": 0, "rejected": 0, "missing": 0, "orphaned": 0})
     );
-    let against = &told["against"][0];
+    let against = &result["against"][0];
     assert_eq!(against["version"], 2);
     assert_eq!(against["compared"], biopsies.rows);
     let pairs: Vec<_> = one.iter().map(|(id, a)| (*id, a, &two[id])).collect();
@@ -110,13 +110,13 @@ fn the_figures_are_those_of_the_rows() {
         ("p75", 0.75),
         ("p99", 0.99),
     ] {
-        let told = told_differences["quantiles"][name].as_f64().unwrap();
+        let result = told_differences["quantiles"][name].as_f64().unwrap();
         let at = (q * (n - 1.0)) as usize;
         let (low, high) = (sorted[at - 1], sorted[at + 1]);
-        let slack = 0.011 * told.abs() + 1e-9;
+        let slack = 0.011 * result.abs() + 1e-9;
         assert!(
-            low - slack <= told && told <= high + slack,
-            "{name}: {told} not in {low} {high}"
+            low - slack <= result && result <= high + slack,
+            "{name}: {result} not in {low} {high}"
         );
     }
     let bars = told_differences["histogram"].as_array().unwrap();
@@ -197,15 +197,15 @@ fn what_is_not_of_the_rows_as_they_are_is_counted_and_left_out() {
         &["--versions", "champion,2", "--segment", "site"],
         0,
     );
-    let told = &said["result"];
-    assert_eq!(told["baseline"], 1);
-    assert_eq!(told["versions"]["1"]["aliases"], json!(["champion"]));
-    assert_eq!(told["source_rows"], rows);
-    let against = &told["against"][0];
+    let result = &said["result"];
+    assert_eq!(result["baseline"], 1);
+    assert_eq!(result["versions"]["1"]["aliases"], json!(["champion"]));
+    assert_eq!(result["source_rows"], rows);
+    let against = &result["against"][0];
     let counts = ["compared", "stale", "missing", "rejected", "unscored"];
     let counted = |of: &Value| counts.map(|name| of[name].as_u64().unwrap());
     assert_eq!(counted(against), [rows - 3, 1, 1, 1, 1]);
-    assert_eq!(told["versions"]["2"]["orphaned"], 1);
+    assert_eq!(result["versions"]["2"]["orphaned"], 1);
     assert!(
         said["warnings"][0]
             .as_str()
@@ -364,7 +364,7 @@ fn a_row_asks_for_a_comparison_and_gets_one() {
         sandbox.json(&["worker", "--once"]).ok();
     }
     let answers = sandbox.rows("SELECT id, answer, reason FROM {helenus}.answers");
-    let told = |answer: &str, about: &str| {
+    let result = |answer: &str, about: &str| {
         let row = answers.iter().find(|row| {
             let reason = row.get("reason").and_then(|reason| reason.as_text());
             row["answer"].as_text().unwrap() == answer
@@ -373,11 +373,11 @@ fn a_row_asks_for_a_comparison_and_gets_one() {
         let row = row.unwrap_or_else(|| panic!("{answers:?}"));
         row["id"].as_timeuuid().unwrap()
     };
-    told("refused", "colour");
+    result("refused", "colour");
     let row = sandbox.row("SELECT comparison_id, baseline, version FROM {helenus}.comparisons");
     assert_eq!(
         row["comparison_id"].as_timeuuid().unwrap(),
-        told("done", "comparison_id")
+        result("done", "comparison_id")
     );
     assert_eq!(
         (row["baseline"].as_int(), row["version"].as_int()),

@@ -61,6 +61,7 @@ fn a_page_needs_three_reads_at_most() {
             .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
             .sum::<f64>() as u64
     };
+    // Until what was read above is too old to be shared.
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     let before = statements();
     for _ in 0..20 {
@@ -68,5 +69,5 @@ fn a_page_needs_three_reads_at_most() {
     }
     let cost = statements() - before;
     // The server itself looks at a signal four times a second.
-    assert!(cost < 20, "{cost} statements for 20 pages");
+    assert!((1..20).contains(&cost), "{cost} statements for 20 pages");
 }

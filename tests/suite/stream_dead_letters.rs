@@ -1,6 +1,6 @@
 //! Messages that cannot be scored: dead letters, and a stream that pauses when they are too many.
 
-use helenus::control::alarms::AlarmWatch;
+use helenus::control::alarms::{AlarmRound, AlarmWatch};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -134,13 +134,7 @@ fn a_stream_that_rejects_too_much_pauses_and_alarms_until_people_let_it_go_on() 
         .write(&stems.input, &[json!({"json": stem(2)})]);
     stems.wait_for_state("paused", "were rejected within 3600 s");
     assert_eq!(stems.broker.read(&stems.dead).len(), 0);
-    let round = block_on(async {
-        let store = stems.sandbox.store().await;
-        AlarmWatch::default()
-            .round(&store, chrono::Utc::now())
-            .await
-            .unwrap()
-    });
+    let round = alarm_round(&stems);
     assert_eq!((round.opened, round.errors), (1, vec![]));
     let alarms = stems.sandbox.json(&["alarm", "list"]).ok().result();
     assert_eq!(alarms["alarms"][0]["kind"], "stream_paused");
@@ -150,13 +144,7 @@ fn a_stream_that_rejects_too_much_pauses_and_alarms_until_people_let_it_go_on() 
     assert_eq!(resumed.ok().result()["resumed"], true);
     stems.dead_letters(10);
     stems.predictions(2);
-    let round = block_on(async {
-        let store = stems.sandbox.store().await;
-        AlarmWatch::default()
-            .round(&store, chrono::Utc::now())
-            .await
-            .unwrap()
-    });
+    let round = alarm_round(&stems);
     assert_eq!(round.closed, 1);
     // A paused job is not read, either.
     stems.sandbox.helenus(&["job", "pause", "stems"]).ok();
@@ -169,4 +157,13 @@ fn a_stream_that_rejects_too_much_pauses_and_alarms_until_people_let_it_go_on() 
     stems.predictions(3);
     stream.signal("TERM");
     stream.finish();
+}
+
+/// What a worker's round over the alarms opens and closes.
+fn alarm_round(stems: &Stems) -> AlarmRound {
+    block_on(async {
+        let store = stems.sandbox.store().await;
+        let mut watch = AlarmWatch::default();
+        watch.round(&store, chrono::Utc::now()).await.unwrap()
+    })
 }

@@ -8,8 +8,8 @@ use crate::store::{driver::error::StoreError, runs::splits::Sampled};
 /// Sampled rows that are read at a time.
 const AT_A_TIME: usize = 32;
 
-/// Reads the sampled rows' `input_hash` values. Boxed, because otherwise the
-/// compiler can't prove that the future is `Send`.
+/// Reads the sampled rows' `input_hash` values. Boxed, because otherwise the compiler can't prove that
+/// the future is `Send`.
 fn stored_hashes<'a>(
     context: &'a RunContext,
     sample: &'a [Sampled],

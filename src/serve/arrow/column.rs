@@ -13,16 +13,13 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, TimeUnit};
 
-use super::number::{decimal, float, integer, time, timestamp};
+use super::number::{Append, decimal, float, integer, time, timestamp};
 use crate::codec::{
     cells::CellBuffer,
     cql_type::CqlType,
     json_value,
     wire::{fixed_size, insert_vint_length},
 };
-
-/// Appends the bytes of the value at an index, which is not null.
-pub(super) type Append<'a> = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<(), String> + 'a>;
 
 /// An Arrow array whose values become cells of a CQL type.
 pub struct ArrowColumn<'a> {

@@ -1,9 +1,14 @@
 //! Cells of numbers and times from the values of an Arrow array: exact, or refused.
+//!
+//! The functions take what reads a value by its index, and return what appends its cell; `None` if the
+//! CQL type does not hold such values.
 
 use num_bigint::BigInt;
 
-use super::column::Append;
 use crate::codec::cql_type::CqlType;
+
+/// Appends the bytes of the value at an index, which is not null.
+pub(super) type Append<'a> = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<(), String> + 'a>;
 
 const DAY_NANOS: i64 = 86_400_000_000_000;
 

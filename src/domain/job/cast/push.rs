@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::Fault;
+use super::fault::Fault;
 use crate::{
     codec::{
         canonical::{canonical_f32, canonical_f64},
